@@ -1,4 +1,4 @@
-//! From what the user asks to the answer about a set of packets.
+//! Turns the user's question into the answer about a set of packets.
 
 use super::coverage::{address_spans, port_spans};
 use super::destination::{Destination, Place};
@@ -16,37 +16,37 @@ use std::net::Ipv4Addr;
 /// The highest number that is tried for a task that does not run.
 const MOST_TASKS: u16 = 1000;
 
-/// What the user asks.
+/// The user's question.
 #[derive(Clone, Copy, Debug)]
 pub struct Asking<'a> {
     /// The service.
     pub service: ServiceIx,
-    /// Which of its tasks.
+    /// The tasks that are asked about.
     pub tasks: Tasks,
     /// [`Addresses::Real`] of a running lab, [`Addresses::Open`] of a file.
     pub addresses: Addresses,
     /// The pool of the tasks' addresses.
     pub pool: Ipv4Network,
-    /// `DEST`.
+    /// The argument `DEST`.
     pub destination: &'a str,
-    /// `--protocol`.
+    /// The option `--protocol`.
     pub protocol: Option<&'a str>,
-    /// `--source-port`.
+    /// The option `--source-port`.
     pub source_port: Option<u16>,
 }
 
-/// Why there is no answer.
+/// The reason why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AskError {
-    /// A word means nothing.
+    /// An argument is invalid.
     #[error(transparent)]
     Target(#[from] TargetError),
-    /// Only tasks that run are asked, and none does.
+    /// The question is about running tasks only, and none runs.
     #[error(
         "service {0} has no task now; `egret task add {0}` makes one, or ask without --running"
     )]
     NoTask(String),
-    /// The answer is not wanted any more.
+    /// The answer is no longer wanted.
     #[error("the question was interrupted before it was answered")]
     Interrupted,
 }
@@ -57,10 +57,11 @@ impl From<Interrupted> for AskError {
     }
 }
 
-/// Answers what the user asks. `goes_on` is asked again and again whether the answer is still wanted.
+/// Answers the user's question. `goes_on` is called repeatedly, and returns whether the answer is
+/// still wanted.
 ///
 /// # Errors
-/// What is wrong with the question, and what would be right; or that the answer is not wanted any more.
+/// The fault in the question and how to correct it; or [`AskError::Interrupted`].
 pub fn ask(
     snapshot: &Snapshot,
     asking: &Asking<'_>,
@@ -92,14 +93,15 @@ pub(super) fn answer_for(
     }
 }
 
-/// Says whether a change is proposed for what fails, which takes far longer than the answer.
+/// The choice whether to propose a change for packets that fail, which takes far longer than the
+/// answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Proposals {
     Made,
     None,
 }
 
-/// Who sends: what all questions about a service have in common.
+/// The senders that all questions about a service have in common.
 pub(super) struct Senders {
     /// The configuration with a task at each attachment.
     completed: Snapshot,
@@ -107,7 +109,7 @@ pub(super) struct Senders {
 }
 
 impl Senders {
-    /// Finds where the tasks that are asked are attached.
+    /// Finds the attachments of the tasks that are asked about.
     pub(super) fn new(snapshot: &Snapshot, asking: &Asking<'_>) -> Self {
         let Asking { service, tasks, addresses, pool, .. } = *asking;
         let (completed, mut asked) = reach::attachments(snapshot, service, tasks, addresses);
@@ -116,7 +118,7 @@ impl Senders {
     }
 }
 
-/// Returns the VPC whose resolver the tasks ask; `None` for App Runner's own egress.
+/// Returns the VPC whose resolver the tasks use; `None` for App Runner's own egress.
 pub(super) fn vpc_of(service: ServiceIx, snapshot: &Snapshot) -> Option<VpcIx> {
     let Egress::Vpc(connector) = snapshot.service(service).egress else { return None };
     let subnet = snapshot.connector(connector).subnets.first()?;
@@ -161,7 +163,7 @@ fn answer(
     Ok(Explained { proposal, ..explained })
 }
 
-/// Returns the name that is asked, unless it is addresses.
+/// Returns the name in the question; `None` if the destination is given by addresses.
 fn name_in(asking: &Asking<'_>) -> Option<String> {
     match Destination::parse(asking.destination, asking.protocol).ok()?.place {
         Place::Named(name) => Some(name),
@@ -222,7 +224,8 @@ impl Asking<'_> {
     }
 }
 
-/// Adds a task to each attachment that has none, with the number and the address that the next one there would get.
+/// Adds a task to each attachment that has none, with the number and the address that the next task
+/// there would get.
 fn with_a_task_each(mut snapshot: Snapshot, asked: &mut [Asked], pool: Ipv4Network) -> Snapshot {
     for asked in asked.iter_mut().filter(|asked| asked.task.number == 0) {
         let Some(task) = next_task(&snapshot, asked.task, pool) else { continue };

@@ -1,4 +1,4 @@
-//! A task whose link is not as the lab made it: what `egret ps` and `egret explain` say of it.
+//! Tasks whose link is not as the lab made it, for `egret ps` and `egret explain`.
 
 use super::layout::paragraph;
 use super::rows::PsRow;
@@ -10,7 +10,7 @@ use std::io::{self, Write};
 pub struct BrokenTask {
     /// The task, as SERVICE/N.
     pub task: String,
-    /// What is different.
+    /// The differences.
     pub faults: Vec<String>,
     /// The commands that repair it.
     pub way_out: String,
@@ -24,7 +24,7 @@ impl BrokenTask {
         Some(Self { task, faults: row.faults.clone(), way_out })
     }
 
-    /// Says what is broken, and how to repair it.
+    /// Returns a sentence about the faults and their repair.
     pub(super) fn said(&self) -> String {
         format!("{} is broken: {}; {}", self.task, self.faults.join("; "), self.way_out)
     }

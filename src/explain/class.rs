@@ -1,4 +1,4 @@
-//! A class of packets by name.
+//! A class of packets, with names instead of positions.
 
 use super::coverage::{PortSpan, Span, address_spans, number_spans, port_spans};
 use super::evidence::Explanation;
@@ -9,29 +9,30 @@ use crate::vpc::{EniIx, Snapshot};
 use serde::Serialize;
 use std::net::Ipv4Addr;
 
-/// Packets with the same verdict, the same deciding rule and the same path. Every combination of what is listed is in it.
+/// Packets with the same verdict, the same deciding rule and the same path. The class contains
+/// every combination of the values listed.
 #[derive(Clone, Debug, Serialize)]
 pub struct ClassExplanation {
     /// One packet of the class, with the verdict on all.
     #[serde(flatten)]
     pub packet: Explanation,
-    /// False for addresses of a block that no interface has, unless nothing else was asked.
+    /// Unset for addresses of a block that no interface has, unless the question has no others.
     pub counts: bool,
-    /// The part of the packets that were asked, from 0 to 1.
+    /// The part of the question's packets, from 0 to 1.
     pub share: f64,
     /// The share's numerator, as a whole number.
     pub part: String,
     /// The share's denominator, as a whole number.
     pub whole: String,
-    /// Where the tasks are attached.
+    /// The attachments of the tasks.
     pub attachments: Vec<AttachedAt>,
     /// The tasks of a running lab that are in the class now; `None` without a running lab.
     pub tasks: Option<Vec<String>>,
     /// The ports of the ENI (ICMP: identifiers); `None` for App Runner's own egress.
     pub source_ports: Option<Vec<Span<u32>>>,
-    /// The addresses of the NAT gateway, where they decide.
+    /// The addresses of the NAT gateway, if they decide.
     pub gateway_addresses: Vec<GatewaySpan>,
-    /// The ports of the NAT gateway, where they decide.
+    /// The ports of the NAT gateway, if they decide.
     pub gateway_ports: Option<Vec<Span<u32>>>,
     /// The destination addresses.
     pub destinations: Vec<Span<Ipv4Addr>>,
@@ -57,13 +58,12 @@ pub struct AttachedAt {
 pub struct GatewaySpan {
     /// The gateway's id.
     pub gateway: String,
-    /// The private addresses that it may be: one, unless the configuration leaves it open.
+    /// Its possible private addresses: one, unless the configuration leaves it open.
     pub private: Vec<Span<Ipv4Addr>>,
     /// Its Elastic IP.
     pub public: Option<Ipv4Addr>,
 }
 
-/// Names everything in a class.
 pub(super) fn class_explanation(
     class: &Class,
     packet: Explanation,

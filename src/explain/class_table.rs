@@ -1,4 +1,4 @@
-//! Classes of packets as a table, with those columns that tell the classes apart.
+//! Writes classes of packets as a table, with those columns that tell the classes apart.
 
 use super::coverage::{addresses, joined, port_numbers, protocols};
 use super::explained::subnet_of;
@@ -17,9 +17,9 @@ pub(super) const MOST_ROWS: usize = 20;
 /// The column that is left out first.
 const RULE: &str = "DECIDED BY";
 
-/// How much of a table is drawn.
+/// The part of a table that is drawn.
 struct Form {
-    /// The deciding rules too.
+    /// Set if the deciding rules are drawn.
     rules: bool,
     /// The number of items of a list.
     items: usize,
@@ -49,7 +49,7 @@ pub(super) struct Listing {
     verdict: String,
     reason: String,
     decided_by: String,
-    /// The rule with what it says.
+    /// The rule with its text.
     rule: String,
     share: String,
     subnets: Vec<String>,
@@ -97,12 +97,13 @@ pub(super) fn subnets(class: &Class, snapshot: &Snapshot) -> Vec<String> {
     subnets.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-/// Lists the tasks that are in a class, or says that there are none.
+/// Lists the tasks that are in a class; a word for none if there are none.
 pub(super) fn tasks(tasks: &[String]) -> Vec<String> {
     if tasks.is_empty() { vec!["no task now".to_owned()] } else { tasks.to_vec() }
 }
 
-/// Writes the table: as much of it as fits beside an indent, and how many classes there are beyond these.
+/// Writes the table: as much of it as fits beside an indent, and the number of classes beyond
+/// these.
 pub(super) fn write(
     w: &mut dyn Write,
     listings: &[Listing],
@@ -123,7 +124,7 @@ pub(super) fn write(
     }
 }
 
-/// Writes the table with every column that has something, nothing cut.
+/// Writes the table with every column that is not empty, nothing cut.
 pub(super) fn write_wide(w: &mut dyn Write, listings: &[Listing]) -> io::Result<()> {
     let whole = Form { rules: true, items: usize::MAX, cell: None };
     let lines = draw(&all_columns(listings), listings.len(), &whole);
@@ -154,7 +155,7 @@ fn columns(listings: &[Listing]) -> Vec<Column> {
     columns
 }
 
-/// Lists the columns that have something.
+/// Lists the columns that are not empty.
 fn all_columns(listings: &[Listing]) -> Vec<Column> {
     let columns = [
         column(listings, "VERDICT", |l| vec![l.verdict.clone()]),
@@ -165,7 +166,7 @@ fn all_columns(listings: &[Listing]) -> Vec<Column> {
     columns.into_iter().chain(lists(listings)).filter(is_given).collect()
 }
 
-/// Makes the columns of what a class is.
+/// Makes the columns of a class's properties.
 fn lists(listings: &[Listing]) -> [Column; 8] {
     [
         column(listings, "SUBNETS", |l| l.subnets.clone()),
@@ -179,7 +180,8 @@ fn lists(listings: &[Listing]) -> [Column; 8] {
     ]
 }
 
-/// Heads the ports of NAT gateways, or of App Runner's own NAT, which is none.
+/// Returns the heading for the ports of NAT gateways, or of App Runner's own NAT, which is not a
+/// NAT gateway.
 fn gateway_ports(listings: &[Listing]) -> &'static str {
     let is_own = listings.iter().all(|listing| listing.subnets.is_empty());
     if is_own { "NAT PORTS" } else { "GATEWAY PORTS" }
@@ -193,19 +195,20 @@ fn column(
     Column { heading, cells: listings.iter().map(cells).collect() }
 }
 
-/// Decides whether a cell of a column says something.
+/// Decides whether a column has a cell that is not empty.
 fn is_given(column: &Column) -> bool {
     column.cells.iter().flatten().any(|item| item != "-")
 }
 
-/// Decides whether a column has two different cells; an empty one, of packets that do not come so far, is not different.
+/// Decides whether a column has two different cells; an empty one, of packets that do not get so
+/// far, does not count as different.
 fn differs(column: &Column) -> bool {
     let mut cells = column.cells.iter().filter(|cell| !cell.is_empty());
     let first = cells.next();
     cells.any(|cell| Some(cell) != first)
 }
 
-/// Decides whether the addresses of ENIs are different only where the subnets are.
+/// Decides whether the addresses of ENIs differ only if the subnets do.
 fn is_told_by_subnet(listings: &[Listing]) -> bool {
     pairs(listings).all(|(a, b)| a.subnets != b.subnets || a.eni_addresses == b.eni_addresses)
 }
@@ -257,7 +260,7 @@ impl Form {
     }
 }
 
-/// Cuts a text that is wider.
+/// Cuts a text that is too wide.
 pub(super) fn cut(text: &str, widest: usize) -> String {
     if text.chars().count() <= widest {
         return text.to_owned();

@@ -1,4 +1,4 @@
-//! Two configurations compared, as people and programs read it.
+//! Tests comparisons of two configurations, as people and programs read them.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use super::*;
@@ -166,7 +166,8 @@ fn names(comparison: &Comparison) -> Vec<Value> {
     serde_json::to_value(comparison).unwrap()["names"].as_array().unwrap().clone()
 }
 
-/// The public name is no internet host's here: without the endpoint's private DNS it does not exist.
+/// In this lab the public name does not belong to an internet host: without the endpoint's private
+/// DNS it does not exist.
 #[test]
 fn a_name_that_does_not_resolve_any_more_is_a_change() {
     let lab = case!("endpoint-shadows-host").replace(SECRETS, "example.com");
@@ -232,8 +233,8 @@ fn only_the_first_of_many_names_are_shown_unless_the_table_is_wide() {
     assert!(wide.contains("host-24.example.com"), "{wide}");
 }
 
-/// Lists the rows, each with its sides swapped or not, without the names of destinations: those of the configuration before
-/// go first.
+/// Lists the rows, each with its sides swapped or not, without the names of destinations: those of
+/// the configuration before come first.
 fn mirrored(comparison: &Comparison, swap: bool) -> Vec<String> {
     let row = |row: &ChangeRow| {
         let sides = if swap { (&row.after, &row.before) } else { (&row.before, &row.after) };

@@ -1,4 +1,5 @@
-//! Sets of addresses, ports and protocols as text, shortened for people and whole for programs.
+//! Writes sets of addresses, ports and protocols as text, shortened for people and whole for
+//! programs.
 
 use super::packet::protocol_word;
 use crate::packet::Protocol;
@@ -10,9 +11,9 @@ use std::net::Ipv4Addr;
 /// Neighbouring numbers or addresses, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Span<T> {
-    /// The first.
+    /// The first number or address.
     pub from: T,
-    /// The last.
+    /// The last number or address.
     pub to: T,
 }
 
@@ -65,7 +66,7 @@ pub(super) fn addresses(ranges: &Ranges) -> Vec<String> {
     ranges.iter().map(shown).collect()
 }
 
-/// Returns the block that a range is, if it is one.
+/// Returns the block that equals a range, if there is one.
 fn block(from: u32, to: u32) -> Option<Ipv4Network> {
     let host_bits = (from ^ to).count_ones();
     let prefix = u8::try_from(32 - host_bits).ok()?;
@@ -79,7 +80,8 @@ pub(super) fn port_numbers(ranges: &Ranges) -> Vec<String> {
     ranges.iter().map(numbers).collect()
 }
 
-/// Lists protocols with ports: `tcp 443`, `udp 1-65535`, `icmp`, `protocols 2-5`. A protocol is named once.
+/// Lists protocols with ports: `tcp 443`, `udp 1-65535`, `icmp`, `protocols 2-5`. A protocol is
+/// named once.
 pub(super) fn protocols(ports: &Ports) -> Vec<String> {
     let mut before = None;
     let mut listed = Vec::new();
@@ -101,7 +103,7 @@ pub(super) fn protocols(ports: &Ports) -> Vec<String> {
     listed
 }
 
-/// Joins the first of these, and counts the others.
+/// Joins the first items, and counts the others.
 pub(super) fn joined(items: &[String], most: usize) -> String {
     if items.len() <= most {
         return items.join(", ");
@@ -112,7 +114,7 @@ pub(super) fn joined(items: &[String], most: usize) -> String {
 
 pub(super) use crate::edge::thousands;
 
-/// Counts things: `1 subnet`, `65,536 addresses`.
+/// Writes a number of things: `1 subnet`, `65,536 addresses`.
 pub(super) fn counted(number: u64, one: &str, several: &str) -> String {
     format!("{} {}", thousands(number), if number == 1 { one } else { several })
 }
@@ -134,7 +136,7 @@ mod tests {
         assert_eq!(shown([10, 0, 0, 0], [10, 0, 255, 255]), ["10.0.0.0/16"]);
         assert_eq!(shown([10, 0, 1, 4], [10, 0, 1, 9]), ["10.0.1.4-10.0.1.9"]);
         assert_eq!(shown([0; 4], [255; 4]), ["0.0.0.0/0"]);
-        // Their difference is one bit, but not the lowest one.
+        // They differ in one bit, but not in the lowest one.
         assert_eq!(shown([10, 0, 0, 0], [10, 0, 0, 2]), ["10.0.0.0-10.0.0.2"]);
     }
 

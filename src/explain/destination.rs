@@ -7,35 +7,35 @@ use crate::pipeline::reach::{PortRange, Ports};
 use ipnetwork::Ipv4Network;
 use std::net::Ipv4Addr;
 
-/// The word for all public addresses outside the lab's VPCs, unless a resource or internet host has this name.
+/// The word for all public addresses outside the lab's VPCs, unless a resource or internet host has
+/// this name.
 pub(super) const INTERNET: &str = "internet";
 
 /// A destination before it is looked up in a lab.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Destination {
-    /// Where.
+    /// The addresses.
     pub(super) place: Place,
-    /// Which protocols and ports.
+    /// The protocols and ports.
     pub(super) ports: WantedPorts,
 }
 
-/// Where packets go.
+/// The destination of packets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    /// What a word names: an address, a label or a DNS name.
+    /// A word: an address, a label or a DNS name.
     Named(String),
-    /// The keyword `internet`. A URL has a name in its place.
+    /// The keyword `internet`. A URL has a name instead.
     Internet,
     /// All addresses of a block.
     Block(Ipv4Network),
 }
 
-/// The ports that are asked about.
+/// The ports of a question.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum WantedPorts {
-    /// Those on which the destination listens, of TCP or UDP or of both.
+    /// The ports on which the destination listens, of TCP or UDP or of both.
     Listening(Option<Protocol>),
-    /// These.
     These(Ports),
 }
 
@@ -47,10 +47,10 @@ struct Words<'a> {
 }
 
 impl Destination {
-    /// Reads `DEST[:PORTS][/PROTO]`, a block or a URL, and what `--protocol` says.
+    /// Reads `DEST[:PORTS][/PROTO]`, a block or a URL, and the value of `--protocol`.
     ///
     /// # Errors
-    /// What is wrong with the argument, and what would be right.
+    /// The fault in the argument and how to correct it.
     pub(super) fn parse(argument: &str, option: Option<&str>) -> Result<Self, TargetError> {
         let given = option.map(protocol).transpose()?;
         if argument.contains("://") {
@@ -93,7 +93,7 @@ fn split(argument: &str) -> Result<Words<'_>, TargetError> {
     Ok(Words { place, ports, protocol: after })
 }
 
-/// Reads what follows the slash behind an address: `LENGTH[:PORTS][/PROTO]`.
+/// Reads the text after an address and a slash: `LENGTH[:PORTS][/PROTO]`.
 fn block(address: Ipv4Addr, after: &str) -> Result<Words<'_>, TargetError> {
     let (rest, protocol) = match after.split_once('/') {
         Some((rest, protocol)) => (rest, Some(protocol)),

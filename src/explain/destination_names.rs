@@ -1,33 +1,36 @@
-//! Reads the word of a destination as the task's resolver would, and as the lab file names things.
+//! Reads the word of a destination as the task's resolver would, and by the names in the lab file.
 //!
 //! In this order:
 //! 1. A word in the form of an IPv4 address is that address.
-//! 2. A word that the task's resolver answers with addresses is a DNS name and means all of them, even where the lab file
-//!    calls something else by that word. The `name` of a resource is a DNS name in its own VPC, that of an internet host
-//!    everywhere. A word without a dot is looked up in the search domain first, as a task's `resolv.conf` says.
-//! 3. A label means the addresses of what it names, whether or not a name leads there. Labels are the `name` of a
-//!    resource, the id of an endpoint, and the `name` of an internet host unless it has a dot.
-//!    It does not resolve if the task's own VPC has these addresses too: packets for them stay in that VPC.
-//! 4. Any other word is a DNS name that does not resolve. It is an error if neither the resolver nor the lab knows it: a
-//!    resolver knows a name that exists without an address, and every name below a private zone, where it alone decides.
+//! 2. A word that the task's resolver answers with addresses is a DNS name and means all of them,
+//!    even if the lab file uses the word for something else. The `name` of a resource is a DNS name
+//!    in its own VPC, that of an internet host everywhere. A word without a dot is looked up in the
+//!    search domain first, as in a task's `resolv.conf`.
+//! 3. A label means the addresses of its object, whether or not a DNS name leads there. Labels are
+//!    the `name` of a resource, the id of an endpoint, and the `name` of an internet host unless it
+//!    has a dot. It does not resolve if the task's own VPC has these addresses too: packets for
+//!    them stay in that VPC.
+//! 4. Any other word is a DNS name that does not resolve. It is an error if neither the resolver
+//!    nor the lab knows it: a resolver knows a name that exists without an address, and every name
+//!    below a private zone, for which the zone alone decides.
 
 use crate::vpc::dns::{Answer, Lookup, RecordType, canonical_name, search_domain};
 use crate::vpc::{Listen, RecordData, Resource, Snapshot, VpcIx};
 use ipnetwork::Ipv4Network;
 use std::net::Ipv4Addr;
 
-/// Tells what a destination's word means.
+/// The meaning of a destination's word.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Named {
     /// An IPv4 address.
     Address(Meaning),
-    /// The lab file's own word for something.
+    /// The lab file's own word for an object.
     Label {
         /// The word.
         name: String,
         /// The object and its addresses.
         meaning: Meaning,
-        /// Says that no DNS name leads the task there.
+        /// A note that no DNS name leads the task there.
         note: Option<String>,
     },
     /// A gateway endpoint: the blocks of its prefix list. It has no address of its own.
@@ -57,18 +60,19 @@ pub enum Named {
     },
 }
 
-/// Holds the addresses that a word leads to, and what the lab has there.
+/// The addresses of a word, and the objects of the lab at them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Meaning {
     /// Each address once, in the order of the answer.
     pub addresses: Vec<Ipv4Addr>,
-    /// The names of the resources and internet hosts at these addresses; interface endpoints by their ids.
+    /// The names of the resources and internet hosts at these addresses; interface endpoints by
+    /// their ids.
     pub objects: Vec<String>,
-    /// The ports on which they listen; empty where they do not agree.
+    /// The ports on which they listen; empty if they do not agree.
     pub listen: Vec<Listen>,
 }
 
-/// Tells why a name has no address.
+/// The reason why a name has no address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, thiserror::Error)]
 #[serde(rename_all = "kebab-case")]
 pub enum Unresolved {
@@ -84,13 +88,13 @@ pub enum Unresolved {
     /// The VPC's resolver answers nothing.
     #[error("the VPC has enable_dns_support = false, so its resolver does not answer")]
     DnsSupportOff,
-    /// It is the lab file's own word for something whose address, too, leads the task elsewhere.
+    /// The label's object has an address that leads the task elsewhere.
     #[error("it is in another VPC, and its address is one of the task's own VPC")]
     HiddenByOwnVpc,
 }
 
 impl Unresolved {
-    /// Says what to do about it.
+    /// Returns a hint how to fix it.
     pub const fn hint(self) -> &'static str {
         match self {
             Self::NoSuchName | Self::NoData | Self::Loop | Self::DnsSupportOff => {
@@ -103,20 +107,20 @@ impl Unresolved {
     }
 }
 
-/// Reports a word that neither the resolver nor the lab knows.
+/// The error for a word that neither the resolver nor the lab knows.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{name}` is neither an IPv4 address nor a name in the lab; {known}")]
 pub struct UnknownDestination {
     /// The word.
     pub name: String,
-    /// The names that there are.
+    /// The known names.
     pub known: String,
 }
 
 /// Reads a word for a task whose resolver is that of a VPC, or without one App Runner's own.
 ///
 /// # Errors
-/// The word is unknown; the error lists the names that there are.
+/// The word is unknown; the error lists the known names.
 pub fn read_name(
     word: &str,
     vpc: Option<VpcIx>,
@@ -147,10 +151,10 @@ pub fn read_name(
     }
 }
 
-/// Returns the addresses that a task's resolver answers a name with.
+/// Returns the addresses with which a task's resolver answers a name.
 ///
 /// # Errors
-/// It answers with none.
+/// The resolver answers with none.
 pub(super) fn addresses_of_name(
     name: &str,
     vpc: Option<VpcIx>,
@@ -159,7 +163,8 @@ pub(super) fn addresses_of_name(
     Reader { vpc, snapshot }.resolve(name).map_err(|failed| failed.why)
 }
 
-/// Lists the DNS names that a lab gives, in lower case: those of resources, endpoints, internet hosts and private zones.
+/// Lists the DNS names that a lab gives, in lower case: those of resources, endpoints, internet
+/// hosts and private zones.
 pub(super) fn given_names(snapshot: &Snapshot) -> impl Iterator<Item = String> {
     let parts = snapshot.parts();
     let resources = parts.resources.iter().flat_map(names_of_resource);
@@ -169,21 +174,21 @@ pub(super) fn given_names(snapshot: &Snapshot) -> impl Iterator<Item = String> {
     all.map(canonical_name)
 }
 
-/// Reports a lookup without an address.
+/// A lookup without an address.
 #[derive(Clone, Copy)]
 struct Failed {
     why: Unresolved,
-    /// Tells whether the resolver knows the name: it exists, or a private zone holds it.
+    /// Set if the resolver knows the name: it exists, or a private zone contains it.
     known: bool,
 }
 
-/// Has an address and a name: a resource, an internet host.
+/// An object with an address and a name: a resource, an internet host.
 #[derive(Clone, Copy)]
 struct Object<'s> {
     name: &'s str,
     address: Ipv4Addr,
     listen: &'s [Listen],
-    /// An internet host has none.
+    /// The VPC; `None` for an internet host.
     vpc: Option<VpcIx>,
 }
 
@@ -222,7 +227,7 @@ impl<'s> Reader<'s> {
         self.vpc.is_some_and(|vpc| !self.snapshot.vpc(vpc).enable_dns_support)
     }
 
-    /// Returns all addresses of a name as a VPC's resolver has them, whether or not it answers.
+    /// Returns all addresses of a name in a VPC's resolver, whether or not it answers.
     fn addresses(self, vpc: Option<VpcIx>, name: &str) -> Vec<Ipv4Addr> {
         addresses_of(&self.snapshot.resolve(vpc, name, RecordType::A))
     }
@@ -232,7 +237,7 @@ impl<'s> Reader<'s> {
         (!found.is_empty()).then(|| Meaning::of(&found))
     }
 
-    /// Lists the objects that the lab file calls by a word.
+    /// Lists the objects with a label in the lab file.
     fn labelled(self, word: &str) -> Vec<Object<'s>> {
         let parts = self.snapshot.parts();
         let named = parts.resources.iter().filter(|r| r.name == word);
@@ -246,8 +251,8 @@ impl<'s> Reader<'s> {
         found
     }
 
-    /// Decides whether a label's objects are in other VPCs with the addresses of the task's own one, to which a packet for
-    /// such an address goes.
+    /// Decides whether a label's objects are in other VPCs with addresses of the task's own one, to
+    /// which a packet for such an address goes.
     fn is_hidden(self, word: &str) -> bool {
         let Some(vpc) = self.vpc else { return false };
         let is_own = |address| self.snapshot.vpc(vpc).contains(address);
@@ -261,7 +266,7 @@ impl<'s> Reader<'s> {
         (!found.is_empty()).then(|| Meaning::of(&found))
     }
 
-    /// Says so if no DNS name of the label's objects leads there.
+    /// Returns a note if no DNS name of the label's objects leads there.
     fn note(self, word: &str, meaning: &Meaning) -> Option<String> {
         let by_address = match self.public_addresses(meaning).as_slice() {
             [] => "only its address does".to_owned(),
@@ -283,7 +288,8 @@ impl<'s> Reader<'s> {
         }
     }
 
-    /// Names the public address to which a DNS name of the label's objects leads instead.
+    /// Returns a note with the public address to which a DNS name of the label's objects leads
+    /// instead.
     fn public_note(self, word: &str, meaning: &Meaning) -> Option<String> {
         let public = self.public_addresses(meaning);
         self.names_of(meaning).into_iter().find_map(|name| {
@@ -304,7 +310,8 @@ impl<'s> Reader<'s> {
         self.addresses(self.vpc, name).iter().any(|address| meaning.addresses.contains(address))
     }
 
-    /// Returns the names by which the objects of a label could be known: their own, and those of the zones that the VPC sees.
+    /// Returns the possible names of a label's objects: their own, and those of the zones that the
+    /// VPC sees.
     fn names_of(self, meaning: &Meaning) -> Vec<&'s str> {
         let parts = self.snapshot.parts();
         let is_meant = |r: &&Resource| meaning.objects.iter().any(|own| own == object_name(r));
@@ -337,8 +344,9 @@ impl<'s> Reader<'s> {
         Ok(Named::NotResolved { name, why: failed.why, by_lab })
     }
 
-    /// Returns what the lab knows by a name: what the task's silent resolver has, else the object that the file gives it to, else
-    /// what the resolvers of other VPCs and of the internet answer.
+    /// Returns the meaning that the lab gives a name: the answer that the task's resolver would
+    /// have, else the object with this name in the file, else the answers of the resolvers of other
+    /// VPCs and of the internet.
     fn by_lab(self, name: &str) -> Option<Meaning> {
         if self.is_without_dns() {
             let own = self.addresses(self.vpc, name);
@@ -362,7 +370,8 @@ impl<'s> Reader<'s> {
         (!found.is_empty()).then(|| self.at(found))
     }
 
-    /// Adds to addresses what the lab has there. In the task's own VPC an address is a resource's of that VPC.
+    /// Adds to addresses the objects of the lab at them. In the task's own VPC an address is a
+    /// resource's of that VPC.
     fn at(self, addresses: Vec<Ipv4Addr>) -> Meaning {
         let own = |address| self.vpc.filter(|vpc| self.snapshot.vpc(*vpc).contains(address));
         let is_there = |object: &Object<'_>| {
@@ -411,7 +420,7 @@ impl Meaning {
 }
 
 impl<'s> Object<'s> {
-    /// Returns a resource as it is outside of its VPC: at its public address, if it has one.
+    /// Returns a resource as seen from outside its VPC: at its public address, if it has one.
     fn outside(resource: &'s Resource) -> Option<Self> {
         let address = resource.public_address?;
         Some(Self { name: object_name(resource), address, listen: &resource.listen, vpc: None })
@@ -449,13 +458,13 @@ fn addresses_of(answer: &Answer) -> Vec<Ipv4Addr> {
     }))
 }
 
-/// Returns whether a record's name, which may be a wildcard, is that of a question.
+/// Returns whether a record's name, which may be a wildcard, matches that of a question.
 fn matches_name(own: &str, asked: &str) -> bool {
     let below = own.strip_prefix('*').and_then(|above| asked.strip_suffix(above));
     own == asked || below.is_some_and(|label| !label.is_empty())
 }
 
-/// Compares as sets.
+/// Compares two lists as sets.
 fn same<T: PartialEq>(left: &[T], right: &[T]) -> bool {
     left.iter().all(|item| right.contains(item)) && right.iter().all(|item| left.contains(item))
 }

@@ -1,4 +1,4 @@
-//! Endpoints that are proposed for VPCs without a route to the internet.
+//! Tests endpoints that are proposed for VPCs without a route to the internet.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::fix_tests::{as_is, ask, proposed, some, text, with};
@@ -8,7 +8,7 @@ use crate::pipeline::reach::SetVerdict;
 
 const SECRETS: &str = "secretsmanager.us-east-1.amazonaws.com";
 
-/// A VPC that lives by endpoints: one for ECR, and none for Secrets Manager and S3.
+/// A VPC whose only access is by endpoints: one for ECR, and none for Secrets Manager and S3.
 const LAB: &str = r#"
 [[vpc]]
 id = "vpc-a"
@@ -131,8 +131,8 @@ fn a_connector_of_the_implied_default_group_needs_no_group_to_be_named() {
     assert_eq!(ask(&patched, "other", SECRETS).verdict(), SetVerdict::Forward);
 }
 
-/// The connector's group lets out to the endpoints' group alone: the destination's public address is not what it should be
-/// opened for.
+/// The connector's group lets packets out to the endpoints' group alone: it should not be opened
+/// for the destination's public address.
 #[test]
 fn an_endpoint_is_proposed_before_a_rule_for_the_public_address() {
     let egress = "id = \"sg-fn\"\nvpc = \"vpc-a\"\n";
@@ -196,7 +196,8 @@ listen = ["443/tcp"]
     assert!(patched.contains("cidr = \"10.0.0.0/16\"\nenable_dns_hostnames = true\n"), "{patched}");
 }
 
-/// Nothing is proposed where the VPC has a way out, where the name is none of AWS's, or where it would hide others.
+/// No endpoint is proposed if the VPC has a route to the internet, if the name is not AWS's, or if
+/// it would hide others.
 #[test]
 fn no_endpoint_is_proposed_where_it_does_not_fit() {
     let lab = with(
@@ -222,7 +223,7 @@ fn no_endpoint_is_proposed_where_it_does_not_fit() {
     }
 }
 
-/// A peered VPC with something that has the name of a service.
+/// A peered VPC with an object that has the name of a service.
 const HUB: &str = r#"
 [[vpc]]
 id = "vpc-b"
@@ -329,7 +330,7 @@ subnets = ["iso-b"]
         for destination in [SECRETS, "s3"] {
             let lab = through(middlebox, target, "0.0.0.0/0");
             assert_eq!(proposed(&lab, "fn", destination), None, "{target} {destination}");
-            // Between subnets of the VPC, it leads nowhere out.
+            // Between subnets of the VPC, it has no route to the internet.
             let inside = through(middlebox, target, "10.0.2.0/24");
             let proposed = proposed(&inside, "fn", destination);
             assert!(proposed.is_some_and(|(id, ..)| id.starts_with("vpce-")), "{destination}");

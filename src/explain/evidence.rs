@@ -1,4 +1,4 @@
-//! The evidence with every index replaced by a name: what text and JSON are both made from.
+//! The evidence with names instead of positions, from which both text and JSON are made.
 
 use super::names::{self, DecidedBy, Places};
 use super::nearest_miss::{self, NearestMiss};
@@ -20,20 +20,20 @@ pub struct Explanation {
     pub verdict: &'static str,
     /// The reason's name, for a drop.
     pub reason: Option<&'static str>,
-    /// The Reachability Analyzer's code, where one says the same.
+    /// The Reachability Analyzer's code with the same meaning, if there is one.
     pub code: Option<&'static str>,
-    /// What denied or admitted it.
+    /// The rule or object that denied or admitted it.
     pub decided_by: Option<DecidedBy>,
-    /// Says how to fix it, for a drop.
+    /// A hint how to fix it, for a drop.
     pub hint: Option<&'static str>,
-    /// The configuration that the packet was walked under.
+    /// The configuration of the walk.
     pub generation: u32,
     /// The packet as the task sends it; `None` if its destination has no address.
     pub inside: Option<Endpoints>,
-    /// The packet as it arrives; `None` where it dies before it leaves, or where AWS has not chosen the address yet from which
-    /// it comes.
+    /// The packet as it arrives; `None` if it is dropped before it leaves, or if AWS has not chosen
+    /// its source address yet.
     pub outside: Option<Endpoints>,
-    /// What happened, in one sentence.
+    /// One sentence that states what happened.
     pub sentence: String,
     /// The security-group rule that came nearest to allowing it, for a drop by implicit deny.
     pub nearest_miss: Option<NearestMiss>,
@@ -61,23 +61,23 @@ pub struct Endpoints {
 pub struct NamedStep {
     /// The stage's name.
     pub stage: Cow<'static, str>,
-    /// What the stage looked at.
+    /// The object that the stage examined.
     pub component: String,
-    /// The rule that decided, where one did.
+    /// The rule that decided, if one did.
     pub rule: Option<String>,
-    /// The rule's line in the lab file; `None` where it is implied.
+    /// The rule's line in the lab file; `None` if it is implied.
     pub line: Option<Line>,
-    /// The rule's place in the source that the lab file is made from, if it is made from one.
+    /// The rule's place in the source from which the lab file is made, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<String>,
     /// The outcome's name.
     pub outcome: Cow<'static, str>,
-    /// What else there is to say.
+    /// Further details.
     pub detail: Option<String>,
 }
 
 impl Explanation {
-    /// Names the place of every rule in the source that the lab file is made from.
+    /// Adds the place of every rule in the source from which the lab file is made.
     pub(super) fn name_places(&mut self, places: Places<'_>) {
         let of = |line: Option<Line>| line.map(places);
         if let Some(decided_by) = &mut self.decided_by {
@@ -90,15 +90,14 @@ impl Explanation {
     }
 }
 
-/// Stands for an address that AWS has not chosen yet.
+/// The text for an address that AWS has not chosen yet.
 pub(super) const NOT_CHOSEN: &str = "<new address>";
 
-/// Names everything in the steps of the evidence.
+/// Returns the steps of the evidence with names.
 pub(super) fn named_steps(evidence: &Evidence, snapshot: &Snapshot) -> Vec<NamedStep> {
     (0..).zip(&evidence.steps).map(|(i, s)| step(evidence, i, s, snapshot)).collect()
 }
 
-/// Names everything in the evidence.
 pub(super) fn explanation(evidence: &Evidence, snapshot: &Snapshot) -> Explanation {
     let reason = evidence.denial.map(|d| d.reason);
     let outside = arrival(evidence).filter(|outside| !is_not_chosen(outside.src));
@@ -128,8 +127,9 @@ impl From<Tuple> for Endpoints {
     }
 }
 
-/// The lab's name for a destination: a resource, gateway or ENI of the task's VPC or of one that is peered with it, or
-/// an internet host, or the resource that has a public address. For a task outside every VPC a resource of any.
+/// Returns the lab's name for a destination: a resource, gateway or ENI of the task's VPC or of one
+/// that is peered with it, or an internet host, or the resource that has a public address. For a
+/// task outside every VPC, a resource of any VPC.
 pub(super) fn destination_name(evidence: &Evidence, snapshot: &Snapshot) -> Option<String> {
     let parts = snapshot.parts();
     let destination = evidence.inside.dst();
@@ -243,7 +243,7 @@ fn attached(snapshot: &Snapshot, subnet: SubnetIx) -> String {
     }
 }
 
-/// `10.0.1.7:53211 -> 10.0.0.5:1024` for the end that changes; both, named, where both do.
+/// Writes `10.0.1.7:53211 -> 10.0.0.5:1024` for the end that changes; both ends, named, if both do.
 fn translated(before: Tuple, after: Tuple) -> String {
     let source = (before.src, before.sport) != (after.src, after.sport);
     let destination = (before.dst, before.dport) != (after.dst, after.dport);
@@ -251,7 +251,7 @@ fn translated(before: Tuple, after: Tuple) -> String {
         let ends = (chosen_end(protocol, from.0, from.1), chosen_end(protocol, to.0, to.1));
         format!("{} -> {}", ends.0, ends.1)
     };
-    // The identifier of an echo stands for a source port.
+    // The identifier of an echo takes the place of a source port.
     let without = match before.protocol {
         Protocol::Icmp => Protocol::Other(Protocol::Icmp.number()),
         other @ (Protocol::Tcp | Protocol::Udp | Protocol::Other(_)) => other,
@@ -267,7 +267,7 @@ fn translated(before: Tuple, after: Tuple) -> String {
     }
 }
 
-/// Names an end that a NAT gives a packet, whose address AWS may still have to choose.
+/// Writes an end that a NAT gives a packet, whose address AWS may still have to choose.
 fn chosen_end(protocol: Protocol, address: Ipv4Addr, port: u16) -> String {
     let text = end(protocol, address, port);
     match is_not_chosen(address) {

@@ -1,4 +1,5 @@
-//! The answer about a set of packets, with every index replaced by a name: what text and JSON are both made from.
+//! The answer about a set of packets, with names instead of positions, from which both text and
+//! JSON are made.
 
 use super::broken::BrokenTask;
 use super::class::{ClassExplanation, class_explanation};
@@ -26,26 +27,26 @@ pub(super) const NAME_NOT_RESOLVED: &str = "name-not-resolved";
 pub struct Explained {
     /// The lab, with the tasks that run.
     pub(super) lab: Snapshot,
-    /// The configuration that was asked: with a task at each attachment.
+    /// The configuration of the question: with a task at each attachment.
     pub(super) snapshot: Snapshot,
     pub(super) service: ServiceIx,
     /// The tasks that were asked about.
     pub(super) tasks: Tasks,
-    /// True of a running lab.
+    /// Set for a running lab.
     pub(super) is_running: bool,
     pub(super) question: AskedQuestion,
     pub(super) notes: Vec<String>,
     pub(super) outcome: Outcome,
     pub(super) now: Option<Now>,
-    /// The tasks that run, are asked about and are broken.
+    /// The broken tasks among those that run and are asked about.
     pub(super) broken_tasks: Vec<BrokenTask>,
-    /// What is proposed for the first class that fails.
+    /// The proposal for the first class that fails.
     pub(super) proposal: Proposal,
-    /// The set of packets that was asked.
+    /// The question's set of packets.
     pub(super) packets: (Ranges, Ports),
 }
 
-/// What the answer is about.
+/// The kind of answer.
 #[derive(Clone, Debug)]
 pub(super) enum Outcome {
     /// Packets.
@@ -63,7 +64,7 @@ pub(super) struct NotResolved {
     pub(super) by_address: Option<Box<Explained>>,
 }
 
-/// What was asked.
+/// The question.
 #[derive(Clone, Debug, Serialize)]
 pub struct AskedQuestion {
     /// The service.
@@ -80,14 +81,15 @@ pub struct AskedQuestion {
     pub ports: Vec<PortSpan>,
 }
 
-/// What a running lab would do with a packet now, whatever its configuration says: all ports may be taken.
+/// The result for a packet in a running lab now that does not depend on its configuration: all
+/// ports may be taken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Now {
     /// The reason's name.
     pub reason: &'static str,
-    /// What happens, in one sentence.
+    /// One sentence that states what happens.
     pub sentence: &'static str,
-    /// Says what to do about it.
+    /// A hint how to fix it.
     pub hint: &'static str,
 }
 
@@ -97,22 +99,23 @@ pub struct SetExplanation {
     /// The first class that fails, or the first one; its verdict is that on the whole set.
     #[serde(flatten)]
     pub shown: Explanation,
-    /// A change that lets the packets of the first class that fails pass the gate that drops them, and takes none from
-    /// others.
+    /// A change that removes the denial of the packets of the first class that fails, and takes
+    /// none from others.
     pub fix: Option<Fix>,
-    /// What was asked.
+    /// The question.
     pub question: AskedQuestion,
-    /// What there is to know about the question or the answer.
+    /// Notes about the question or the answer.
     pub notes: Vec<String>,
     /// The classes: those that fail first, then by their shares; last those that do not count.
     pub classes: Vec<ClassExplanation>,
     /// The answer for the address that the lab knows by a name that does not resolve.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by_address: Option<Box<Self>>,
-    /// What a running lab would do with a packet now, where that is another verdict.
+    /// The result for a packet in a running lab now, if it is another verdict.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub now: Option<Now>,
-    /// The tasks that send nothing, or not everything, whatever the configuration says: their links are broken.
+    /// The tasks that send nothing, or not everything, whatever the configuration: their links are
+    /// broken.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub broken_tasks: Vec<BrokenTask>,
 }
@@ -126,18 +129,18 @@ impl Explained {
         }
     }
 
-    /// Returns what one packet meets of the first class that fails, or of the first one.
+    /// Returns the evidence for one packet of the first class that fails, or of the first one.
     pub fn sample(&self) -> Option<Evidence> {
         self.classes().first().map(evidence_of)
     }
 
-    /// Returns a change that lets the packets of the first class that fails pass the gate that drops them, and takes none
-    /// from others; `None` if no such change is known.
+    /// Returns a change that removes the denial of the packets of the first class that fails, and
+    /// takes none from others; `None` if no such change is known.
     pub fn fix(&self) -> Option<&Fix> {
         self.proposal.fix()
     }
 
-    /// Writes what is proposed in the words of the source that the lab file is made from.
+    /// Writes the proposal in the words of the source from which the lab file is made.
     pub fn write_fix_for(&mut self, source: &Source) {
         self.proposal.write_for(source, &self.snapshot);
         if let Outcome::NotResolved(NotResolved { by_address: Some(by_address), .. }) =
@@ -147,17 +150,17 @@ impl Explained {
         }
     }
 
-    /// Returns the destination addresses and the protocols with their ports that were asked.
+    /// Returns the question's destination addresses and protocols with their ports.
     pub fn packets(&self) -> &(Ranges, Ports) {
         &self.packets
     }
 
-    /// Returns the configuration that was asked, with a task at each attachment.
+    /// Returns the configuration of the question, with a task at each attachment.
     pub fn snapshot(&self) -> &Snapshot {
         &self.snapshot
     }
 
-    /// Names everything in the answer.
+    /// Returns the explanation of the answer, with names.
     pub fn explanation(&self) -> SetExplanation {
         let (shown, by_address) = match &self.outcome {
             Outcome::Answered(_) => (self.shown_explanation(), None),
@@ -184,8 +187,8 @@ impl Explained {
         samples.filter(|_| self.is_running).find_map(of_present)
     }
 
-    /// Takes note of what the running lab would do with [`Self::live_packet`] now. Only what is no matter of the
-    /// configuration counts.
+    /// Records the result for [`Self::live_packet`] in the running lab now, if it does not depend
+    /// on the configuration.
     pub fn note_live(&mut self, evidence: &Evidence) {
         let reason = evidence.denial.map(|denial| denial.reason);
         self.now = match reason {
@@ -201,7 +204,7 @@ impl Explained {
         };
     }
 
-    /// Takes note of the tasks that are broken, of those that are asked about.
+    /// Records the broken tasks among those that are asked about.
     pub fn note_broken(&mut self, tasks: &[BrokenTask]) {
         self.broken_tasks = tasks.to_vec();
     }
@@ -213,7 +216,8 @@ impl Explained {
         }
     }
 
-    /// Names the tasks that run, are asked about and are in a class, by their numbers.
+    /// Returns the names of the tasks that run, are asked about and are in a class, by their
+    /// numbers.
     pub(super) fn tasks(&self, class: &Class) -> Vec<String> {
         self.names(self.numbers(class))
     }
@@ -230,7 +234,7 @@ impl Explained {
         asked.map(|task| task.number).collect()
     }
 
-    /// Names tasks of the service.
+    /// Returns the names of tasks of the service.
     pub(super) fn names(&self, numbers: BTreeSet<u16>) -> Vec<String> {
         let service = names::service_name(&self.lab, self.service);
         numbers.into_iter().map(|number| format!("{service}/{number}")).collect()
@@ -248,7 +252,7 @@ impl Explained {
         self.notes.iter().cloned().chain(found).collect()
     }
 
-    /// Says how many addresses do not count because no interface has them.
+    /// Returns a note with the number of addresses that do not count because no interface has them.
     fn not_counted(&self) -> Option<String> {
         let others = self.classes().iter().filter(|class| !class.counts);
         let addresses = Ranges::new(others.flat_map(|class| class.destinations.iter())).count();
@@ -257,7 +261,8 @@ impl Explained {
         (addresses > 0).then(|| format!("not counted: {counted}"))
     }
 
-    /// Says that packets pass to an internet where the lab has nothing, so that the verdict is the VPC's alone.
+    /// Returns a note that packets pass to an internet where the lab has no host, so that the
+    /// verdict is the VPC's alone.
     fn missing_hosts(&self) -> Option<String> {
         let missing = without_host(&self.reached(), &self.snapshot);
         let shown = match (missing.count(), missing.first()) {
@@ -267,7 +272,7 @@ impl Explained {
         (!missing.is_empty()).then(|| no_host_at(&shown))
     }
 
-    /// Says that packets pass to one address, where the lab has nothing.
+    /// Returns a note that packets pass to one address where the lab has no host.
     pub(super) fn missing_host(&self) -> Option<String> {
         let reached = self.reached();
         let one = reached.first().filter(|_| reached.count() == 1)?;
@@ -324,7 +329,7 @@ impl Explained {
 }
 
 impl SetExplanation {
-    /// Names the place of every rule in the source that the lab file is made from.
+    /// Adds the place of every rule in the source from which the lab file is made.
     pub fn name_places(&mut self, places: Places<'_>) {
         self.shown.name_places(places);
         if let Some(fix) = self.fix.as_mut().filter(|fix| fix.at > 0) {
@@ -341,12 +346,11 @@ pub(super) fn no_host_at(shown: &str) -> String {
     format!("the lab has no host at {shown}: the verdict is about the VPC alone")
 }
 
-/// Returns what one packet of a class meets, with the verdict on the class.
+/// Returns the evidence for one packet of a class, with the verdict on the class.
 pub(super) fn evidence_of(class: &Class) -> Evidence {
     Evidence { denial: class.denial, ..class.sample.clone() }
 }
 
-/// Returns the subnet that an attachment is in.
 pub(super) fn subnet_of(attachment: Attachment, snapshot: &Snapshot) -> Option<String> {
     let Attachment::Eni(eni) = attachment else { return None };
     Some(names::subnet_id(snapshot, snapshot.eni(eni).subnet).to_owned())

@@ -1,26 +1,26 @@
-//! What an import did not take over as it stands, as a table.
+//! The findings of an import about parts that it did not take over unchanged, as a table.
 
 use super::tables::Row;
 use crate::config::import::{Finding, FindingKind};
 use serde::Serialize;
 
-/// Findings that say the same of one or more objects.
+/// Findings with the same text about one or more objects.
 #[derive(Clone, Debug, Serialize)]
 pub struct FindingRow {
-    /// How they bear on the lab.
+    /// Their effect on the lab.
     pub kind: FindingKind,
     /// The objects.
     pub objects: Vec<String>,
-    /// What there is.
+    /// The finding.
     pub what: String,
-    /// What follows from it.
+    /// Its effect.
     pub consequence: String,
-    /// Where it stands, in the objects' order.
+    /// The places in the source, in the objects' order.
     pub places: Vec<String>,
 }
 
 impl FindingRow {
-    /// Findings by what they say, in the order of the first of each.
+    /// Groups findings by their text, in the order of the first of each.
     pub fn of(findings: &[Finding]) -> Vec<Self> {
         let mut rows: Vec<Self> = Vec::new();
         for finding in findings {
@@ -65,7 +65,7 @@ impl Row for FindingRow {
     }
 }
 
-/// How many there are of each kind, in words.
+/// Returns the number of findings of each kind, in words.
 pub fn counted_findings(findings: &[Finding]) -> String {
     let kinds = [FindingKind::NotUnderstood, FindingKind::Assumed, FindingKind::LeftOut];
     let counts = kinds.map(|kind| {

@@ -1,4 +1,4 @@
-//! Changes that are proposed: in labs where the first that comes to mind is wrong.
+//! Tests proposed changes in labs for which the obvious change is wrong.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
@@ -22,7 +22,7 @@ pub(super) fn ask(lab: &str, service: &str, destination: &str) -> Explained {
     super::ask(&snapshot, &asking, &mut || true).unwrap()
 }
 
-/// Takes a text for [`repair`] that `ask` reads.
+/// Returns a text unchanged, for a [`repair`] in which `ask` reads it.
 pub(super) fn as_is(text: &str) -> Result<String, EditError> {
     Ok(text.to_owned())
 }
@@ -62,7 +62,7 @@ fn a_connector_is_moved_before_a_table_is_changed_that_others_use() {
     assert_eq!(proposed(lab, "new", "example"), expected);
 }
 
-/// The hint of `no-route` speaks of a NAT gateway, which is not what is proposed here.
+/// The hint of `no-route` mentions a NAT gateway, which is not proposed here.
 #[test]
 fn the_text_says_what_the_proposed_change_does() {
     let text = |lab: &str, service: &str, destination: &str| {
@@ -177,7 +177,7 @@ pub(super) fn text(explained: &Explained) -> String {
     String::from_utf8(text).unwrap()
 }
 
-/// Without its implied rule, members of the group would reach each other no more.
+/// Without its implied rule, members of the group would no longer reach each other.
 #[test]
 fn the_section_of_an_implied_default_group_keeps_the_rules_that_it_implies() {
     let lab = LAB;
@@ -298,7 +298,8 @@ fn nothing_is_proposed_that_cuts_the_nat_gateway_off() {
     assert_eq!(json["fix"], serde_json::Value::Null);
 }
 
-/// The service `other` reaches what the service `web` does not: by the route that would have to be changed.
+/// The service `other` reaches what the service `web` does not: by the route that would have to be
+/// changed.
 #[test]
 fn a_change_that_takes_packets_from_another_service_is_not_proposed() {
     let lab = with(
@@ -327,7 +328,7 @@ fn the_gate_that_comes_next_is_named() {
     assert!(text.ends_with("the next gate drops them: sg-ingress-implicit-deny\n"), "{text}");
 }
 
-/// A VPC where the list of a gateway endpoint has the address of `example`.
+/// Returns a lab with a VPC in which the list of a gateway endpoint has the address of `example`.
 fn with_endpoint(lab: &str, tables: &str) -> String {
     let endpoint = r#"
 [[prefix_list]]
@@ -400,7 +401,7 @@ fn an_implied_main_table_is_written_as_a_section() {
     let said = text(&ask(&lab, "web", "example"));
     assert!(said.contains("     add this section, which the lab file implies so far:\n"), "{said}");
     assert_eq!(verdict_with_fix(&lab, "web", "example"), SetVerdict::Forward);
-    // To an endpoint, the section has its route.
+    // For an endpoint, the section has its route.
     let lab = with_endpoint(&lab, "[]");
     let (id, _, section) = proposed(&lab, "web", "example").unwrap();
     assert_eq!(id, "vpc-a/main");
@@ -409,13 +410,14 @@ fn an_implied_main_table_is_written_as_a_section() {
     assert_eq!(verdict_with_fix(&lab, "web", "example"), SetVerdict::Forward);
 }
 
-/// Asks the lab file with the change that is proposed for it.
+/// Returns the verdict in the lab file with the change that is proposed for it.
 fn verdict_with_fix(lab: &str, service: &str, destination: &str) -> SetVerdict {
     let fix = ask(lab, service, destination).fix().unwrap().clone();
     ask(&edited(lab, &fix.edits).unwrap(), service, destination).verdict()
 }
 
-/// The endpoint's interfaces have the implied default group, which lets its own members in and nobody else.
+/// The endpoint's interfaces have the implied default group, which admits its own members and no
+/// other sender.
 #[test]
 fn the_group_of_an_endpoint_that_hides_a_host_is_opened() {
     let lab = include_str!("cases/endpoint-shadows-host.toml");

@@ -1,12 +1,12 @@
-//! Lines for people, none wider than a terminal is taken to be.
+//! Lays out lines for people, none wider than the assumed width of a terminal.
 
 use std::io::{self, Write};
 
 /// The widest line.
 pub(super) const WIDTH: usize = 100;
 
-/// Writes a text behind a heading, on as many lines as it takes. `width` is that of the heading as it is seen, which
-/// further lines are indented by.
+/// Writes a text after a heading, on as many lines as it needs. `width` is the visible width of the
+/// heading, by which further lines are indented.
 ///
 /// # Errors
 /// Those of `w`.
@@ -34,7 +34,7 @@ fn words(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// The columns of steps: how far they are indented, and the widths of stages and components.
+/// The columns of steps: their indent, and the widths of stages and components.
 pub(super) struct StepColumns {
     pub(super) margin: usize,
     pub(super) stage: usize,
@@ -42,7 +42,7 @@ pub(super) struct StepColumns {
 }
 
 impl StepColumns {
-    /// Writes a step behind its mark. What does not fit beside the component is below it.
+    /// Writes a step after its mark. Pieces that do not fit beside the component go below it.
     ///
     /// # Errors
     /// Those of `w`.
@@ -61,8 +61,9 @@ impl StepColumns {
     }
 }
 
-/// Lists the lines of a row that begins with a lead of this width: on the first line the pieces that fit behind the lead,
-/// the others below it, where lines have `width`. A piece is broken only if it fits on no line.
+/// Lists the lines of a row that begins with a lead of this width: on the first line the pieces
+/// that fit after the lead, the others below it, on lines of `width`. A piece is broken only if it
+/// fits on no line.
 fn row(lead: usize, width: usize, pieces: &[String]) -> (String, Vec<String>) {
     let fits = |count: &usize| lead + pieces[..*count].join("  ").chars().count() <= WIDTH;
     let first = (0..=pieces.len()).rev().find(fits).unwrap_or(0);

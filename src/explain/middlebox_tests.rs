@@ -1,4 +1,5 @@
-//! Explanations of packets that are routed through a middlebox: names, the nearest rule, and the line that would fix it.
+//! Tests explanations of packets that are routed through a middlebox: names, the nearest rule, and
+//! the line that would fix it.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -100,7 +101,7 @@ fn with(lab: &str, old: &str, new: &str) -> String {
     lab.replace(old, new)
 }
 
-/// Returns the reason, what decided, and the object and the line that would fix it.
+/// Returns the reason, the decider, and the object and the line that would fix it.
 fn mended(lab: &str) -> (Option<&'static str>, String, Option<(String, String)>) {
     let (evidence, snapshot) = asked(lab);
     let told = explanation(&evidence, &snapshot);
@@ -108,7 +109,8 @@ fn mended(lab: &str) -> (Option<&'static str>, String, Option<(String, String)>)
     (told.reason, told.decided_by.unwrap().to_string(), fix)
 }
 
-/// With a NAT gateway whose subnet leads out through the firewall, whose table leads out by `beyond`.
+/// Returns a lab with a NAT gateway whose subnet has its default route through the firewall, whose
+/// table has its own by `beyond`.
 fn with_firewalled_nat_gateway(beyond: &str) -> String {
     let gateway =
         with(LAB, "cidr = \"10.0.0.0/16\"", "cidr = \"10.0.0.0/16\"\ninternet_gateway = \"igw\"");
@@ -209,7 +211,7 @@ fn an_untracked_replys_line_is_for_the_reply() {
     assert_eq!(fix, some("sg-fw", &rule));
 }
 
-/// Spec 3.7: not because the source is in another group.
+/// Spec 3.7: the reason is not that the source is in another group.
 #[test]
 fn a_lost_reference_is_said_to_be_lost() {
     let lab = with(LAB, r#"from = "10.0.1.0/24""#, r#"from = "sg-app""#);
@@ -224,7 +226,7 @@ fn a_lost_reference_is_said_to_be_lost() {
     assert_eq!(first_candidate(&evidence, &snapshot).map(|fix| fix.rule).as_deref(), Some(rule));
 }
 
-/// What `egret apply` prints.
+/// The output of `egret apply`.
 #[test]
 fn a_changed_check_and_target_are_changes() {
     let lab = |text: &str| Lab::parse("lab.toml", text).unwrap();

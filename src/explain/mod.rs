@@ -1,4 +1,5 @@
-//! Layer 5: evidence to text and JSON, rows to tables. Everything writes to a `Write` that the caller brings.
+//! Layer 5: turns evidence into text and JSON, and rows into tables. Everything writes to a `Write`
+//! of the caller.
 
 mod asking;
 mod broken;

@@ -1,7 +1,8 @@
-//! Names in AWS's words for what the evidence refers to by index. Positions are shown counted from 1.
+//! Returns names in AWS's words for the objects to which the evidence refers by index. Positions
+//! are shown counted from 1.
 //!
-//! An index may be of an older generation than the snapshot at hand (a flow or drop from before a reload), so every
-//! lookup here is checked and falls back to a plain sentence.
+//! An index may be of an older generation than the given snapshot (a flow or drop from before a
+//! reload), so every lookup here is checked and falls back to a plain sentence.
 
 use crate::pipeline::Component;
 use crate::vpc::{
@@ -13,40 +14,41 @@ use serde::Serialize;
 use std::fmt;
 use std::net::Ipv4Addr;
 
-/// What stands for a rule whose index no longer exists.
+/// The text for a rule whose index no longer exists.
 const EARLIER: &str = "a rule of an earlier configuration";
-/// What stands for the id of an object whose index no longer exists.
+/// The text for the id of an object whose index no longer exists.
 const UNKNOWN: &str = "(earlier configuration)";
 
-/// Names the place of a line of the lab file, such as `lab.toml:41`.
+/// A function that names the place of a line of the lab file, such as `lab.toml:41`.
 pub type Places<'a> = &'a dyn Fn(Line) -> String;
 
-/// What decided a packet's fate, by name.
+/// The decider of a packet's verdict, by name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DecidedBy {
-    /// What kind of thing it is, such as `security-group-rule` or `route`.
+    /// The kind of object, such as `security-group-rule` or `route`.
     pub kind: &'static str,
-    /// The id of the object that holds the rule, or of the object that decided by itself. Of `security-groups`, which
-    /// decide together, the ids of all, with `,` between.
+    /// The id of the object that contains the rule, or of the object that decided by itself. For
+    /// `security-groups`, which decide together, the ids of all, with `,` between.
     pub id: String,
     /// The rule within it, such as `sgr 2 of sg-app (tcp 443 to 0.0.0.0/0)`.
     pub rule: Option<String>,
-    /// Its line in the lab file, from 1; `None` where it is implied. Of several groups, the line of the first that has one.
+    /// Its line in the lab file, from 1; `None` if it is implied. For several groups, the line of
+    /// the first that has one.
     pub line: Option<Line>,
-    /// Its place in the source that the lab file is made from, if it is made from one.
+    /// Its place in the source from which the lab file is made, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub place: Option<String>,
-    /// Where several groups decided together, each of them.
+    /// Each of several groups that decided together.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<DecidingGroup>,
-    /// Whether the lab file implies it instead of stating it.
+    /// Set if the lab file implies it instead of stating it.
     #[serde(skip)]
     pub implied: bool,
 }
 
 impl DecidedBy {
-    /// Decides whether it has a position in the lab file, or in what that implies: without one it means the same under every
-    /// configuration.
+    /// Decides whether it has a position in the lab file, or in what the file implies: without one
+    /// it means the same under every configuration.
     pub fn is_positional(&self) -> bool {
         self.line.is_some() || self.implied
     }
@@ -57,9 +59,9 @@ impl DecidedBy {
 pub struct DecidingGroup {
     /// Its id.
     pub id: String,
-    /// Its line in the lab file, from 1; `None` where it is implied.
+    /// Its line in the lab file, from 1; `None` if it is implied.
     pub line: Option<Line>,
-    /// Its place in the source that the lab file is made from, if it is made from one.
+    /// Its place in the source from which the lab file is made, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub place: Option<String>,
 }
@@ -81,13 +83,14 @@ impl DecidedBy {
         self
     }
 
-    /// Names its place in the source that the lab file is made from.
+    /// Adds its place in the source from which the lab file is made.
     pub(super) fn name_place(&mut self, places: Places<'_>) {
         self.place = self.line.map(places);
         self.groups.iter_mut().for_each(|group| group.place = group.line.map(places));
     }
 
-    /// Shows its place in the lab file: `lab.toml:41`, `(implied)`, or nothing; of several groups, one for each.
+    /// Returns its place in the lab file: `lab.toml:41`, `(implied)`, or nothing; for several
+    /// groups, one for each.
     pub fn shown_place(&self, places: Places<'_>) -> Option<String> {
         if !self.groups.is_empty() {
             let places = self.groups.iter().map(|group| match group.line {
@@ -109,7 +112,7 @@ impl fmt::Display for DecidedBy {
     }
 }
 
-/// Names what decided.
+/// Returns the decider's name.
 pub fn decided_by(rule: RuleRef, snapshot: &Snapshot) -> DecidedBy {
     match rule {
         RuleRef::Packet => DecidedBy::of("packet", "packet"),
@@ -154,7 +157,7 @@ pub fn decided_by(rule: RuleRef, snapshot: &Snapshot) -> DecidedBy {
     }
 }
 
-/// Names what a stage looked at.
+/// Returns the name of the object that a stage examined.
 pub fn component(component: Component, snapshot: &Snapshot) -> String {
     match component {
         Component::Task(address) => task(snapshot, address),
@@ -184,7 +187,7 @@ pub fn component(component: Component, snapshot: &Snapshot) -> String {
     }
 }
 
-/// `web/1` for the task with this address; the address itself where no task has it.
+/// Returns `web/1` for the task with this address; the address itself if no task has it.
 pub fn task(snapshot: &Snapshot, address: Ipv4Addr) -> String {
     match snapshot.task(address) {
         Some(task) => format!("{}/{}", service_name(snapshot, task.service), task.number),
@@ -192,22 +195,22 @@ pub fn task(snapshot: &Snapshot, address: Ipv4Addr) -> String {
     }
 }
 
-/// The id of a subnet.
+/// Returns the id of a subnet.
 pub fn subnet_id(snapshot: &Snapshot, subnet: SubnetIx) -> &str {
     snapshot.parts().subnets.get(subnet.get()).map_or(UNKNOWN, |s| &s.id)
 }
 
-/// The name of a service.
+/// Returns the name of a service.
 pub fn service_name(snapshot: &Snapshot, service: ServiceIx) -> &str {
     snapshot.parts().services.get(service.get()).map_or(UNKNOWN, |s| &s.name)
 }
 
-/// The id of a security group.
+/// Returns the id of a security group.
 pub fn security_group_id(snapshot: &Snapshot, group: SecurityGroupIx) -> &str {
     snapshot.parts().security_groups.get(group.get()).map_or(UNKNOWN, |g| &g.id)
 }
 
-/// A rule of a security group, if the snapshot still has it.
+/// Returns a rule of a security group, if the snapshot still has it.
 pub(super) fn find_security_group_rule(
     snapshot: &Snapshot,
     group: SecurityGroupIx,
@@ -218,7 +221,7 @@ pub(super) fn find_security_group_rule(
     group.rules(direction).get(usize::from(position))
 }
 
-/// The id or CIDR block of a rule's other end.
+/// Returns the id or CIDR block of a rule's other end.
 pub(super) fn peer(snapshot: &Snapshot, peer: Peer) -> String {
     match peer {
         Peer::Cidr(network) => network.to_string(),
@@ -255,7 +258,8 @@ fn eni_security_groups(snapshot: &Snapshot, eni: EniIx, direction: Direction) ->
     no_rule(snapshot, direction, eni.map(|eni| &*eni.security_groups))
 }
 
-/// An ENI and a NAT gateway take no requests, whatever their groups: there the interface decides.
+/// Returns the groups of a destination. An ENI and a NAT gateway take no requests, whatever their
+/// groups: for them the interface decides.
 fn destination_security_groups(snapshot: &Snapshot, vpc: VpcIx, address: Ipv4Addr) -> DecidedBy {
     let resource = match snapshot.interface(vpc, address) {
         Some(Interface::Resource(resource)) => snapshot.parts().resources.get(resource.get()),
@@ -269,7 +273,7 @@ fn destination_security_groups(snapshot: &Snapshot, vpc: VpcIx, address: Ipv4Add
     no_rule(snapshot, Direction::Ingress, resource.map(|resource| &*resource.security_groups))
 }
 
-/// Names the implicit deny of an interface's groups together.
+/// Returns the name of the implicit deny of an interface's groups together.
 pub(super) fn no_rule(
     snapshot: &Snapshot,
     direction: Direction,
@@ -466,7 +470,7 @@ fn network_interface_id(snapshot: &Snapshot, appliance: ResourceIx) -> &str {
     found.and_then(|r| r.network_interface.as_ref()).map_or(UNKNOWN, |interface| &interface.id)
 }
 
-/// `eni-fw of firewall`.
+/// Returns a name such as `eni-fw of firewall`.
 fn appliance_name(snapshot: &Snapshot, appliance: ResourceIx) -> String {
     let resource = snapshot.parts().resources.get(appliance.get()).map_or(UNKNOWN, |r| &r.name);
     format!("{} of {resource}", network_interface_id(snapshot, appliance))
@@ -534,7 +538,7 @@ mod tests {
         assert_eq!(named.shown_place(&lab_toml).as_deref(), Some("lab.toml:39, lab.toml:43"));
     }
 
-    /// `security-groups` promises the ids of groups.
+    /// The kind `security-groups` requires the ids of groups.
     #[test]
     fn an_interface_without_groups_to_blame_decides_by_itself() {
         let name = |address| name(RuleRef::DestinationSecurityGroups(VPC, address));

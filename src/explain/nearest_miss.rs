@@ -1,4 +1,5 @@
-//! The security-group rule that came nearest to allowing a packet, and which of its fields did not match.
+//! Finds the security-group rule that came nearest to allowing a packet, and its fields that did
+//! not match.
 
 use super::names;
 use super::packet::{eni_of, packet_at, protocol_word};
@@ -21,20 +22,20 @@ pub struct NearestMiss {
     pub id: String,
     /// The rule's line in the lab file.
     pub line: Option<Line>,
-    /// Its place in the source that the lab file is made from, if it is made from one.
+    /// Its place in the source from which the lab file is made, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub place: Option<String>,
-    /// What matched and what did not.
+    /// The fields that matched and those that did not, in words.
     pub text: String,
-    /// Whether the protocol matched.
+    /// Set if the protocol matched.
     pub protocol: bool,
-    /// Whether the port or ICMP field matched.
+    /// Set if the port or ICMP field matched.
     pub ports: bool,
-    /// Whether the other end matched.
+    /// Set if the other end matched.
     pub peer: bool,
 }
 
-/// The last near miss among the steps: the one of the stage that dropped the packet.
+/// Returns the last near miss among the steps: the one of the stage that dropped the packet.
 pub(super) fn find(evidence: &Evidence, snapshot: &Snapshot) -> Option<NearestMiss> {
     evidence.steps.iter().enumerate().rev().find_map(|(position, step)| {
         let Detail::NearMiss(miss, direction) = step.detail else { return None };
@@ -42,7 +43,7 @@ pub(super) fn find(evidence: &Evidence, snapshot: &Snapshot) -> Option<NearestMi
     })
 }
 
-/// Names a near miss of a packet.
+/// Returns a near miss of a packet, with names.
 pub(super) fn named(
     evidence: &Evidence,
     packet: Tuple,
@@ -71,7 +72,8 @@ pub(super) fn named(
     }
 }
 
-/// The other end as the groups see it: inbound that is the ENI, not the task, even before the port is leased.
+/// Returns the other end as the groups see it: inbound that is the ENI, not the task, even before
+/// the port is leased.
 fn remote(
     evidence: &Evidence,
     packet: Tuple,
@@ -162,7 +164,7 @@ fn peer_differs(
     }
 }
 
-/// Whether an interface of the group has an address, in whatever VPC.
+/// Decides whether an interface of the group has an address, in any VPC.
 fn has_member(snapshot: &Snapshot, group: SecurityGroupIx, address: Ipv4Addr) -> bool {
     let enis = snapshot.parts().enis.iter().map(|e| (e.address, &e.security_groups));
     let resources = snapshot.parts().resources.iter().map(|r| (r.address, &r.security_groups));

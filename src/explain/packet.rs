@@ -1,4 +1,5 @@
-//! The packet at a step of its evidence, the ENI that it leaves through, and the text of its addresses and ports.
+//! Finds the packet at a step of its evidence and the ENI by which it leaves, and writes its
+//! addresses and ports as text.
 
 use crate::packet::{Outside, Protocol, Tuple};
 use crate::pipeline::{Detail, Evidence, Outcome, Reason, Step};
@@ -14,7 +15,8 @@ pub(super) fn protocol_word(protocol: Protocol) -> String {
     }
 }
 
-/// Returns the packet as it arrives at a step, after every translation before it. After the delivery that is the reply.
+/// Returns the packet as it arrives at a step, after every translation before it. After the
+/// delivery that is the reply.
 pub(super) fn packet_at(evidence: &Evidence, position: usize) -> Tuple {
     let before = &evidence.steps[..position.min(evidence.steps.len())];
     let delivered = before.iter().position(|step| step.outcome == Outcome::Deliver);
@@ -24,8 +26,9 @@ pub(super) fn packet_at(evidence: &Evidence, position: usize) -> Tuple {
     }
 }
 
-/// Returns the reply after `steps`. Its destination is the one that the network ACL of the subnet it left last has seen;
-/// before it leaves a subnet, the source that the request arrived with.
+/// Returns the reply after `steps`. Its destination is the one that the network ACL of the last
+/// subnet that it left has seen; before it leaves a subnet, the source address with which the
+/// request arrived.
 fn reply_after(evidence: &Evidence, steps: &[Step]) -> Tuple {
     let outside = evidence.outside.map_or(evidence.inside.tuple(), Outside::tuple);
     let left = steps.iter().rev().filter(|step| leaves(step)).find_map(|step| {
@@ -36,7 +39,7 @@ fn reply_after(evidence: &Evidence, steps: &[Step]) -> Tuple {
     Tuple { dst, dport, ..outside.reversed() }
 }
 
-/// Returns the request as its destination sees it; `None` if it is dropped on the way.
+/// Returns the request as its destination sees it; `None` if it is dropped on the path.
 pub(super) fn arrival(evidence: &Evidence) -> Option<Tuple> {
     let outside = evidence.outside?;
     let delivered = evidence.steps.iter().position(|step| step.outcome == Outcome::Deliver);
@@ -44,8 +47,8 @@ pub(super) fn arrival(evidence: &Evidence) -> Option<Tuple> {
     Some(Tuple { dst: request_after(evidence, sent).dst, ..outside.tuple() })
 }
 
-/// Says how to fix what drops a packet. Over the internet the groups of a public endpoint know the sender by its public
-/// address, and by no group.
+/// Returns a hint how to fix a packet's drop. Over the internet the groups of a public endpoint
+/// know the sender by its public address, and by no group.
 pub(super) fn hint(evidence: &Evidence) -> Option<&'static str> {
     let reason = evidence.denial?.reason;
     let is_translated = || packet_at(evidence, evidence.steps.len()).dst != evidence.inside.dst();
@@ -57,7 +60,7 @@ pub(super) fn hint(evidence: &Evidence) -> Option<&'static str> {
     Some(reason.hint())
 }
 
-/// Returns the request after `steps`: as the last translation made it.
+/// Returns the request after `steps`: the result of the last translation.
 fn request_after(evidence: &Evidence, steps: &[Step]) -> Tuple {
     steps
         .iter()
@@ -91,8 +94,9 @@ pub(super) fn whereabouts(eni: EniIx, snapshot: &Snapshot) -> Option<(SubnetIx, 
     Some((subnet, snapshot.parts().subnets.get(subnet.get())?.vpc))
 }
 
-/// Finds the VPC that has the destination's address: the task's own, or one that is peered with it, by this connection. The
-/// path says by which one the packet is led; where it is led to none, it is one that has the address.
+/// Finds the VPC that has the destination's address: the task's own, or one that is peered with it,
+/// by this connection. The path shows which one; if it leads to none, it is one that has the
+/// address.
 pub(super) fn destination_vpc(
     evidence: &Evidence,
     snapshot: &Snapshot,

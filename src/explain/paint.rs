@@ -1,11 +1,11 @@
-//! How a text looks: colour where it is asked for, and how much of long lists is shown.
+//! The look of a text: colours if requested, and the shown part of long lists.
 
-/// How a text for people looks.
+/// The look of a text for people.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Look {
-    /// True with colours, for a terminal.
+    /// Set for colours, for a terminal.
     pub color: bool,
-    /// True with nothing shortened or left out, however wide it gets.
+    /// Set to shorten and leave out nothing, whatever the width.
     pub wide: bool,
 }
 
@@ -20,14 +20,14 @@ impl Look {
     }
 }
 
-/// Takes colours or not, at the usual width.
+/// Makes a look with or without colours, at the usual width.
 impl From<bool> for Look {
     fn from(color: bool) -> Self {
         Self { color, wide: false }
     }
 }
 
-/// What a piece of text is.
+/// The meaning of a piece of text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Style {
     Good,
@@ -36,12 +36,12 @@ pub(super) enum Style {
     Faint,
 }
 
-/// Whether to colour.
+/// The choice whether to use colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Paint(pub(super) bool);
 
 impl Paint {
-    /// The text between the ANSI sequences of the style, or as it is.
+    /// Returns the text between the ANSI sequences of the style, or unchanged.
     pub(super) fn with(self, style: Style, text: &str) -> String {
         if !self.0 {
             return text.to_owned();

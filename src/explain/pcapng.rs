@@ -1,6 +1,6 @@
-//! Packets as a pcapng file (draft-ietf-opsawg-pcapng): one section, one interface for each side of the translation, and
-//! each packet on it as it is on a wire, with what egret made of it as its comment. Octets in, octets out: who calls it
-//! has the clock and the file.
+//! Writes packets as a pcapng file (draft-ietf-opsawg-pcapng): one section, one interface for each
+//! side of the translation, and each packet on it as it is on a wire, with its verdict as its
+//! comment. Bytes in, bytes out: the caller has the clock and the file.
 
 use crate::packet::{VnetHeader, segment};
 
@@ -12,10 +12,11 @@ pub const ENHANCED_PACKET: u32 = 6;
 pub const INTERFACE_STATISTICS: u32 = 5;
 /// The type of an interface description block.
 const INTERFACE_DESCRIPTION: u32 = 1;
-/// LINKTYPE_IPV4: the packet begins with its IPv4 header. libpcap reads no file with two interfaces of LINKTYPE_RAW: it
-/// compares that number with its own for the same thing.
+/// LINKTYPE_IPV4: the packet begins with its IPv4 header. libpcap reads no file with two interfaces
+/// of LINKTYPE_RAW, because it compares that number with its own for the same link type.
 const LINKTYPE_IPV4: u16 = 228;
-/// Octets that no block of this writer exceeds: a packet of 64 KiB, a comment of as much, and what is around them.
+/// The size limit of this writer's blocks in bytes: a packet of 64 KiB, a comment of the same size,
+/// and the headers around them.
 pub const LARGEST_BLOCK: usize = 1 << 18;
 
 const END_OF_OPTIONS: u16 = 0;
@@ -34,16 +35,16 @@ const DROPPED: u16 = 5;
 pub enum Interface {
     /// Packets as the task has them.
     Inside,
-    /// Packets as the world behind egret has them.
+    /// Packets as hosts outside egret have them.
     Outside,
 }
 
-/// Which way a packet crosses an interface, seen from egret.
+/// The direction in which a packet crosses an interface, seen from egret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Heading {
-    /// Egret got it.
+    /// egret received it.
     In,
-    /// Egret sent it.
+    /// egret sent it.
     Out,
 }
 
@@ -52,27 +53,28 @@ pub enum Heading {
 pub struct Captured<'a> {
     /// The side.
     pub interface: Interface,
-    /// Which way.
+    /// The direction.
     pub heading: Heading,
     /// Nanoseconds since 1970-01-01 UTC.
     pub at: u64,
     /// The same number for the inside and the outside copy of a packet.
     pub id: u64,
-    /// The octets as they crossed the TUN.
+    /// The bytes as they crossed the TUN device.
     pub octets: &'a [u8],
-    /// What the kernel left to be done on them.
+    /// The work that the kernel has left to do on them.
     pub vnet: VnetHeader,
-    /// What egret made of it.
+    /// Its verdict, in words.
     pub comment: &'a str,
 }
 
-/// Appends the beginning of a file: what it is of, and its two interfaces, each with packets of at most `snaplen` octets.
+/// Appends the beginning of a file: its title, and its two interfaces, each with packets of at most
+/// `snaplen` bytes.
 pub fn begin(out: &mut Vec<u8>, title: &str, snaplen: u32) {
     block(out, SECTION_HEADER, |body| {
         body.extend_from_slice(&0x1a2b_3c4d_u32.to_le_bytes());
         body.extend_from_slice(&1_u16.to_le_bytes());
         body.extend_from_slice(&0_u16.to_le_bytes());
-        // How long the section is, is not known yet.
+        // The length of the section is not known yet.
         body.extend_from_slice(&u64::MAX.to_le_bytes());
         option(body, COMMENT, title.as_bytes());
         option(body, APPLICATION, concat!("egret ", env!("CARGO_PKG_VERSION")).as_bytes());
@@ -97,8 +99,8 @@ pub fn begin(out: &mut Vec<u8>, title: &str, snaplen: u32) {
     }
 }
 
-/// Appends a packet as it is on a wire: a super-packet as its segments, each cut to `snaplen` octets, the first `most` of
-/// them. Returns how many.
+/// Appends a packet as it is on a wire: a super-packet as its segments, each cut to `snaplen`
+/// bytes, the first `most` of them. Returns their number.
 pub fn packet(out: &mut Vec<u8>, captured: &Captured<'_>, snaplen: u32, most: u64) -> u64 {
     let mut written = 0;
     segment::on_the_wire(captured.octets, captured.vnet, |octets| {
@@ -110,7 +112,8 @@ pub fn packet(out: &mut Vec<u8>, captured: &Captured<'_>, snaplen: u32, most: u6
     written
 }
 
-/// Appends how many packets were seen on both interfaces so far, and how many there was no room for.
+/// Appends the number of packets that were seen on both interfaces so far, and the number of those
+/// left out.
 pub fn statistics(out: &mut Vec<u8>, at: u64, received: u64, left_out: u64) {
     block(out, INTERFACE_STATISTICS, |body| {
         body.extend_from_slice(&0_u32.to_le_bytes());
@@ -121,10 +124,11 @@ pub fn statistics(out: &mut Vec<u8>, at: u64, received: u64, left_out: u64) {
     });
 }
 
-/// The type and the length of the block that `bytes` begin with. `None` until that much is there.
+/// Returns the type and the length of the block with which `bytes` begin. `None` if there are too
+/// few bytes.
 ///
 /// # Errors
-/// What is there is no block of this writer.
+/// The bytes are no block of this writer.
 pub fn first_block(bytes: &[u8]) -> Result<Option<(u32, usize)>, NoBlock> {
     let Some((&[t0, t1, t2, t3, l0, l1, l2, l3], _)) = bytes.split_first_chunk() else {
         return Ok(None);
@@ -137,17 +141,18 @@ pub fn first_block(bytes: &[u8]) -> Result<Option<(u32, usize)>, NoBlock> {
     Ok((bytes.len() >= length).then_some((kind, length)))
 }
 
-/// The number of packets left out, if `block` is an interface statistics block of this writer.
+/// Returns the number of packets left out, if `block` is an interface statistics block of this
+/// writer.
 pub fn left_out(block: &[u8]) -> Option<u64> {
     if first_block(block).ok()??.0 != INTERFACE_STATISTICS {
         return None;
     }
-    // Type, length, interface, timestamp, then two options of 4 and 8 octets.
+    // Type, length, interface, timestamp, then two options of 4 and 8 bytes.
     let octets = block.get(20 + 12 + 4..20 + 12 + 4 + 8)?;
     Some(u64::from_le_bytes(octets.try_into().ok()?))
 }
 
-/// What is there is no block of a pcapng file that egret writes.
+/// The error for bytes that are no block of a pcapng file of egret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("what the lab sends is no pcapng file")]
 pub struct NoBlock;
@@ -177,7 +182,7 @@ fn enhanced_packet(out: &mut Vec<u8>, captured: &Captured<'_>, octets: &[u8], sn
     });
 }
 
-/// A block: its type, its length, `write`'s body, its length again.
+/// Writes a block: its type, its length, `write`'s body, its length again.
 fn block(out: &mut Vec<u8>, kind: u32, write: impl FnOnce(&mut Vec<u8>)) {
     let mut body = Vec::new();
     write(&mut body);
@@ -189,13 +194,13 @@ fn block(out: &mut Vec<u8>, kind: u32, write: impl FnOnce(&mut Vec<u8>)) {
     out.extend_from_slice(&length);
 }
 
-/// Upper half first, whatever the order of octets.
+/// Writes a time, the upper half first, whatever the byte order.
 fn timestamp(body: &mut Vec<u8>, at: u64) {
     body.extend_from_slice(&((at >> 32) as u32).to_le_bytes());
     body.extend_from_slice(&(at as u32).to_le_bytes());
 }
 
-/// An option; a text that is too long for it is cut between two characters.
+/// Writes an option; a text that is too long for it is cut between two characters.
 fn option(body: &mut Vec<u8>, code: u16, value: &[u8]) {
     let value = match value.get(..usize::from(u16::MAX)) {
         None => value,
@@ -227,7 +232,7 @@ mod tests {
     const SRC: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(100, 64, 0, 1), 40_000);
     const DST: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 10), 443);
 
-    /// Reads a file as the draft has it, knowing nothing of the writer.
+    /// Reads a file by the draft's definition, without the writer's code.
     fn blocks(mut file: &[u8]) -> Vec<(u32, Vec<u8>)> {
         let mut blocks = Vec::new();
         while !file.is_empty() {

@@ -1,4 +1,5 @@
-//! Public endpoints of applications in a VPC, as people read what reaches them and what a change does to that.
+//! Tests output about public endpoints of applications in a VPC: the packets that reach them and
+//! the effect of changes.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::coverage::PortSpan;
@@ -13,7 +14,7 @@ const LAB: &str = include_str!("cases/public-endpoint.toml");
 const EGRESS: &str =
     "egress = [{ rule = 100, action = \"allow\", protocol = \"all\", cidr = \"0.0.0.0/0\" }]";
 
-/// A lab whose network ACL lets replies to a part of the ports out.
+/// Returns a lab whose network ACL lets replies to a part of the ports out.
 fn with_some_ports() -> String {
     with(LAB, EGRESS, &EGRESS.replace("\"all\"", "\"tcp\", ports = \"1024-40000\""))
 }
@@ -104,7 +105,7 @@ fn check_does_not_say_that_nothing_leaves_where_an_endpoint_is_closed() {
     assert_eq!(found(&lab).len(), 0, "{:#?}", found(&lab));
 }
 
-/// Shows a comparison, its rows alone: service, change, destinations and ports.
+/// Returns the rows of a comparison: service, change, destinations and ports.
 fn changes(before: &str, after: &str) -> Vec<(String, &'static str, String, String)> {
     let row = |row: &ChangeRow| {
         let ports = |span: &PortSpan| match (span.from, span.to) {
@@ -118,7 +119,7 @@ fn changes(before: &str, after: &str) -> Vec<(String, &'static str, String, Stri
     compared(before, after).rows.iter().map(row).collect()
 }
 
-/// Where the lab has no host nothing is reached, whatever the VPC lets out.
+/// If the lab has no host nothing is reached, whatever the VPC lets out.
 #[test]
 fn regression_a_public_endpoint_that_is_removed_is_lost_and_one_that_is_added_is_gained() {
     let without = with(LAB, "public_ip = \"203.0.113.50\"\n", "");
@@ -157,7 +158,7 @@ fn regression_a_public_endpoint_that_moves_is_lost_at_one_address_and_gained_at_
     assert_eq!(both.len(), 4, "{both:?}");
 }
 
-/// A host of the internet answers there as the endpoint did.
+/// A host of the internet answers at the address of the endpoint.
 #[test]
 fn a_host_in_the_place_of_a_public_endpoint_takes_what_the_endpoint_took_and_more() {
     let host = with(LAB, "public_ip = \"203.0.113.50\"\n", "")
@@ -167,7 +168,8 @@ fn a_host_in_the_place_of_a_public_endpoint_takes_what_the_endpoint_took_and_mor
     assert!(gained.iter().all(|(.., ports)| !ports.contains("tcp 443")), "{gained:?}");
 }
 
-/// The address of a NAT gateway is no part of the internet; packets that the lab sends to it reach nobody.
+/// The address of a NAT gateway is no part of the internet; packets that the lab sends to it reach
+/// no host.
 #[test]
 fn regression_a_public_endpoint_whose_address_a_nat_gateway_takes_is_lost() {
     let without = with(LAB, "public_ip = \"203.0.113.50\"\n", "");

@@ -1,4 +1,4 @@
-//! Changes that are proposed for packets to public endpoints of applications in a VPC.
+//! Tests changes that are proposed for packets to public endpoints of applications in a VPC.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::fix_tests::{as_is, ask, proposed, some, text, with};
@@ -20,12 +20,12 @@ const EGRESS: &str =
 
 const ROUTES: &str = "routes = [{ destination = \"0.0.0.0/0\", target = \"igw-api\" }]";
 
-/// Returns a lab whose group admits nobody.
+/// Returns a lab whose group admits no sender.
 fn closed() -> String {
     with(LAB, GROUP, "ingress = []")
 }
 
-/// Proposes changes until all packets pass, and returns how many there are.
+/// Applies proposed changes until all packets pass, and returns their number.
 fn repaired(lab: &str, service: &str) -> usize {
     let mut asked = |text: &String| Ok::<_, EditError>(ask(text, service, API));
     let repaired = repair(lab, &mut |text: &str| as_is(text), &mut asked).unwrap();

@@ -1,4 +1,4 @@
-//! Explanations of packets to a resource with a public address, by its public name.
+//! Tests explanations of packets to a resource with a public address, by its public name.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::fix_tests::{ask as ask_of, text};
@@ -55,7 +55,7 @@ name = "open"
 egress = "default"
 "#;
 
-/// The text of an answer without the hops.
+/// Returns the text of an answer without the hops.
 fn said(text: &str, service: &str, destination: &str) -> String {
     let lab = Lab::parse("lab.toml", text).unwrap();
     let snapshot = lab.lower(Generation(1));
@@ -142,7 +142,7 @@ fn regression_who_reaches_a_label_names_its_public_address() {
     assert_eq!(notes("203.0.113.51:443"), 1, "no host of the lab is there");
 }
 
-/// Only the end that sends has the identifier of an echo.
+/// Only the sending end has the identifier of an echo.
 #[test]
 fn the_mapping_of_a_ping_names_no_identifier_of_the_destination() {
     let lab = include_str!("cases/public-endpoint.toml");

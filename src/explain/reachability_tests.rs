@@ -1,4 +1,4 @@
-//! What services reach, as people and programs read it.
+//! Tests the output about what services reach, for people and programs.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use super::reachability::{asked as asked_all, destinations};
@@ -51,7 +51,7 @@ fn services_that_are_attached_alike_share_their_rows() {
     insta::assert_snapshot!("reach_three_az", text(&asked(THREE_AZ, &[], Wanted::Passing)));
 }
 
-/// Makes a lab whose resources each let another port in, so that no two are in one row.
+/// Makes a lab whose resources each admit another port, so that no two are in one row.
 fn many_rows(resources: usize) -> String {
     let resource = |n: usize| {
         format!(
@@ -89,7 +89,7 @@ fn people_get_the_first_rows_of_a_huge_answer() {
     }
 }
 
-/// The answer is asked for to the end: the last questions come while rows are merged.
+/// The caller is asked until the end: the last times while rows are merged.
 #[test]
 fn an_answer_that_is_not_wanted_any_more_ends_whenever_that_is() {
     let snapshot = snapshot(&many_rows(100));
@@ -228,15 +228,16 @@ fn an_answer_that_is_not_wanted_any_more_is_given_up() {
     assert_eq!(asked, ["web", "trap"], "`api` is attached like `web`");
 }
 
-/// Decides whether a row has the packet that shows a class.
+/// Decides whether a row contains the packet that shows a class.
 fn has_sample(row: &ReachRow, class: &Class) -> bool {
     let tuple = class.sample.inside.tuple();
     row.destinations.iter().any(|span| (span.from..=span.to).contains(&tuple.dst))
         && row.shown_ports().contains(tuple.protocol, tuple.dport)
 }
 
-/// Holds the rows of a service against the classes of the same answer. The packet that shows a class is in one row of the
-/// list of its verdict, and also in one of the other list if that packet from elsewhere has the other verdict.
+/// Compares the rows of a service with the classes of the same answer. The packet that shows a
+/// class is in one row of the list for its verdict, and also in one of the other list if that
+/// packet from elsewhere has the other verdict.
 fn rows_agree_with_classes(snapshot: &Snapshot, service: ServiceIx) {
     let everything = (destinations(service, snapshot), Ports::all());
     let open = Addresses::Open;

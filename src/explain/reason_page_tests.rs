@@ -1,11 +1,11 @@
-//! Keeps the table of drop reasons in `docs/reference/drop-reasons.md` as the code has it.
+//! Checks that the README's table of drop reasons equals that of the code.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use crate::pipeline::Reason;
 
 const PAGE: &str = include_str!("../../docs/reference/drop-reasons.md");
 
-/// The row that a reason should have: name, stage, code, sentence.
+/// Returns the row that a reason should have: name, stage, code, sentence.
 fn row(reason: Reason) -> String {
     let code = reason.code().map(|code| format!("`{code}`")).unwrap_or_default();
     let (name, stage, sentence) = (reason.name(), reason.stage().name(), reason.sentence());

@@ -1,4 +1,4 @@
-//! What a reload changes, and what it does to live flows: the answer of `egret apply`.
+//! The changes of a reload, and its effect on live flows: the answer of `egret apply`.
 
 use super::rows::ProcessRow;
 use super::tables;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::io::{self, Write};
 
-/// How many flows are listed one by one; the rest are counted.
+/// The most flows that are listed one by one; the rest are counted.
 const LISTED: usize = 1000;
 
 /// The answer of `egret apply`.
@@ -19,26 +19,26 @@ pub struct Reload {
     pub lab: String,
     /// The lab file.
     pub file: String,
-    /// Whether nothing was done.
+    /// Set if nothing was applied.
     pub dry_run: bool,
-    /// The configuration that is in force now.
+    /// The present configuration.
     pub generation: u32,
-    /// Whether that generation is a new one.
+    /// Set if that generation is a new one.
     pub applied: bool,
-    /// What is different, object by object.
+    /// The differences, object by object.
     pub changes: Vec<Change>,
-    /// What becomes of live flows.
+    /// The effects on live flows.
     pub flows: FlowFates,
-    /// What the file probably does not do as wanted, and the configuration before did.
+    /// The findings about the file that the configuration before does not have.
     #[serde(default)]
     pub warnings: Vec<Warning>,
-    /// How many more such warnings there are than are listed.
+    /// The number of further such warnings that are not listed.
     #[serde(default)]
     pub warnings_left_out: usize,
-    /// How many more warnings about the file there are, which hold for the configuration before as well.
+    /// The number of further warnings about the file that the configuration before has as well.
     #[serde(default)]
     pub old_warnings: usize,
-    /// What went wrong beside the change, which is in force all the same.
+    /// Faults besides the change, which is applied nevertheless.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
     /// The programs that still ran in namespaces that were removed.
@@ -46,18 +46,18 @@ pub struct Reload {
     pub processes: Vec<ProcessRow>,
 }
 
-/// Something in the lab that can be used and probably does not do what is wanted.
+/// A setting in the lab that is valid and probably not intended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Warning {
     /// A warning or a note.
     pub severity: Severity,
     /// Its stable id, such as `public-subnet-in-connector`.
     pub rule: String,
-    /// Counted from 1; 0 where no line is to blame.
+    /// The line, counted from 1; 0 if no line is the cause.
     pub line: u32,
-    /// What is wrong.
+    /// The finding.
     pub message: String,
-    /// What would be right.
+    /// The correction.
     pub help: String,
 }
 
@@ -78,7 +78,7 @@ impl fmt::Display for Warning {
 }
 
 impl Reload {
-    /// Says how many more warnings there are than the listed new ones, if there are: new ones, and those of before.
+    /// Lists the numbers of warnings that are not listed: new ones, and those of before.
     pub fn more_warnings(&self) -> impl Iterator<Item = String> {
         and_more(self.warnings_left_out, "new warning").into_iter().chain(self.warnings_as_before())
     }
@@ -93,20 +93,20 @@ impl Reload {
     }
 }
 
-/// What becomes of the live flows, each at its next packet at the latest.
+/// The effects on live flows, each at its next packet at the latest.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FlowFates {
-    /// How many there are.
+    /// The number of live flows.
     pub live: u64,
-    /// How many go on.
+    /// The number of flows that continue.
     pub keep: u64,
-    /// Those that do not, one by one: a thousand at most.
+    /// The flows that are affected, one by one: a thousand at most.
     pub affected: Vec<FlowFate>,
-    /// How many more do not.
+    /// The number of further flows that are affected.
     pub unlisted: u64,
 }
 
-/// A flow that does not simply go on.
+/// A flow that is affected.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct FlowFate {
     /// Its task, such as `web/1`.
@@ -115,32 +115,32 @@ pub struct FlowFate {
     pub protocol: String,
     /// The task's side.
     pub inside: String,
-    /// Where the task sends to.
+    /// The destination, as the task has it.
     pub destination: String,
-    /// What becomes of it.
+    /// The effect on it.
     pub fate: Fate,
-    /// Why: the reason's name, or what goes.
+    /// The reason's name, or the object that is removed.
     pub reason: String,
-    /// The rule that decides, where one does.
+    /// The rule that decides, if one does.
     pub rule: Option<String>,
     /// That rule's line in the new file.
     pub line: Option<u32>,
 }
 
-/// What becomes of a flow.
+/// The effect on a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fate {
     /// It ends, and its ports are free.
     Ends,
-    /// Its packets are dropped, for as long as the configuration says so.
+    /// Its packets are dropped, as long as the configuration denies them.
     Dropped,
-    /// Its packets go out, and their replies are dropped.
+    /// Its packets leave, and their replies are dropped.
     RepliesDropped,
 }
 
 impl FlowFates {
-    /// Adds a flow that does not simply go on.
+    /// Adds a flow that is affected.
     pub fn add(&mut self, flow: FlowFate) {
         if self.affected.len() < LISTED {
             self.affected.push(flow);
@@ -177,7 +177,7 @@ pub fn print_reload(w: &mut dyn Write, reload: &Reload) -> io::Result<()> {
     }
 }
 
-/// Says in a sentence what became of the lab.
+/// Returns a sentence about the result for the lab.
 fn outcome(reload: &Reload) -> String {
     let Reload { lab, file, generation, changes, .. } = reload;
     match (reload.applied, changes.is_empty()) {
@@ -196,7 +196,7 @@ fn outcome(reload: &Reload) -> String {
     }
 }
 
-/// Writes what would become of live flows.
+/// Writes the effects on live flows.
 ///
 /// # Errors
 /// Those of `w`.
@@ -213,7 +213,7 @@ fn write_change(w: &mut dyn Write, change: &Change) -> io::Result<()> {
     let place = change.line.filter(|_| change.what != What::Removed);
     let place = place.map_or_else(String::new, |line| format!(" (line {line})"));
     writeln!(w, "{sign} {} {}{place}", change.kind, change.id)?;
-    // Of what goes, all that there is to say is that it does.
+    // A removed object needs no details.
     let details = change.details.iter().filter(|_| change.what != What::Removed);
     for detail in details {
         writeln!(w, "    {}", difference(change.what, detail))?;
@@ -326,7 +326,7 @@ mod tests {
         insta::assert_snapshot!(String::from_utf8(out).unwrap());
     }
 
-    /// Findings move with what they are about, and count as new only where there are more of them.
+    /// Findings move with their objects, and count as new only if there are more of them.
     #[test]
     fn a_warning_is_told_once() {
         let text = include_str!("../../examples/walkthrough.toml");
@@ -347,7 +347,7 @@ mod tests {
         assert_eq!((new.len(), old_warnings), (0, all), "what is mended is not told");
     }
 
-    /// Comments and the order of sections are nothing to tell.
+    /// Comments and the order of sections are not reported.
     #[test]
     fn the_same_lab_in_other_words_has_no_changes() {
         assert_eq!(changes(&lab(LAB), &lab(&format!("# a comment\n{LAB}"))), []);

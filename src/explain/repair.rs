@@ -1,4 +1,4 @@
-//! Changes of a lab file, one after the other, until all that was asked passes.
+//! Changes a lab file, one change after the other, until all packets of a question pass.
 
 use super::explained::Explained;
 use super::fix::{Fix, Proposal};
@@ -8,7 +8,7 @@ use crate::pipeline::reach::SetVerdict;
 /// The most changes that are made.
 const MOST_CHANGES: usize = 16;
 
-/// What makes all packets pass.
+/// The changes that make all packets pass.
 #[derive(Clone, Debug)]
 pub enum Repair {
     /// Nothing has to change.
@@ -20,15 +20,16 @@ pub enum Repair {
         /// The changes, in the order in which they were made.
         fixes: Vec<Fix>,
     },
-    /// No change that is known; the reason.
+    /// No known change helps; the reason.
     Unknown(String),
 }
 
-/// Makes one proposed change after the other in the text of a lab file, until all that `ask` asks of it passes. `read` reads
-/// the text, so what passes is what the changed file says.
+/// Makes one proposed change after the other in the text of a lab file, until all packets that
+/// `ask` asks about pass. `read` reads the text, so the result is that of the changed file.
 ///
 /// # Errors
-/// Those of `ask`, those of `read` for the text as it is, and that an object is not in the file.
+/// The errors of `ask`, those of `read` for the unchanged text, and an object that is not in the
+/// file.
 pub fn repair<L, E: From<EditError>>(
     text: &str,
     read: &mut dyn FnMut(&str) -> Result<L, E>,
@@ -48,7 +49,7 @@ pub fn repair<L, E: From<EditError>>(
         match explained.fix() {
             Some(fix) if !fixes.contains(fix) && fixes.len() < MOST_CHANGES => {
                 text = edited(&text, &fix.edits)?;
-                // The user never sees this text, so they could make nothing of its errors.
+                // The user never sees this text, so its errors would not help.
                 let Ok(next) = read(&text) else { return Ok(Repair::Unknown(is_no_lab(fix))) };
                 lab = next;
                 fixes.push(fix.clone());
@@ -67,12 +68,12 @@ fn is_no_lab(fix: &Fix) -> String {
 }
 
 impl Explained {
-    /// Says why nothing is proposed.
+    /// Returns the reason why nothing is proposed.
     pub fn why_no_fix(&self) -> String {
         self.why_not(&[])
     }
 
-    /// Says why nothing is proposed for what fails behind these changes.
+    /// Returns the reason why nothing is proposed for the packets that fail after these changes.
     fn why_not(&self, fixes: &[Fix]) -> String {
         let verdict = self.verdict_in_short();
         let why = match &self.proposal {

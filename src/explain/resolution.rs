@@ -1,4 +1,4 @@
-//! A destination in a lab: its addresses, its ports, and what there is to say about its name.
+//! Resolves a destination in a lab: its addresses, its ports, and notes about its name.
 
 use super::destination::{Destination, INTERNET, Place, WantedPorts};
 use super::destination_names::{Meaning, Named, Unresolved, read_name};
@@ -9,18 +9,17 @@ use crate::vpc::{Listen, Snapshot, VpcIx};
 use ipnetwork::Ipv4Network;
 use std::net::Ipv4Addr;
 
-/// What a destination is in a lab.
+/// The meaning of a destination in a lab.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Resolution {
     /// Addresses and ports.
     Found(Found),
     /// A name without an address.
     NotResolved {
-        /// The name.
         name: String,
-        /// Why it has none.
+        /// The reason why it has none.
         why: Unresolved,
-        /// What the lab knows by this name.
+        /// The addresses that the lab knows by this name.
         by_lab: Option<Found>,
     },
 }
@@ -29,7 +28,8 @@ pub(super) enum Resolution {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Found {
     pub(super) destinations: Ranges,
-    /// Tells that each address counts, even one that no interface has: a name leads to all of its addresses.
+    /// Set if each address counts, even one that no interface has: a name leads to all of its
+    /// addresses.
     pub(super) each: bool,
     pub(super) ports: Ports,
     pub(super) notes: Vec<String>,
@@ -43,7 +43,7 @@ impl Found {
     }
 }
 
-/// Looks a destination up as a task in a VPC does, or outside of all.
+/// Looks up a destination as a task in a VPC does, or as one outside all VPCs.
 pub(super) fn resolve(
     destination: &Destination,
     vpc: Option<VpcIx>,
@@ -89,14 +89,15 @@ fn named(named: Named, word: &str, ports: &WantedPorts) -> Result<Resolution, Ta
             many(of_blocks(networks), &ports, word, vec![note])
         }
         Named::NotResolved { name, why, by_lab } => {
-            // Without a port there is no answer by address, and the name does not resolve all the same.
+            // Without a port there is no answer by address, and the name does not resolve in either
+            // case.
             let by_lab = by_lab.and_then(|meaning| found(&meaning, Vec::new()).ok());
             Ok(Resolution::NotResolved { name, why, by_lab })
         }
     }
 }
 
-/// Says that a name hides the keyword.
+/// Returns a note that a name hides the keyword.
 fn keyword_note(word: &str) -> Option<String> {
     let note = || {
         "`internet` is a name in this lab; 0.0.0.0/0 asks about all addresses, public ones too"
@@ -111,8 +112,8 @@ fn is_a_name(word: &str, snapshot: &Snapshot) -> bool {
     resources.chain(parts.internet_hosts.iter().map(|host| &host.name)).any(|name| name == word)
 }
 
-/// Returns the public addresses that neither a VPC of the lab has, nor a NAT gateway, a task or a resource: what is sent to
-/// the lab's own public addresses stays in it.
+/// Returns the public addresses that neither a VPC of the lab has, nor a NAT gateway, a task or a
+/// resource: packets to the lab's own public addresses stay in it.
 pub(super) fn internet(snapshot: &Snapshot) -> Ranges {
     let parts = snapshot.parts();
     let vpcs = parts.vpcs.iter().flat_map(|vpc| vpc.cidrs.iter().copied());
@@ -125,7 +126,8 @@ pub(super) fn internet(snapshot: &Snapshot) -> Ranges {
     public_unicast().difference(&of_blocks(vpcs.chain(own)))
 }
 
-/// Returns the addresses to which packets cross the internet: its own, and those of public endpoints.
+/// Returns the destinations of packets that cross the internet: the internet's own addresses, and
+/// those of public endpoints.
 pub(super) fn beyond_internet_gateways(snapshot: &Snapshot) -> Ranges {
     internet(snapshot).union(&public_endpoints(snapshot))
 }
@@ -156,7 +158,7 @@ pub(super) fn of_blocks(blocks: impl IntoIterator<Item = Ipv4Network>) -> Ranges
     Ranges::new(blocks.into_iter().map(ends))
 }
 
-/// Takes the ports for many addresses, which must be given.
+/// Returns the ports for many addresses, which must be given.
 fn many(
     destinations: Ranges,
     ports: &WantedPorts,
@@ -172,7 +174,7 @@ fn many(
     }
 }
 
-/// Takes the ports for one object, or those on which it listens.
+/// Returns the ports for one object, or those on which it listens.
 fn one(ports: &WantedPorts, listen: &[Listen], word: &str) -> Result<Ports, TargetError> {
     let wanted = match ports {
         WantedPorts::These(ports) => return Ok(ports.clone()),

@@ -1,15 +1,15 @@
-//! What a start has resumed of the lab of a killed run, and what of it is lost.
+//! The parts of a killed run's lab that a start has resumed, and those that are lost.
 
 use serde::{Deserialize, Serialize};
 
-/// What a start has resumed of the lab of a killed run.
+/// The parts of a killed run's lab that a start has resumed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resumed {
-    /// Namespaces other than those of tasks.
+    /// The number of namespaces other than those of tasks.
     pub namespaces: usize,
-    /// Tasks.
+    /// The number of tasks.
     pub tasks: usize,
-    /// Flows.
+    /// The number of flows.
     pub flows: usize,
     /// The flows that are lost.
     pub lost: Vec<LostFlow>,
@@ -28,9 +28,9 @@ pub struct LostFlow {
     pub state: String,
     /// The task's side, such as `100.64.0.2:5000`.
     pub inside: String,
-    /// Where the task sends to.
+    /// The destination, as the task has it.
     pub destination: String,
-    /// Why it is lost.
+    /// The reason why it is lost.
     pub why: String,
 }
 
@@ -38,7 +38,7 @@ pub struct LostFlow {
 const SHOWN: usize = 20;
 
 impl Resumed {
-    /// Returns the lines that say so to people, each no wider than a terminal.
+    /// Returns lines about these for people, each no wider than a terminal.
     pub fn lines(&self) -> Vec<String> {
         let Self { namespaces, tasks, flows, lost } = self;
         let of = |number: usize, one: &str| match number {

@@ -1,4 +1,5 @@
-//! Explanations of packets to a peered VPC and to a gateway endpoint: names, and the line that would fix it.
+//! Tests explanations of packets to a peered VPC and to a gateway endpoint: names, and the line
+//! that would fix it.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 

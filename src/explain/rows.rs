@@ -1,4 +1,5 @@
-//! One struct per row of what the commands list. The daemon fills them, the tables show them, `--json` is them.
+//! One struct per row of the commands' lists. The daemon fills them, the tables show them, and
+//! `--json` prints them.
 
 use crate::pipeline::NatMetrics;
 use crate::pipeline::watch::Filter;
@@ -6,16 +7,16 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
 
-/// What the kernel carried by itself, without the engine looking at each packet.
+/// The packets that the kernel forwarded, without the engine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Offloaded {
     /// Packets from tasks, in wire segments.
     pub packets_out: u64,
-    /// Octets from tasks.
+    /// Bytes from tasks.
     pub bytes_out: u64,
     /// Packets to tasks, in wire segments.
     pub packets_in: u64,
-    /// Octets to tasks.
+    /// Bytes to tasks.
     pub bytes_in: u64,
 }
 
@@ -32,13 +33,13 @@ pub struct FlowRow {
     pub state: String,
     /// The task's side, such as `100.64.0.2:5000`.
     pub inside: String,
-    /// Where the task sends to.
+    /// The destination, as the task has it.
     pub destination: String,
     /// The ENI's id.
     pub eni: String,
     /// The port leased at the ENI.
     pub eni_port: u16,
-    /// The NAT gateway's id, where the flow goes through one.
+    /// The NAT gateway's id, if the flow goes through one.
     pub nat_gateway: Option<String>,
     /// The source that the destination sees, such as `198.51.100.7:1025`.
     pub outside: String,
@@ -46,29 +47,29 @@ pub struct FlowRow {
     pub admitted_by: String,
     /// That rule's line in the lab file.
     pub line: Option<u32>,
-    /// The configuration that the rule is of, where the present one has it no more or has changed it.
+    /// The configuration of the rule, if the present one no longer has it or has changed it.
     pub rule_generation: Option<u32>,
     /// Packets towards the destination, in wire segments.
     pub packets_out: u64,
-    /// Octets towards the destination.
+    /// Bytes towards the destination.
     pub bytes_out: u64,
     /// Packets towards the task, in wire segments.
     pub packets_in: u64,
-    /// Octets towards the task.
+    /// Bytes towards the task.
     pub bytes_in: u64,
-    /// What carries it now: `offload` where the kernel does so by itself, else `userspace`.
+    /// The carrier of its packets now: `offload` for the kernel, else `userspace`.
     #[serde(default)]
     pub path: String,
-    /// What the kernel carried by itself of all this.
+    /// The part of all this that the kernel forwarded.
     #[serde(default)]
     pub offloaded: Offloaded,
     /// Milliseconds since the first packet.
     pub age_ms: u64,
     /// Milliseconds since the last packet.
     pub idle_ms: u64,
-    /// Milliseconds until the flow expires if nothing comes.
+    /// Milliseconds until the flow expires if no packet comes.
     pub expires_ms: u64,
-    /// The configuration that it was last admitted under.
+    /// The configuration under which it was last admitted.
     pub generation: u32,
     /// The configuration whose rule admitted its first packet.
     pub admitted_under: u32,
@@ -79,31 +80,34 @@ pub struct FlowRow {
 pub struct DropRow {
     /// The reason's name.
     pub reason: String,
-    /// What decided.
+    /// The rule or object that decided.
     pub rule: String,
     /// Its line in the lab file.
     pub line: Option<u32>,
-    /// The configuration that it is of, where the present one has it no more or has changed it.
+    /// The configuration of the rule, if the present one no longer has it or has changed it.
     pub rule_generation: Option<u32>,
-    /// The service, where the packet is of a task.
+    /// The service, if the packet is a task's.
     pub service: Option<String>,
     /// The task's number.
     pub task: Option<u16>,
-    /// Source address, with IPv6 the task's IPv4 address; `None` where several are counted together or the packet has none.
+    /// Source address, for IPv6 the task's IPv4 address; `None` if several are counted together or
+    /// the packet has none.
     pub source: Option<Ipv4Addr>,
     /// Destination address; `None` as for the source.
     pub destination: Option<IpAddr>,
-    /// The server's address: where a task's packet goes, or where a reply to a task comes from; `None` as for the source.
+    /// The server's address: the destination of a task's packet, or the source of a reply to a
+    /// task; `None` as for the source.
     pub server: Option<IpAddr>,
     /// Protocol; `None` as for the source.
     pub protocol: Option<String>,
-    /// The server's port: the destination's on the way there, the source's on the way back; `None` without ports.
+    /// The server's port: the destination's for a request, the source's for a reply; `None` without
+    /// ports.
     pub port: Option<u16>,
-    /// How many packets.
+    /// The number of packets.
     pub packets: u64,
-    /// Milliseconds since the first of them.
+    /// Milliseconds since the first packet.
     pub first_seen_ms_ago: u64,
-    /// Milliseconds since the last of them.
+    /// Milliseconds since the last packet.
     pub last_seen_ms_ago: u64,
 }
 
@@ -128,8 +132,8 @@ pub fn unnamed_drop(reason: &str) -> DropRow {
 }
 
 impl DropRow {
-    /// One row for those in which nothing differs but packets and times, as after a reload that changed neither the rule
-    /// nor its line; in the order of the first of each.
+    /// Merges rows that differ only in packets and times, as after a reload that changed neither
+    /// the rule nor its line; in the order of the first of each.
     pub fn merged(rows: Vec<Self>) -> Vec<Self> {
         let mut merged: Vec<Self> = Vec::new();
         let mut places: HashMap<Self, usize> = HashMap::new();
@@ -152,7 +156,8 @@ impl DropRow {
         self.last_seen_ms_ago = self.last_seen_ms_ago.min(other.last_seen_ms_ago);
     }
 
-    /// Whether a filter lets it pass. The server's end is the destination, or the source of what came back.
+    /// Decides whether a filter selects it. The server's end is the destination, or the source of a
+    /// reply.
     pub fn is_of(&self, filter: &Filter) -> bool {
         let has = |end: Option<IpAddr>| match end {
             Some(IpAddr::V4(address)) => filter.has_address(address),
@@ -172,10 +177,10 @@ pub struct EniRow {
     pub id: String,
     /// The TUN device.
     pub device: String,
-    /// How many queues it has, each with a worker.
+    /// The number of its queues, each with a worker.
     #[serde(default)]
     pub queues: usize,
-    /// How many of these workers have ended or hang: packets that come to them are lost.
+    /// The number of workers that have ended or hang: packets that come to them are lost.
     #[serde(default)]
     pub dead_workers: usize,
     /// `hyperplane`, `task`, `nat-gateway` or `app-runner`.
@@ -188,44 +193,45 @@ pub struct EniRow {
     pub security_groups: Vec<String>,
     /// The private address.
     pub address: Option<Ipv4Addr>,
-    /// The public address, where it has one.
+    /// The public address, if it has one.
     pub public_address: Option<Ipv4Addr>,
-    /// The private addresses beside the primary one; a NAT gateway may have seven.
+    /// The private addresses besides the primary one; a NAT gateway may have seven.
     #[serde(default)]
     pub secondary_addresses: Vec<Ipv4Addr>,
-    /// The public addresses beside the primary one.
+    /// The public addresses besides the primary one.
     #[serde(default)]
     pub secondary_public_addresses: Vec<Ipv4Addr>,
-    /// The state of a NAT gateway, such as `available`; `pending` for an ENI that still comes up; `dead` for either if it has
-    /// dead workers.
+    /// The state of a NAT gateway, such as `available`; `pending` for an ENI that is not up yet;
+    /// `dead` for either if it has dead workers.
     #[serde(default)]
     pub state: Option<String>,
     /// The services that share it.
     pub services: Vec<String>,
     /// The connectors that share it.
     pub connectors: Vec<String>,
-    /// `InterfaceType`, as EC2 would show it; `None` for App Runner's own egress, which is no interface of the account.
+    /// `InterfaceType`, as EC2 would show it; `None` for App Runner's own egress, which is not an
+    /// interface of the account.
     #[serde(default)]
     pub interface_type: Option<String>,
-    /// Whether an AWS service manages it on the account's behalf.
+    /// Set if an AWS service manages it on the account's behalf.
     #[serde(default)]
     pub requester_managed: bool,
-    /// `TagSet`.
+    /// The tags, EC2's `TagSet`.
     #[serde(default)]
     pub tags: BTreeMap<String, String>,
-    /// How many tasks are attached.
+    /// The number of attached tasks.
     pub tasks: u64,
-    /// How many flows go through it.
+    /// The number of flows through it.
     pub flows: u64,
     /// Packets from tasks, in wire segments.
     pub packets_out: u64,
-    /// Octets from tasks.
+    /// Bytes from tasks.
     pub bytes_out: u64,
     /// Packets to tasks, in wire segments.
     pub packets_in: u64,
-    /// Octets to tasks.
+    /// Bytes to tasks.
     pub bytes_in: u64,
-    /// What the kernel carried by itself of all this.
+    /// The part of all this that the kernel forwarded.
     #[serde(default)]
     pub offloaded: Offloaded,
     /// Packets dropped.
@@ -233,7 +239,7 @@ pub struct EniRow {
     /// Packets for which there was no port.
     #[serde(default)]
     pub port_errors: u64,
-    /// What CloudWatch shows of a NAT gateway, by AWS's names.
+    /// The metrics of a NAT gateway that CloudWatch shows, by AWS's names.
     #[serde(default)]
     pub metrics: Option<NatMetrics>,
 }
@@ -243,39 +249,40 @@ pub struct EniRow {
 pub struct HolderRow {
     /// The ENI or NAT gateway.
     pub id: String,
-    /// What its ports are counted for, such as `203.0.113.10:443/tcp`; `None` for an ENI, which counts them all together.
+    /// The destination for which its ports are counted, such as `203.0.113.10:443/tcp`; `None` for
+    /// an ENI, which counts all ports together.
     pub destination: Option<String>,
-    /// Ports that are taken there, by all tasks.
+    /// The number of ports that all tasks hold there.
     pub taken: u64,
-    /// Ports that may be.
+    /// The number of ports that can be leased.
     pub limit: u64,
     /// The service.
     pub service: String,
     /// The task's number within it.
     pub task: u16,
-    /// Ports that this task holds.
+    /// The number of ports that this task holds.
     pub ports: u64,
 }
 
-/// What `egret top` shows at a time.
+/// One screen of `egret top`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TopTable {
-    /// The time that it is of.
+    /// The length of the measured period, in seconds.
     pub seconds: f64,
-    /// The most octets first.
+    /// The rows, those with the most bytes first.
     pub rows: Vec<TopRow>,
-    /// Rows that there was no room for.
+    /// The number of rows for which there was no room.
     pub more: usize,
-    /// Packets dropped by the engine, by reason, a second.
+    /// Packets dropped by the engine per second, by reason.
     pub drops: BTreeMap<String, u64>,
 }
 
-/// A row of `egret top`. Rates are of a second.
+/// A row of `egret top`. Rates are per second.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TopRow {
     /// The flow, ENI, gateway or service.
     pub name: String,
-    /// Its flows.
+    /// The number of its flows.
     pub flows: u64,
     /// Bits from tasks.
     pub bits_out: u64,
@@ -285,7 +292,7 @@ pub struct TopRow {
     pub bits_in: u64,
     /// Packets to tasks, in wire segments.
     pub packets_in: u64,
-    /// What the kernel carried by itself of all bits, both ways.
+    /// The part of all bits that the kernel forwarded, both ways.
     #[serde(default)]
     pub offloaded_bits: u64,
 }
@@ -295,7 +302,8 @@ pub struct TopRow {
 pub struct ProcessRow {
     /// The process id.
     pub pid: u32,
-    /// The task, as SERVICE/N; `None` in a namespace that is not a task's, or of a lab that could not be asked.
+    /// The task, as SERVICE/N; `None` in a namespace that is not a task's, or of a lab that did not
+    /// answer.
     pub task: Option<String>,
     /// The name that the namespace had.
     pub namespace: String,
@@ -311,7 +319,7 @@ impl ProcessRow {
         self.state == "runs"
     }
 
-    /// Returns as much of the command line as a table has room for.
+    /// Returns as much of the command line as fits a table.
     pub fn command_in_short(&self) -> String {
         const WIDTH: usize = 40;
         match self.command.char_indices().nth(WIDTH) {
@@ -340,20 +348,21 @@ pub struct PsRow {
     pub availability_zone: Option<String>,
     /// `vpc` or `default`.
     pub egress: String,
-    /// Where it comes from: the lab `file`, the App Runner `api`, or the command `task add`, `exec` or `bench`.
+    /// The origin: the lab `file`, the App Runner `api`, or the command `task add`, `exec` or
+    /// `bench`.
     #[serde(default)]
     pub origin: String,
-    /// `ok`, or `broken` where its link is not as the lab made it.
+    /// `ok`, or `broken` if its link is not as the lab made it.
     #[serde(default)]
     pub state: String,
-    /// What is broken.
+    /// The faults.
     #[serde(default)]
     pub faults: Vec<String>,
     /// The commands that repair it.
     #[serde(default)]
     pub way_out: Option<String>,
-    /// The configuration in force.
+    /// The present configuration.
     pub generation: u32,
-    /// How fast the lab's timeouts pass: at 100.0, 350 s pass in 3.5 s.
+    /// The speed of the lab's timeouts: at 100.0, 350 s pass in 3.5 s.
     pub time_scale: f64,
 }

@@ -1,5 +1,5 @@
-//! What a rule is beside its number and its line: by this it is found again in another configuration, as long as nothing
-//! about it has changed.
+//! The identity of a rule apart from its number and its line, by which it is found again in another
+//! configuration if nothing about it has changed.
 
 use super::names::{self, DecidedBy};
 use crate::vpc::{
@@ -8,7 +8,7 @@ use crate::vpc::{
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hasher as _};
 
-/// Identifies what decided by kind, id and a hash of its configuration.
+/// The identity of a decider: kind, id and a hash of its configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RuleIdentity {
     kind: &'static str,
@@ -18,7 +18,7 @@ pub struct RuleIdentity {
     groups: Option<(Direction, Vec<String>)>,
 }
 
-/// Finds the rules of a configuration by their identities.
+/// An index of a configuration's rules by their identities.
 #[derive(Debug)]
 pub struct RuleIndex<'a> {
     snapshot: &'a Snapshot,
@@ -54,7 +54,7 @@ impl<'a> RuleIndex<'a> {
         Self { snapshot, rules, groups }
     }
 
-    /// Names a rule as this configuration has it; `None` if it is removed or has changed.
+    /// Returns a rule by name in this configuration; `None` if it is removed or has changed.
     pub fn find(&self, identity: &RuleIdentity) -> Option<DecidedBy> {
         let Some((direction, ids)) = &identity.groups else {
             let rule = self.rules.get(identity)?;
@@ -136,7 +136,8 @@ fn hash(configuration: &impl std::hash::Hash) -> u64 {
     hasher.finish()
 }
 
-/// Returns what the configuration says of a rule, without its position and lines; `None` if it does not have it.
+/// Returns the configuration of a rule, without its position and lines; `None` if it does not
+/// exist.
 fn configuration(rule: RuleRef, snapshot: &Snapshot) -> Option<String> {
     let parts = snapshot.parts();
     let text = |rule| names::decided_by(rule, snapshot).to_string();
@@ -184,7 +185,7 @@ fn configuration(rule: RuleRef, snapshot: &Snapshot) -> Option<String> {
     })
 }
 
-/// Returns what the configuration says of an object that decided by itself.
+/// Returns the configuration of an object that decided by itself.
 fn object(rule: RuleRef, snapshot: &Snapshot) -> Option<String> {
     let parts = snapshot.parts();
     let vpc = |ix: crate::vpc::VpcIx| parts.vpcs.get(ix.get()).map(|vpc| vpc.id.as_str());
@@ -244,7 +245,7 @@ fn positions<T>(rules: &[T]) -> impl Iterator<Item = u16> + use<T> {
     (0u16..).take(rules.len())
 }
 
-/// Lists the rules and objects of a configuration, but for the groups of its interfaces.
+/// Lists the rules and objects of a configuration, except the groups of its interfaces.
 fn every_rule(parts: &Parts) -> impl Iterator<Item = RuleRef> {
     let fixed = [
         RuleRef::Packet,
@@ -320,7 +321,8 @@ mod tests {
     use crate::vpc::{EniIx, Generation, TrafficMatch};
     use std::collections::HashSet;
 
-    /// The parts with every line further down, and another group, table and gateway in front of the others.
+    /// Returns the parts with every line further down, and another group, table and gateway in
+    /// front of the others.
     fn with_others_in_front() -> Parts {
         let mut parts = parts();
         let rule = SecurityGroupRule {

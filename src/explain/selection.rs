@@ -1,4 +1,4 @@
-//! Which packets and flows somebody asks to see, in the lab's names: what `trace`, `capture` and `flows` have in common.
+//! Selects packets and flows by the lab's names, for `trace`, `capture` and `flows`.
 
 use super::target::TaskRef;
 use super::{TargetError, service_name};
@@ -23,7 +23,7 @@ pub struct Selection {
     pub only: Option<String>,
 }
 
-/// Why a selection selects nothing.
+/// The reason why a selection is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SelectionError {
     /// No such service, or not a task's number.
@@ -34,7 +34,7 @@ pub enum SelectionError {
     UnknownInterface {
         /// The word.
         name: String,
-        /// The ids that there are.
+        /// The existing ids.
         known: String,
     },
     /// Neither a block of addresses nor a name.
@@ -44,10 +44,10 @@ pub enum SelectionError {
     UnknownDestination {
         /// The word.
         name: String,
-        /// The names that there are.
+        /// The existing names.
         known: String,
     },
-    /// One address in one VPC, and another in another.
+    /// The name has one address in one VPC, and another in another.
     #[error("`{name}` has several addresses in the lab; use one of {addresses}")]
     SeveralAddresses {
         /// The word.
@@ -61,12 +61,12 @@ pub enum SelectionError {
     /// Not a kind of record.
     #[error("`{0}` is no kind of record; use drops, forwards or events")]
     Only(String),
-    /// What is to be captured is nothing.
+    /// The word names nothing that can be captured.
     #[error("`{name}` is neither an ENI, a NAT gateway nor a service of the lab; it has {known}")]
     UnknownSubject {
         /// The word.
         name: String,
-        /// What there is.
+        /// The names that can be captured.
         known: String,
     },
     /// Not a protocol.
@@ -75,10 +75,10 @@ pub enum SelectionError {
 }
 
 impl Selection {
-    /// What it selects in a lab.
+    /// Returns the filter of a selection in a lab.
     ///
     /// # Errors
-    /// The first word that means nothing there, with those that would.
+    /// The first invalid word, with the valid ones.
     pub fn filter(&self, snapshot: &Snapshot) -> Result<Filter, SelectionError> {
         let (service, task) = match &self.service {
             Some(word) => service(word, snapshot)?,
@@ -103,7 +103,8 @@ impl Selection {
     }
 }
 
-/// What `egret capture` is about: an ENI, a NAT gateway, a service or one of its tasks.
+/// Returns the filter for the subject of `egret capture`: an ENI, a NAT gateway, a service or one
+/// of its tasks.
 ///
 /// # Errors
 /// The word is none of them.
@@ -121,10 +122,10 @@ pub fn subject(word: &str, snapshot: &Snapshot) -> Result<Filter, SelectionError
     Err(SelectionError::UnknownSubject { name: word.to_owned(), known })
 }
 
-/// A protocol by name or number.
+/// Returns a protocol by name or number.
 ///
 /// # Errors
-/// It is none.
+/// The word is no protocol.
 pub fn protocol(word: &str) -> Result<Protocol, SelectionError> {
     super::target::protocol(word).map_err(|_| SelectionError::Protocol(word.to_owned()))
 }
@@ -137,7 +138,7 @@ fn service(
     Ok((Some(service_name(snapshot, reference.service).to_owned()), reference.number))
 }
 
-/// The id of what has this id or this device.
+/// Returns the id of the interface that has this id or this device.
 fn interface(word: &str, snapshot: &Snapshot) -> Result<String, SelectionError> {
     let found = interfaces(snapshot).find(|(id, device)| id == word || device == word);
     found.map(|(id, _)| id).ok_or_else(|| SelectionError::UnknownInterface {
@@ -146,7 +147,7 @@ fn interface(word: &str, snapshot: &Snapshot) -> Result<String, SelectionError> 
     })
 }
 
-/// Ids and devices.
+/// Lists the ids and devices of interfaces.
 fn interfaces(snapshot: &Snapshot) -> impl Iterator<Item = (String, String)> {
     let parts = snapshot.parts();
     let enis = parts.enis.iter().map(|eni| (eni.id.clone(), eni.device.clone()));
@@ -179,7 +180,8 @@ fn destination(
     Ok(([named].into_iter().chain(public).map(Ipv4Network::from).collect(), port))
 }
 
-/// The address that the resolvers of all VPCs have for a name: an alias, a name of a private zone.
+/// Returns the address that the resolvers of all VPCs have for a name: an alias, a name of a
+/// private zone.
 fn resolved(name: &str, snapshot: &Snapshot) -> Result<Ipv4Addr, SelectionError> {
     let vpcs = (0..snapshot.parts().vpcs.len()).map(VpcIx::from);
     let asked = vpcs.filter(|vpc| snapshot.vpc(*vpc).enable_dns_support).map(Some).chain([None]);
@@ -204,7 +206,7 @@ fn names(snapshot: &Snapshot) -> impl Iterator<Item = (&str, Ipv4Addr)> {
     resources.chain(parts.internet_hosts.iter().map(|h| (h.name.as_str(), h.address)))
 }
 
-/// Finds the public address of the resource that a name means by its private one: packets are for one or the other.
+/// Finds the public address of a named resource by its private one: packets have one or the other.
 fn public_address(private: Ipv4Addr, snapshot: &Snapshot) -> Option<Ipv4Addr> {
     let resources = snapshot.parts().resources.iter();
     resources.filter(|resource| resource.address == private).find_map(|r| r.public_address)

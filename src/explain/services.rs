@@ -1,4 +1,5 @@
-//! Services with their state: of the lab file, and of the App Runner API with their operations.
+//! Rows of services with their state: of the lab file, and of the App Runner API with their
+//! operations.
 
 use super::layout::paragraph;
 use super::tables::{Row, lines};
@@ -13,33 +14,35 @@ pub struct ServiceRow {
     pub service: String,
     /// `file`, or `api` for the App Runner API.
     pub origin: String,
-    /// As App Runner has it, such as `RUNNING` or `CREATE_FAILED`; a service of the file is always `RUNNING`.
+    /// The status in App Runner's words, such as `RUNNING` or `CREATE_FAILED`; a service of the
+    /// file is always `RUNNING`.
     pub status: String,
     /// `vpc` or `default`.
     pub egress: String,
     /// The connector; `None` for `egress = "default"`.
     pub connector: Option<String>,
-    /// What App Runner does for it outside its VPC, in words; nothing for one that leaves by no VPC.
+    /// The actions of App Runner for it outside its VPC, in words; empty for a service without a
+    /// VPC.
     #[serde(default)]
     pub not_through_vpc: Vec<String>,
-    /// How many tasks it has.
+    /// The number of its tasks.
     pub tasks: usize,
-    /// The ENIs that it leaves by, or is to leave by.
+    /// The ENIs by which it leaves, or will leave.
     pub enis: Vec<ServiceEni>,
-    /// What was done to it through the API, the newest first.
+    /// Its operations through the API, the newest first.
     pub operations: Vec<ServiceOperation>,
 }
 
 /// An ENI of a service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceEni {
-    /// `eni-…`.
+    /// The id, `eni-…`.
     pub id: String,
     /// Its subnet.
     pub subnet: String,
     /// `up` or `pending`.
     pub state: String,
-    /// How long it still takes to come up.
+    /// Milliseconds until it is up.
     pub pending_ms: u64,
 }
 
@@ -57,11 +60,11 @@ pub struct ServiceOperation {
     pub started_at_ms: u64,
     /// Milliseconds since 1970; `None` while it is in progress.
     pub ended_at_ms: Option<u64>,
-    /// What App Runner would write into the service's event log.
+    /// The lines that App Runner would write into the service's event log.
     pub log: Vec<String>,
 }
 
-/// A service of the App Runner API, as its account keeps it.
+/// A service of the App Runner API, with its account data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiService {
     /// `ServiceName`.
@@ -75,7 +78,8 @@ pub struct ApiService {
 }
 
 impl ApiService {
-    /// Says why App Runner runs no task of it: its status, and what the log of its last operation says.
+    /// Returns the reason why App Runner runs no task of it: its status, and the log of its last
+    /// operation.
     pub fn why(&self) -> String {
         let last = self.operations.first().and_then(|operation| operation.log.last());
         match last {
@@ -104,12 +108,13 @@ impl Row for ServiceRow {
     }
 }
 
-/// What App Runner does for a service of a VPC outside that VPC, where no rule, route or endpoint of it matters.
+/// The actions of App Runner for a service of a VPC outside that VPC, to which the VPC's rules,
+/// routes and endpoints do not apply.
 const NOT_THROUGH_VPC: [&str; 5] =
     ["image and code pulls", "logs", "secrets", "incoming requests", "health checks"];
 
 impl ServiceRow {
-    /// Lists what is done outside the VPC for a service of App Runner that leaves by one.
+    /// Lists the actions outside the VPC for a service of App Runner that leaves by one.
     pub fn not_through_vpc() -> Vec<String> {
         NOT_THROUGH_VPC.map(str::to_owned).to_vec()
     }
@@ -129,7 +134,7 @@ impl ServiceRow {
     }
 }
 
-/// Writes all there is to say about a service: its row, its ENIs and its operations with their logs.
+/// Writes everything about a service: its row, its ENIs and its operations with their logs.
 ///
 /// # Errors
 /// Those of `w`.

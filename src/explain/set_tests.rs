@@ -1,4 +1,5 @@
-//! Verdicts over sets of packets in labs where one packet is not like all others: what people and programs read.
+//! Tests verdicts over sets of packets in labs in which one packet is not like all others: output
+//! for people and programs.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
@@ -25,7 +26,7 @@ impl Case {
         Self { lab, snapshot }
     }
 
-    /// The lab as it runs, with so many tasks of its first service.
+    /// Makes a running lab, with this many tasks of its first service.
     fn with_tasks(text: &str, count: u16) -> Self {
         let mut case = Self::new(text);
         for number in 1..=count {
@@ -75,7 +76,7 @@ fn value(explained: &Explained) -> Value {
     serde_json::to_value(explained.explanation()).unwrap()
 }
 
-/// The verdict, reason and share of each class that counts, the share in thousandths.
+/// Returns the verdict, reason and share of each class that counts, the share in thousandths.
 fn classes(explained: &Value) -> Vec<(String, String, f64)> {
     let counted = explained["classes"].as_array().unwrap().iter().filter(|c| c["counts"] == true);
     let class = |class: &Value| {

@@ -1,4 +1,5 @@
-//! The answer about a set of packets for people: the verdict, the classes as a table, then one packet stage by stage.
+//! Writes the answer about a set of packets for people: the verdict, the classes as a table, then
+//! one packet stage by stage.
 
 use super::class_table::{self, Listing, MOST_ROWS, gateway_address};
 use super::coverage::{counted, joined, port_numbers, protocols};
@@ -61,7 +62,8 @@ impl Explained {
         rest(w, (&evidence, &self.proposal), &self.snapshot, places, paint)
     }
 
-    /// Writes what is proposed for the first class that fails, or else what may help; nothing if all packets pass.
+    /// Writes the proposal for the first class that fails, or else a hint; nothing if all packets
+    /// pass.
     pub(super) fn way_out(
         &self,
         w: &mut dyn Write,
@@ -88,7 +90,8 @@ impl Explained {
         writeln!(w, "{}", paint.with(Style::Bad, &self.failing_verdict()))
     }
 
-    /// Returns the verdict on a set of which not all packets pass, with the reason if there is one alone.
+    /// Returns the verdict on a set of which not all packets pass, with the reason if there is only
+    /// one.
     fn failing_verdict(&self) -> String {
         let reasons = self.reasons();
         match (self.verdict(), reasons.as_slice()) {
@@ -138,7 +141,7 @@ impl Explained {
         }
     }
 
-    /// Says which addresses and ports of NAT gateways are meant; nothing if there is no gateway.
+    /// Returns the addresses and ports of NAT gateways, in words; `None` if there is no gateway.
     fn gateways(&self, all: BTreeSet<&GatewayAddress>) -> Option<String> {
         let is_one = all.len() == 1;
         let first = all.into_iter().next()?;
@@ -149,7 +152,7 @@ impl Explained {
         Some("any address and port of a NAT gateway".to_owned())
     }
 
-    /// Says for which packets a single verdict stands.
+    /// Describes the packets for which a single verdict stands.
     fn covers(&self, look: Look) -> Vec<String> {
         let most = look.most(SHOWN_RANGES);
         let classes = || self.classes().iter().filter(|class| class.counts);
@@ -224,7 +227,7 @@ impl Explained {
     }
 }
 
-/// Writes a list behind a heading, on as many lines as it takes.
+/// Writes a list after a heading, on as many lines as it needs.
 fn lines(w: &mut dyn Write, heading: &str, parts: &[String]) -> io::Result<()> {
     let mut line = heading.to_owned();
     for (at, part) in parts.iter().enumerate() {

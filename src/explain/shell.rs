@@ -1,4 +1,4 @@
-//! Words in commands that are printed.
+//! Quotes words in commands that are printed.
 
 /// Quotes a word for a shell, if it needs quotes.
 pub fn shell_word(word: &str) -> String {

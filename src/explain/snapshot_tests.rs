@@ -1,4 +1,4 @@
-//! What people and scripts read, word for word, for one packet of each kind.
+//! Tests the exact output for people and scripts, for one packet of each kind.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::evidence::explanation;
@@ -144,7 +144,8 @@ fn the_other_gate_is_named_with_the_group_that_knocks() {
     assert_eq!(fix.rule, r#"{ protocol = "tcp", ports = "5433", from = "sg-app" }"#);
 }
 
-/// A connector that shares the NAT gateway's table cannot be led to it: the gateway would be led to itself.
+/// A connector that shares the NAT gateway's table cannot be led to it: the gateway would be led to
+/// itself.
 #[test]
 fn no_line_is_proposed_that_would_cut_off_the_nat_gateway() {
     let mut parts = parts();
@@ -160,7 +161,8 @@ fn no_line_is_proposed_that_would_cut_off_the_nat_gateway() {
     assert_eq!(first_candidate(&evidence, &snapshot), None);
 }
 
-/// The internet gateway drops what a private NAT gateway sends it (spec 3.6), so a route to it mends nothing.
+/// The internet gateway drops packets of a private NAT gateway (spec 3.6), so a route to it fixes
+/// nothing.
 #[test]
 fn regression_no_way_to_the_internet_is_proposed_for_a_private_nat_gateway() {
     let proposed = |connectivity| {

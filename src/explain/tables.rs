@@ -1,4 +1,4 @@
-//! Tables of rows: columns without rules, one row a line, so that grep and awk work.
+//! Writes tables of rows: columns without rules, one row per line, so that grep and awk work.
 
 use super::rows::{DropRow, EniRow, FlowRow, HolderRow, Offloaded, ProcessRow, PsRow, TopRow};
 use crate::edge::shown;
@@ -10,15 +10,15 @@ use std::net::Ipv4Addr;
 
 /// A row that a table can show.
 pub trait Row: Serialize {
-    /// The columns' headings.
+    /// The headings of the columns.
     const HEADER: &'static [&'static str];
-    /// What stands in place of a table without rows.
+    /// The text in place of a table without rows.
     const EMPTY: &'static str;
     /// The headings of further columns of a wide table.
     const FURTHER: &'static [&'static str] = &[];
-    /// The row's cells, as many as headings.
+    /// Returns the row's cells, as many as headings.
     fn cells(&self) -> Vec<String>;
-    /// The row's cells in a wide table, as many as headings and further headings.
+    /// Returns the row's cells in a wide table, as many as headings and further headings.
     fn wide_cells(&self) -> Vec<String> {
         self.cells()
     }
@@ -221,7 +221,8 @@ impl Row for EniRow {
     }
 }
 
-/// `eni-0a1b2c3d`, or `eni-0a1b2c3d x4` with four queues, `eni-0a1b2c3d x4 (1 dead)` if a worker of these is dead.
+/// Writes `eni-0a1b2c3d`, or `eni-0a1b2c3d x4` with four queues, `eni-0a1b2c3d x4 (1 dead)` if a
+/// worker of these is dead.
 fn device(name: &str, queues: usize, dead: usize) -> String {
     let name = if queues > 1 { format!("{name} x{queues}") } else { name.to_owned() };
     match dead {
@@ -311,13 +312,13 @@ impl Row for TopRow {
     }
 }
 
-/// `97%`, or a dash for nothing of nothing.
+/// Writes `97%`, or a dash if the whole is nothing.
 fn share(part: u64, whole: u64) -> String {
     let percent = (u128::from(part) * 100).checked_div(u128::from(whole));
     or_dash(percent.map(|percent| format!("{percent}%")))
 }
 
-/// `999`, `1.2k`, `12M`.
+/// Writes `999`, `1.2k`, `12M`.
 fn thousands(number: u64) -> String {
     octets(number).trim_end_matches('B').to_owned()
 }
@@ -346,12 +347,12 @@ fn with_line(rule: &str, line: Option<u32>, generation: Option<u32>) -> String {
     }
 }
 
-/// `12 pkt, 3.4 kB`, without spaces inside a number's unit that awk would split on.
+/// Writes `12 pkt, 3.4 kB`, without spaces inside a number's unit, on which awk would split.
 fn traffic(packets: u64, bytes: u64) -> String {
     format!("{packets}/{}", octets(bytes))
 }
 
-/// `999B`, `1.2kB`, `12MB`: powers of 1000, as throughput is counted.
+/// Writes `999B`, `1.2kB`, `12MB`: powers of 1000, as for throughput.
 fn octets(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
     if bytes < 1000 {
@@ -368,7 +369,7 @@ fn octets(bytes: u64) -> String {
     if whole < 10 { format!("{whole}.{tenth}{unit}") } else { format!("{whole}{unit}") }
 }
 
-/// `340ms`, `1.5s`, `4m10s`, `2h05m`.
+/// Writes `340ms`, `1.5s`, `4m10s`, `2h05m`.
 fn duration(milliseconds: u64) -> String {
     let seconds = milliseconds / 1000;
     match seconds {

@@ -1,4 +1,5 @@
-//! Who is asked, as `SERVICE[/N]`; and what is wrong with a word that names no task or no destination.
+//! Reads the senders of a question, as `SERVICE[/N]`; and the errors for words that name no task or
+//! no destination.
 
 use super::destination_names::UnknownDestination;
 use crate::packet::Protocol;
@@ -16,7 +17,7 @@ pub struct TaskRef {
     pub number: Option<u16>,
 }
 
-/// Why an argument names no task or no destination.
+/// The reason why an argument names no task or no destination.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
     /// Neither an address nor a name of the lab.
@@ -35,7 +36,7 @@ pub enum TargetError {
     UnknownService {
         /// The word.
         name: String,
-        /// The services that there are.
+        /// The existing services.
         known: String,
     },
     /// No such protocol.
@@ -44,13 +45,13 @@ pub enum TargetError {
     /// Not a port.
     #[error("`{0}` is not a port; use a number from 1 to 65535")]
     Port(String),
-    /// Ports that end before they begin.
+    /// A port range that ends before it begins.
     #[error("`{0}-{1}` has no port in it: write {1}-{0}")]
     PortRange(u16, u16),
-    /// A port where the protocol has none.
+    /// A port for a protocol that has none.
     #[error("{0} has no ports; leave `:{1}` out")]
     NoPorts(Protocol, String),
-    /// No port is given, and none is listened on.
+    /// No port is given, and the destination listens on none.
     #[error("{name} has no {protocol}listener: give a port, such as {name}:443{suffix}")]
     NoPort {
         /// The destination.
@@ -78,15 +79,15 @@ pub enum TargetError {
         address: Ipv4Addr,
         /// The length of the prefix.
         length: u8,
-        /// The block that has the address.
+        /// The block that contains the address.
         block: Ipv4Network,
     },
-    /// A protocol behind an address, where the length of a block stands.
+    /// A protocol after an address, in place of the length of a block.
     #[error(
         "`{0}/{1}` is no block, whose length is at most 32; write {0} --protocol {1} for a protocol"
     )]
     BlockLength(Ipv4Addr, String),
-    /// The option and the word behind the slash disagree.
+    /// The option and the word after the slash disagree.
     #[error("`/{0}` and `--protocol {1}` are two protocols; give one of them")]
     TwoProtocols(String, String),
     /// Not a URL.
@@ -109,7 +110,7 @@ impl TaskRef {
     /// Reads `SERVICE[/N]`.
     ///
     /// # Errors
-    /// What is wrong with the argument, and what would be right.
+    /// The fault in the argument and how to correct it.
     pub fn parse(argument: &str, snapshot: &Snapshot) -> Result<Self, TargetError> {
         let (name, number) = match argument.split_once('/') {
             Some((name, word)) => (name, Some(task_number(word)?)),
@@ -138,7 +139,7 @@ pub(super) fn protocol(word: &str) -> Result<Protocol, TargetError> {
     }
 }
 
-/// Returns an IPv6 address, as it is or in brackets and with a port.
+/// Returns an IPv6 address, given alone or in brackets and with a port.
 pub(super) fn ipv6(word: &str) -> Option<Ipv6Addr> {
     let bracketed = word.strip_prefix('[').and_then(|rest| rest.split_once(']'));
     bracketed.map_or(word, |(address, _)| address).parse().ok()
@@ -159,7 +160,7 @@ fn number(word: &str) -> Option<u16> {
     word.parse().ok().filter(|number| is_plain && *number > 0)
 }
 
-/// Returns the first address that a name has in a VPC, or outside of all.
+/// Returns the first address of a name in a VPC, or outside all VPCs.
 pub(super) fn address_of(name: &str, vpc: Option<VpcIx>, snapshot: &Snapshot) -> Option<Ipv4Addr> {
     let answer = snapshot.resolve(vpc, name, RecordType::A);
     answer.records.iter().find_map(|record| match &record.data {

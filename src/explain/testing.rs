@@ -1,4 +1,5 @@
-//! The VPC of this layer's tests, built by hand: a private subnet with a connector, a public one with a NAT gateway.
+//! The VPC of this layer's tests, built by hand: a private subnet with a connector, a public one
+//! with a NAT gateway.
 #![allow(clippy::panic, reason = "tests")]
 
 use crate::packet::{Inside, Protocol, Tuple};
@@ -33,7 +34,7 @@ pub(crate) fn lab_toml(line: Line) -> String {
     format!("lab.toml:{line}")
 }
 
-/// The snapshot, with task 1 of `web` at work.
+/// Returns the snapshot, with task 1 of `web` running.
 pub(crate) fn snapshot() -> Snapshot {
     Snapshot::build(Generation(3), parts()).with_task(Task {
         service: ServiceIx(0),
@@ -43,7 +44,7 @@ pub(crate) fn snapshot() -> Snapshot {
     })
 }
 
-/// The tables of [`snapshot`], for a test that wants one thing different.
+/// Returns the tables of [`snapshot`], for a test that changes one thing.
 pub(crate) fn parts() -> Parts {
     Parts {
         lab: "egret".into(),
@@ -229,7 +230,7 @@ fn network(text: &str) -> Ipv4Network {
     text.parse().unwrap_or_else(|e| panic!("{text}: {e}"))
 }
 
-/// Evidence of a packet that nothing has looked at yet.
+/// Returns evidence of a packet without any steps.
 pub(crate) fn evidence(inside: Tuple) -> Evidence {
     Evidence {
         generation: Generation(3),

@@ -1,4 +1,5 @@
-//! The explanation for people: the verdict first, then stage by stage in aligned columns, then how to fix it.
+//! Writes the explanation for people: the verdict first, then stage by stage in aligned columns,
+//! then how to fix it.
 
 use super::evidence::{NOT_CHOSEN, NamedStep, destination_name, explanation};
 use super::fix::{Fix, Form, NEW_SECTIONS, Proposal, SECTION};
@@ -12,7 +13,7 @@ use crate::pipeline::{Detail, Evidence, Outcome, Stage, Step};
 use crate::vpc::{Snapshot, Task};
 use std::io::{self, Write};
 
-/// Writes what follows the packet: stage by stage, and how to fix it.
+/// Writes the lines after the packet: stage by stage, and how to fix it.
 pub(super) fn rest(
     w: &mut dyn Write,
     (evidence, proposal): (&Evidence, &Proposal),
@@ -49,7 +50,7 @@ pub(super) fn headline(w: &mut dyn Write, evidence: &Evidence, paint: Paint) -> 
     }
 }
 
-/// Writes the packet, as it is sent and as it arrives, and who sends it.
+/// Writes the packet, as it is sent and as it arrives, and its sender.
 pub(super) fn packet(
     w: &mut dyn Write,
     evidence: &Evidence,
@@ -72,7 +73,7 @@ pub(super) fn packet(
     }
 }
 
-/// Names the service and the number of a task.
+/// Returns the service and the number of a task.
 pub(super) fn task_of(task: &Task, snapshot: &Snapshot) -> String {
     format!("{}, task {}", names::service_name(snapshot, task.service), task.number)
 }
@@ -106,7 +107,8 @@ pub(super) fn step_columns(steps: &[NamedStep], margin: usize) -> StepColumns {
     StepColumns { margin, stage: widest(|s| &s.stage), component: widest(|s| &s.component) }
 }
 
-/// Lists the rule, its place and the detail; what another column or the end of the answer says is left out.
+/// Lists the rule, its place and the detail; text of another column or of the end of the answer is
+/// left out.
 fn said(step: &Step, named: &NamedStep, snapshot: &Snapshot, places: Places<'_>) -> Vec<String> {
     let rule = step.rule.map(|rule| names::decided_by(rule, snapshot));
     let place = rule.as_ref().and_then(|rule| rule.shown_place(places));
@@ -155,7 +157,7 @@ fn nearest_miss(w: &mut dyn Write, miss: &NearestMiss, places: Places<'_>) -> io
     }
 }
 
-/// Returns `sgr 2 of sg-app` without what the rule says: the comparison follows it.
+/// Returns `sgr 2 of sg-app` without the rule's text: the comparison follows it.
 pub(super) fn short(rule: &str) -> &str {
     rule.split_once(" (").map_or(rule, |(name, _)| name)
 }
@@ -167,7 +169,7 @@ pub(super) struct Margins {
     pub(super) below: usize,
 }
 
-/// Writes what is proposed, or else what may help.
+/// Writes the proposal, or else a hint.
 pub(super) fn way_out(
     w: &mut dyn Write,
     (proposal, hint): (&Proposal, &str),
@@ -205,7 +207,7 @@ pub(super) fn way_out(
     }
 }
 
-/// Writes what to do with the text of a change, and where.
+/// Writes the instruction for the text of a change, and its place.
 fn what_to_do(w: &mut dyn Write, fix: &Fix, margin: &str, places: Places<'_>) -> io::Result<()> {
     match fix.action.as_str() {
         action if fix.form != Form::Toml && fix.at > 0 => {

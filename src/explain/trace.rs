@@ -1,4 +1,5 @@
-//! The lines of `egret trace`: a record with every position replaced by a name, and its text in aligned columns.
+//! The lines of `egret trace`: a record with names instead of positions, and its text in aligned
+//! columns.
 
 use super::evidence::{Endpoints, NamedStep, named_steps};
 use super::names;
@@ -18,11 +19,12 @@ use std::time::{Duration, UNIX_EPOCH};
 /// A line of `egret trace`, as `--json` shows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TraceRow {
-    /// When, in UTC, as RFC 3339 has it.
+    /// The time of the event, in UTC, in the form of RFC 3339.
     pub time: String,
-    /// `forward`, `drop`, `flow-created` and its like, `ports-exhausted`, `left-out`, `userspace`, `queue-full` or `lab-down`.
+    /// `forward`, `drop`, `flow-created` and similar, `ports-exhausted`, `left-out`, `userspace`,
+    /// `queue-full` or `lab-down`.
     pub record: Cow<'static, str>,
-    /// The configuration that it happened under.
+    /// The configuration under which it happened.
     pub generation: u32,
     /// The task, such as `web/1`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -36,43 +38,44 @@ pub struct TraceRow {
     /// `egress` for a packet from the task, `return` for one back to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub side: Option<Cow<'static, str>>,
-    /// As the task has it.
+    /// The packet as the task has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inside: Option<Endpoints>,
-    /// As the world behind egret has it.
+    /// The packet as hosts outside egret have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outside: Option<Endpoints>,
     /// The reason's name, for a drop.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Cow<'static, str>>,
-    /// Whether egret answered the packet that it dropped.
+    /// Set if egret answered the packet that it dropped.
     #[serde(default, skip_serializing_if = "is_false")]
     pub answered: bool,
-    /// What decided.
+    /// The rule or object that decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule: Option<String>,
     /// Its line in the lab file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<u32>,
-    /// Whether a flow knew the packet, so that no stage was asked.
+    /// Set if a flow decided, so that no stage was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hit: Option<bool>,
-    /// Packets that it is on a wire.
+    /// The number of packets on the wire.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub segments: Option<u32>,
-    /// Octets that it is on a wire.
+    /// The number of bytes on the wire.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub octets: Option<u64>,
     /// The steps of the packet's own walk, with `-v`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<NamedStep>,
-    /// Records that were left out since this was told last.
+    /// The number of records that were left out since the last such line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left_out: Option<u64>,
-    /// Flows that user space carries while they are watched, which the kernel carried before.
+    /// The number of flows that user space handles while they are watched, which the kernel
+    /// forwarded before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flows: Option<u64>,
-    /// Packets that full queues dropped since this was told last, of whatever flow.
+    /// The number of packets of any flow that full queues dropped since the last such line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost: Option<u64>,
 }
@@ -88,8 +91,8 @@ fn is_false(value: &bool) -> bool {
     !value
 }
 
-/// Names everything in a record. `at` is when it happened, since 1970; `under` the configuration that it happened under,
-/// `decided_under` the one that its rule belongs to.
+/// Returns the row of a record, with names. `at` is the time of the event since 1970; `under` the
+/// configuration under which it happened, `decided_under` the one to which its rule belongs.
 pub fn trace_row(
     record: &Record,
     at: Duration,
@@ -121,7 +124,7 @@ pub fn trace_row(
     }
 }
 
-/// The configuration that a record's rule belongs to.
+/// Returns the configuration to which a record's rule belongs.
 pub fn decided_under(record: &Record) -> crate::vpc::Generation {
     match &record.seen {
         Seen::Packet(packet) => packet.decided_under,
@@ -130,7 +133,7 @@ pub fn decided_under(record: &Record) -> crate::vpc::Generation {
     }
 }
 
-/// A line that says that records were left out.
+/// Returns a line about records that were left out.
 pub fn left_out_row(at: Duration, records: u64) -> TraceRow {
     TraceRow {
         time: rfc_3339(at),
@@ -140,7 +143,7 @@ pub fn left_out_row(at: Duration, records: u64) -> TraceRow {
     }
 }
 
-/// A line that says that so many flows go through user space while they are watched.
+/// Returns a line about the number of flows that user space handles while they are watched.
 pub fn userspace_row(at: Duration, flows: u64) -> TraceRow {
     TraceRow {
         time: rfc_3339(at),
@@ -150,7 +153,7 @@ pub fn userspace_row(at: Duration, flows: u64) -> TraceRow {
     }
 }
 
-/// A line that says that full queues have dropped so many packets.
+/// Returns a line about the number of packets that full queues have dropped.
 pub fn queue_full_row(at: Duration, packets: u64) -> TraceRow {
     TraceRow {
         time: rfc_3339(at),
@@ -160,12 +163,12 @@ pub fn queue_full_row(at: Duration, packets: u64) -> TraceRow {
     }
 }
 
-/// The last line where the lab goes down.
+/// Returns the last line, for the end of the lab.
 pub fn lab_down_row(at: Duration) -> TraceRow {
     TraceRow { time: rfc_3339(at), record: LAB_DOWN.into(), ..TraceRow::default() }
 }
 
-/// What the last line is called where the lab goes down.
+/// The name of the last line, for the end of the lab.
 pub const LAB_DOWN: &str = "lab-down";
 
 fn packet_row(
@@ -179,7 +182,7 @@ fn packet_row(
         Verdict::Forward { decided_by, .. } => ("forward", None, false, Some(decided_by)),
         Verdict::Reply { reason, decided_by, .. } => ("drop", Some(reason), true, Some(decided_by)),
         Verdict::Drop { reason, decided_by } => ("drop", Some(reason), false, Some(decided_by)),
-        // Not a verdict yet, so nobody is told.
+        // Not a verdict yet, so it is not reported.
         Verdict::Hold => ("hold", None, false, None),
     };
     let row = TraceRow {
@@ -216,7 +219,7 @@ fn ruled(row: TraceRow, rule: RuleRef, snapshot: &Snapshot) -> TraceRow {
     TraceRow { line: rule.line, rule: Some(rule.to_string()), ..row }
 }
 
-/// The steps are told of the packet as the task sends it, as `egret explain` tells them.
+/// Returns the steps of the packet as the task sends it, as in `egret explain`.
 fn steps(record: &Record, packet: &PacketSeen, under: &Snapshot) -> Vec<NamedStep> {
     let (inside, outside) = match packet.side {
         Side::Egress => (packet.inside, packet.outside),
@@ -224,7 +227,7 @@ fn steps(record: &Record, packet: &PacketSeen, under: &Snapshot) -> Vec<NamedSte
             (packet.inside.map(Inside::reversed), packet.outside.map(Outside::reversed))
         }
     };
-    // A packet from outside of no flow has no inside: what is known of it stands in.
+    // A packet from outside without a flow has no inside: the outside takes its place.
     let Some(inside) = inside.or(outside.map(|seen| Inside::new(seen.tuple()))) else {
         return Vec::new();
     };
@@ -256,7 +259,7 @@ fn rfc_3339(at: Duration) -> String {
     humantime::format_rfc3339_nanos(UNIX_EPOCH + at).to_string()
 }
 
-/// Writes rows as lines. Columns grow with what they have shown, so that they stay aligned.
+/// Writes rows as lines. Columns grow to the widest cell so far, so that they stay aligned.
 #[derive(Debug)]
 pub struct TraceText {
     paint: Paint,
@@ -264,15 +267,15 @@ pub struct TraceText {
     titled: bool,
 }
 
-/// The columns before the verdict, which may be as long as it likes.
+/// The number of columns before the verdict, which has no width limit.
 const COLUMNS: usize = 8;
 const TITLES: [&str; COLUMNS] =
     ["TIME", "TASK", "PROTOCOL", "INSIDE", "", "SERVER", "OUTSIDE", "VERDICT"];
-/// What most lines need.
+/// The widths that most lines need.
 const WIDTHS: [usize; COLUMNS] = [12, 6, 8, 20, 2, 17, 21, 28];
 
 impl TraceText {
-    /// For a terminal with colours, or without.
+    /// Makes a writer, for a terminal with colours or without.
     pub fn new(color: bool) -> Self {
         Self { paint: Paint(color), widths: WIDTHS, titled: false }
     }
@@ -342,7 +345,7 @@ impl TraceText {
     }
 }
 
-/// What a capture says of a packet.
+/// Returns the comment on a packet in a capture.
 pub fn comment(row: &TraceRow) -> String {
     let (verdict, _) = verdict(row);
     let rule = match (&row.rule, row.line) {
@@ -358,7 +361,7 @@ pub fn comment(row: &TraceRow) -> String {
     parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
-/// Says what a row says about the trace; `None` for one about a packet or a flow.
+/// Returns the text of a row about the trace; `None` for one about a packet or a flow.
 fn about_the_trace(row: &TraceRow) -> Option<String> {
     match (row.left_out, row.flows, row.lost) {
         (Some(records), _, _) => {
@@ -383,7 +386,7 @@ fn verdict(row: &TraceRow) -> (String, Style) {
     }
 }
 
-/// The time of day, to the millisecond.
+/// Returns the time of day, to the millisecond.
 fn time(row: &TraceRow) -> &str {
     row.time.get(11..23).unwrap_or(&row.time)
 }
@@ -400,7 +403,7 @@ fn is_return(row: &TraceRow) -> bool {
     row.side.as_deref() == Some("return")
 }
 
-/// `(source, destination)` of a tuple, as text.
+/// Returns `(source, destination)` of a tuple, as text.
 fn ends(endpoints: &Endpoints) -> (String, String) {
     let protocol = match endpoints.protocol.as_str() {
         "tcp" => crate::packet::Protocol::Tcp,
@@ -427,7 +430,7 @@ fn server_end(row: &TraceRow) -> String {
     if is_return(row) { src } else { dst }
 }
 
-/// What the world behind egret takes the task for.
+/// Returns the task's end as hosts outside egret see it.
 fn outside_end(row: &TraceRow) -> String {
     let Some(outside) = &row.outside else { return "-".to_owned() };
     let (src, dst) = ends(outside);

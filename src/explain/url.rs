@@ -1,9 +1,9 @@
-//! A URL as a destination: its host, and its port or that of its scheme.
+//! Reads a URL as a destination: its host, and its port or that of its scheme.
 
 use super::target::{TargetError, ipv6, port};
 use http::Uri;
 
-/// The ports that IANA or common use gives to schemes.
+/// The ports of schemes, by IANA or common use.
 const PORTS: &[(&str, u16)] = &[
     ("amqp", 5672),
     ("amqps", 5671),
@@ -39,7 +39,7 @@ const PORTS: &[(&str, u16)] = &[
 /// Reads the host and the port.
 ///
 /// # Errors
-/// The text is no URL, or nothing says the port.
+/// The text is no URL, or its port is unknown.
 pub(super) fn parse(text: &str) -> Result<(String, u16), TargetError> {
     let wrong = || TargetError::Url(without_user(text));
     let uri: Uri = text.parse().map_err(|_| wrong())?;
@@ -58,8 +58,8 @@ pub(super) fn parse(text: &str) -> Result<(String, u16), TargetError> {
     }
 }
 
-/// Removes the user and the password from a URL, which no output shows. What stands where a port would be and is none may
-/// be a password with a slash in it, so it is removed with all that is before the last `@`.
+/// Removes the user and the password from a URL, which no output shows. An invalid port may be part
+/// of a password with a slash in it, so it is removed with everything before the last `@`.
 pub(super) fn without_user(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The flow cache's entries for one flow, as this layer sees them, and how their counters are synced.
+//! The flow cache's entries for one flow, as this layer sees them, and the sync of their counters.
 
 use super::tcp::Window;
 use super::{Instant, Side};
@@ -9,22 +9,26 @@ pub trait CacheEntries: Debug + Send + Sync {
     /// Returns the counters since the entries were made: from the task, and back to it.
     fn counters(&self) -> [CacheCounters; 2];
 
-    /// Returns whether all entries could be made. If not, those that could be are withdrawn already.
+    /// Returns whether all entries could be made. If not, those that were made are withdrawn
+    /// already.
     fn is_complete(&self) -> bool {
         true
     }
 
-    /// Returns how many packets of a direction were punted because of its reordering barrier; `None` if it has none.
+    /// Returns how many packets of a direction were punted because of its reordering barrier;
+    /// `None` if it has none.
     fn punted(&self, side: Side) -> Option<u64>;
 
-    /// Tells the tc programs what a direction has said in segments that user space has observed. They may not be sent on
-    /// yet, so this takes back a release [`BarrierRelease::InSequence`] that no packet has used.
+    /// Informs the tc programs of a direction's numbers in segments that user space has observed.
+    /// The segments may not be sent on yet, so this takes back a release
+    /// [`BarrierRelease::InSequence`] that no packet has used.
     fn tell(&self, side: Side, said: Window);
 
-    /// Releases the reordering barrier of a direction. The caller has sent on all of its segments that were told of.
+    /// Releases the reordering barrier of a direction. The caller has sent on all of its segments
+    /// that [`CacheEntries::tell`] has reported.
     fn release_barrier(&self, side: Side, release: BarrierRelease);
 
-    /// Removes the entries. A packet that is on its way through one may still be counted for a moment.
+    /// Removes the entries. A packet that is passing through one may still be counted for a moment.
     fn withdraw(&self);
 }
 
@@ -37,20 +41,21 @@ pub struct CacheCounters {
     pub segments: u64,
     /// Bytes on a wire, IP headers included.
     pub bytes: u64,
-    /// When the last packet passed; before the first one, the flow's `last_seen` when the entry was made.
+    /// Time of the last packet; before the first one, the flow's `last_seen` when the entry was
+    /// made.
     pub last_seen: Instant,
     /// The last numbers that the direction sent, for TCP.
     pub window: Window,
 }
 
-/// The packet at which a reordering barrier ends; those after it pass too.
+/// The packet at which a reordering barrier ends; the packets after it pass too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BarrierRelease {
-    /// The next one, if no more than so many packets were punted by now.
+    /// The next one, if no more than this many packets were punted by then.
     After(u64),
-    /// Data that begin where the data that were sent on end.
+    /// Data that begins where the data that was sent on ends.
     InSequence,
-    /// Any packet, whatever it overtakes.
+    /// Any packet, even if it overtakes others.
     AtOnce,
 }
 
@@ -77,13 +82,14 @@ impl CacheCounters {
     }
 }
 
-/// Counters to which those of cache entries are added: a flow's, or its egress's when the flow has ended.
+/// Counters to which those of cache entries are added: a flow's, or its egress's when the flow has
+/// ended.
 pub(super) trait CounterSink: Debug + Send + Sync {
     /// Adds the increase of one direction.
     fn add_delta(&self, side: Side, delta: CounterDelta);
 }
 
-/// Adds to `sink` what was counted since `synced`, and makes `synced` what is counted now.
+/// Adds to `sink` the counts since `synced`, and sets `synced` to the present counts.
 pub(super) fn sync_counters(
     entries: &dyn CacheEntries,
     synced: &mut [CacheCounters; 2],

@@ -1,5 +1,5 @@
-//! Every counter and table size by name, for the expected-state tests. A field that is added to a table must be counted
-//! here: each table destructures itself without `..`.
+//! Every counter and table size by name, for the expected-state tests. A field that is added to a
+//! table must be counted here: each table destructures itself without `..`.
 
 use std::collections::BTreeMap;
 

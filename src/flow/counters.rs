@@ -4,8 +4,9 @@ use super::Side;
 use super::cache_entries::{CounterDelta, CounterSink};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// The counters of a flow for one direction. Only the worker of the queue from which this direction is read writes
-/// them, so plain loads and stores suffice. Offloaded packets are counted apart and added when read.
+/// The counters of a flow for one direction. Only the worker of the queue from which this direction
+/// is read writes them, so plain loads and stores suffice. Offloaded packets are counted apart and
+/// added when read.
 #[derive(Debug, Default)]
 pub struct Counters {
     packets: AtomicU64,
@@ -15,7 +16,7 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// Counts one packet of so many wire segments and bytes.
+    /// Counts one packet of this many wire segments and bytes.
     #[inline]
     pub fn add(&self, segments: u32, bytes: u64) {
         let add = |counter: &AtomicU64, n: u64| {
@@ -49,7 +50,7 @@ impl Counters {
         Counted { own: [packets, segments, bytes], offloaded }
     }
 
-    /// Adds what another process counted.
+    /// Adds the counts of another process.
     pub(super) fn add_counted(&self, counted: &Counted) {
         let [packets, segments, bytes] = counted.own;
         for (counter, more) in
@@ -68,7 +69,7 @@ impl Counters {
         }
     }
 
-    /// Raises each counter to another's where that is greater, and returns the result.
+    /// Raises each counter to another's if that is greater, and returns the result.
     fn raise(&self, other: &Self) -> Self {
         let greater = Self::default();
         for ((own, other), greater) in self.all().into_iter().zip(other.all()).zip(greater.all()) {
@@ -83,34 +84,34 @@ impl Counters {
         [packets, segments, bytes, a, b, c]
     }
 
-    /// Returns the packets as they were handled; a super-packet is one.
+    /// Returns the number of packets as they were handled; a super-packet is one.
     #[inline]
     pub fn packets(&self) -> u64 {
         self.packets.load(Relaxed) + self.offloaded_packets()
     }
 
-    /// Returns the packets as they are on a wire.
+    /// Returns the number of packets as they are on a wire.
     pub fn segments(&self) -> u64 {
         self.segments.load(Relaxed) + self.offloaded_segments()
     }
 
-    /// Returns the bytes on a wire, IP headers included.
+    /// Returns the number of bytes on a wire, IP headers included.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Relaxed) + self.offloaded_bytes()
     }
 
-    /// Returns those of [`Counters::packets`] that were offloaded.
+    /// Returns the number of [`Counters::packets`] that were offloaded.
     #[inline]
     pub fn offloaded_packets(&self) -> u64 {
         self.offloaded[0].load(Relaxed)
     }
 
-    /// Returns those of [`Counters::segments`] that were offloaded.
+    /// Returns the number of [`Counters::segments`] that were offloaded.
     pub fn offloaded_segments(&self) -> u64 {
         self.offloaded[1].load(Relaxed)
     }
 
-    /// Returns those of [`Counters::bytes`] that were offloaded.
+    /// Returns the number of [`Counters::bytes`] that were offloaded.
     pub fn offloaded_bytes(&self) -> u64 {
         self.offloaded[2].load(Relaxed)
     }
@@ -142,20 +143,22 @@ impl SummedCounters {
     }
 }
 
-/// The totals of one egress, an ENI and the NAT behind it. Each flow counts for itself and adds its counts here when it
-/// ends, so that its packets cost nothing here, and no two workers write to the same cache line for them.
+/// The totals of one egress, an ENI and the NAT behind it. Each flow counts for itself and adds its
+/// counts here when it ends, so that its packets cost nothing here, and no two workers write to the
+/// same cache line for them.
 #[derive(Debug, Default)]
 pub struct EgressTotals {
-    /// The flows that have ended, and the packets that belong to none.
+    /// Counts of the flows that have ended, and of the packets that belong to no flow.
     pub ended: SummedCounters,
-    /// Flows that began, were established, and were idle for too long.
+    /// Numbers of flows that began, were established, and were idle for too long.
     pub lives: Lives,
     shown: SummedCounters,
 }
 
 impl EgressTotals {
-    /// Returns the counts of all flows. `all` is the sum over the flows that have ended and those that live, which were
-    /// read later. A flow that ended in between is in neither, so the result is never less than the one before.
+    /// Returns the counts of all flows. `all` is the sum over the flows that have ended and those
+    /// that live, which were read later. A flow that ended in between is in neither, so the result
+    /// is never less than the one before.
     pub fn total(&self, all: &SummedCounters) -> SummedCounters {
         SummedCounters {
             sent: self.shown.sent.raise(&all.sent),
@@ -165,7 +168,8 @@ impl EgressTotals {
 }
 
 impl EgressTotals {
-    /// Counts a packet that belongs to no flow, of so many wire segments and bytes. Several workers may do so at once.
+    /// Counts a packet that belongs to no flow, of this many wire segments and bytes. Several
+    /// workers may do so at once.
     pub fn count_without_flow(&self, side: Side, segments: u32, bytes: u64) {
         self.ended_of(side).add_shared(segments, bytes);
     }
@@ -184,8 +188,8 @@ impl CounterSink for EgressTotals {
     }
 }
 
-/// How many TCP flows began and were established, and how many flows of any protocol expired. Counted when a flow
-/// begins and when it ends, so that packets in between cost nothing.
+/// The numbers of TCP flows that began and were established, and of flows of any protocol that
+/// expired. Counted when a flow begins and when it ends, so that packets in between cost nothing.
 #[derive(Debug, Default)]
 pub struct Lives {
     attempts: AtomicU64,
@@ -194,17 +198,17 @@ pub struct Lives {
 }
 
 impl Lives {
-    /// Returns the TCP flows that began.
+    /// Returns the number of TCP flows that began.
     pub fn attempts(&self) -> u64 {
         self.attempts.load(Relaxed)
     }
 
-    /// Returns the TCP flows whose handshake was completed and that have ended.
+    /// Returns the number of TCP flows whose handshake was completed and that have ended.
     pub fn established_and_over(&self) -> u64 {
         self.established.load(Relaxed)
     }
 
-    /// Returns the flows that were idle for too long.
+    /// Returns the number of flows that were idle for too long.
     pub fn idle_timeouts(&self) -> u64 {
         self.idle_timeouts.load(Relaxed)
     }

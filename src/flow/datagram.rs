@@ -1,11 +1,11 @@
-//! The key of a fragmented datagram, and how long its fragments are waited for.
+//! The key of a fragmented datagram, and the time for which egret waits for its fragments.
 
 use super::Space;
 use crate::packet::{Packet, Protocol};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-/// How long a datagram is followed.
+/// The time for which a datagram is tracked.
 pub(super) const LIFETIME: Duration = Duration::from_secs(30);
 
 /// The fields that the fragments of a datagram have in common (RFC 791).

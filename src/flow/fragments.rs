@@ -1,8 +1,9 @@
-//! The flow of each fragmented datagram: only the first fragment has ports, the others have its identification.
-//! Fragments that arrive before the first are held until it arrives.
+//! Keeps the flow of each fragmented datagram: only the first fragment has ports, and the others
+//! have its identification. Fragments that arrive before the first are held until it arrives.
 //!
-//! Only the slow path comes here, hence one lock. Datagrams and held fragments live for 30 s, as long as a host waits
-//! for missing fragments. Both are bounded, and the oldest is evicted (checklist U14).
+//! Only the slow path uses this, hence one lock. Datagrams and held fragments live for 30 s, as
+//! long as a host waits for missing fragments. Both are bounded, and the oldest is evicted
+//! (checklist U14).
 
 use super::datagram::LIFETIME;
 use super::held::{HeldFragment, HeldFragments};
@@ -12,7 +13,7 @@ use foldhash::fast::FixedState;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// How many datagrams are followed at once: about half a MiB.
+/// The number of datagrams that are tracked at once: about half a MiB.
 const DATAGRAMS: usize = 4096;
 /// The outcome of a first fragment, which the others share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,8 +24,8 @@ pub enum Datagram<D> {
     Denied(D),
 }
 
-/// The datagrams whose first fragment has been seen, and the held fragments of others. `D` is the layer above's denial,
-/// `W` names where a packet was read.
+/// The datagrams whose first fragment has been seen, and the held fragments of others. `D` is the
+/// upper layer's type of a denial, `W` names the device from which a packet was read.
 #[derive(Debug)]
 pub struct Fragments<D, W> {
     state: Mutex<State<D, W>>,
@@ -48,17 +49,17 @@ impl<D: Copy, W: Copy> Fragments<D, W> {
         Self { state: Mutex::new(State { datagrams, order, identification, waiting }) }
     }
 
-    /// Returns an identification for a datagram that leaves in fragments. None of the last 65,535 such datagrams has
-    /// it, so the fragments of different tasks do not mix behind a NAT (RFC 6864 5.2, checklist 7857-9). A whole packet
-    /// keeps its task's: where a router beyond egret breaks it up, its fragments may meet others of the same
-    /// identification.
+    /// Returns an identification for a datagram that leaves in fragments. None of the last 65,535
+    /// such datagrams has it, so the fragments of different tasks do not mix behind a NAT
+    /// (RFC 6864 5.2, checklist 7857-9). A whole packet keeps its task's identification: if a
+    /// router beyond egret fragments it, its fragments may meet others of the same identification.
     pub fn next_identification(&self) -> u16 {
         let mut state = self.state();
         state.identification = state.identification.wrapping_add(1);
         state.identification
     }
 
-    /// Remembers the outcome of a first fragment.
+    /// Records the outcome of a first fragment.
     pub fn put(&self, now: Instant, key: DatagramKey, datagram: Datagram<D>) {
         let mut state = self.state();
         if state.order.len() >= DATAGRAMS {
@@ -75,8 +76,8 @@ impl<D: Copy, W: Copy> Fragments<D, W> {
         (now.since(*at) <= LIFETIME).then_some(*datagram)
     }
 
-    /// Holds a later fragment until the first one arrives. Returns the fragments that were evicted for it, oldest
-    /// first.
+    /// Holds a later fragment until the first one arrives. Returns the fragments that were evicted
+    /// for it, oldest first.
     pub fn hold(
         &self,
         now: Instant,
@@ -92,8 +93,8 @@ impl<D: Copy, W: Copy> Fragments<D, W> {
         self.state().waiting.holds(key)
     }
 
-    /// Writes the held fragment with the lowest offset in a datagram into `out`, forgets it, and returns its length.
-    /// The caller repeats this until it returns `None`.
+    /// Writes the held fragment with the lowest offset in a datagram into `out`, forgets it, and
+    /// returns its length. The caller repeats this until it returns `None`.
     pub fn release(&self, key: &DatagramKey, out: &mut [u8]) -> Option<usize> {
         self.state().waiting.release(key, out)
     }

@@ -1,7 +1,7 @@
-//! The handover of a flow to the process that comes after the one in which it began.
+//! The handover of a flow to the process that follows the one in which it began.
 //!
 //! [`HandoverRecord::of`] is taken when a flow is offloaded, and kept next to its cache entries.
-//! [`Flow::resume`] makes the flow again, with what its cache entries have counted since.
+//! [`Flow::resume`] makes the flow again, with the counts of its cache entries since then.
 
 use super::cache_entries::CacheCounters;
 use super::counters::Counted;
@@ -18,15 +18,15 @@ pub struct HandoverRecord {
     pub returned: FlowKey,
     /// Its port at the ENI.
     pub eni: Option<NatPort>,
-    /// Its port at the last NAT on the way out.
+    /// Its port at the last NAT on the path out.
     pub nat: Option<(LastNat, NatPort)>,
-    /// The private address of the public endpoint that it was admitted to.
+    /// The private address of the public endpoint that admitted it.
     pub endpoint: Option<(Space, Ipv4Addr)>,
-    /// Whether its ENI does not track it.
+    /// Set if its ENI does not track it.
     pub untracked: bool,
-    /// When its first packet arrived.
+    /// Arrival of its first packet.
     pub began: Instant,
-    /// From the task, and back to it.
+    /// The counts from the task, and those back to it.
     pub counted: [Counted; 2],
 }
 
@@ -41,7 +41,7 @@ pub struct NatPort {
     pub port: u16,
 }
 
-/// The last NAT on the way out.
+/// The last NAT on the path out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LastNat {
     /// A NAT gateway.
@@ -89,8 +89,8 @@ impl NatPort {
 }
 
 impl Flow {
-    /// Makes a flow that began in another process, with its counts before and since, and for TCP the last numbers of
-    /// both sides.
+    /// Makes a flow that began in another process, with its counts from before and after the
+    /// handover, and for TCP the last numbers of both sides.
     pub fn resume(
         start: FlowStart,
         record: &HandoverRecord,

@@ -1,8 +1,9 @@
-//! Held fragments: those that arrived before the first one of their datagram, and cannot be judged without its ports.
+//! Holds fragments that arrived before the first one of their datagram, and cannot be judged
+//! without its ports.
 //!
-//! Their number, bytes and age are bounded, so that incomplete datagrams neither fill the memory nor stop complete ones
-//! (checklist U14). When there is no room, the owner with the largest share loses its oldest fragment: no task and no
-//! host outside displaces the fragments of others.
+//! Their number, bytes and age are bounded, so that incomplete datagrams neither fill the memory
+//! nor stop complete ones (checklist U14). If there is no room, the owner with the largest share
+//! loses its oldest fragment: no task and no host outside displaces the fragments of others.
 
 use super::datagram::{LIFETIME, Owner};
 use super::{DatagramKey, Instant};
@@ -18,7 +19,7 @@ const MAX_BYTES: usize = 4 << 20;
 /// A held fragment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeldFragment<W> {
-    /// The place where it was read.
+    /// The device from which it was read.
     pub read_from: W,
     /// Its addresses and protocol.
     pub tuple: Tuple,
@@ -26,7 +27,6 @@ pub struct HeldFragment<W> {
     pub bytes: Box<[u8]>,
 }
 
-/// The held fragments.
 #[derive(Debug)]
 pub(super) struct HeldFragments<W> {
     datagrams: HashMap<DatagramKey, Vec<Fragment<W>>, FixedState>,
@@ -89,8 +89,8 @@ impl<W: Copy> HeldFragments<W> {
         evicted
     }
 
-    /// Returns the number of the oldest fragment of the owner with the largest share, if there is no room for so many
-    /// bytes.
+    /// Returns the number of the oldest fragment of the owner with the largest share, if there is
+    /// no room for `bytes` more bytes.
     fn to_give_way(&self, bytes: usize) -> Option<u64> {
         let greatest = if self.order.len() >= MAX_FRAGMENTS {
             self.shares.values().max_by_key(|share| share.numbers.len())
@@ -178,7 +178,7 @@ mod tests {
 
     const HEADERS: usize = ipv4::MIN_LEN + udp::HEADER_LEN;
 
-    /// A later fragment at this offset of the datagram with this number.
+    /// Builds a later fragment at this offset of the datagram with this number.
     fn fragment(identification: u16, offset: u16, len: usize) -> Vec<u8> {
         let socket = SocketAddrV4::new(Ipv4Addr::new(100, 64, 0, 1), 9);
         let mut bytes = builder::udp(socket, socket, &vec![0; len - HEADERS]);
@@ -217,7 +217,8 @@ mod tests {
         assert_eq!((waiting.order.len(), waiting.datagrams.len(), waiting.bytes), (1, 1, 60));
     }
 
-    /// Checklist U14: what one task sends, however much, costs no other task and nobody outside a fragment.
+    /// Checklist U14: a flood from one task displaces no fragment of another task or of a host
+    /// outside.
     #[test]
     fn regression_a_flood_displaces_fragments_of_its_sender_alone() {
         let from = |source: u8, space: Space| {

@@ -1,14 +1,15 @@
-//! Time as a value. The only producer is `linux::clock`; tests and simulations make their own.
+//! Time as a value. Only `linux::clock` reads a clock; tests and simulations make their own
+//! instants.
 
 use std::ops::Add;
 use std::time::Duration;
 
-/// Nanoseconds since an arbitrary start that never goes back.
+/// Nanoseconds since an arbitrary start. The value never decreases.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(pub u64);
 
 impl Instant {
-    /// The beginning of time.
+    /// The start.
     pub const ZERO: Self = Self(0);
 
     /// Returns how much later `self` is than `earlier`; zero if it is not.

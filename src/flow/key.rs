@@ -5,10 +5,10 @@ use crate::vpc::Space;
 use std::hash::{Hash, Hasher};
 use std::net::Ipv4Addr;
 
-/// One direction of a flow, as its packets arrive: sixteen bytes.
+/// One direction of a flow, by the tuple and space of its packets as they arrive: sixteen bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlowKey {
-    /// The space that the packets come from.
+    /// The space from which the packets come.
     pub space: Space,
     protocol: u8,
     src: u32,

@@ -1,7 +1,9 @@
-//! Layer 3: flow state. The flow table, TCP state, port leases, expiry, and the flows of fragmented datagrams.
+//! Layer 3: flow state. The flow table, TCP state, port leases, expiry, and the flows of fragmented
+//! datagrams.
 //!
-//! A [`Flow`] is one conversation; the [`FlowTable`] holds two [`FlowEntry`]s for it, one per direction, each with its
-//! cached outcome. NAT ports are [`PortLease`]s that come back when the flow is dropped. Time is an argument.
+//! A [`Flow`] is one conversation; the [`FlowTable`] holds two [`FlowEntry`]s for it, one per
+//! direction, each with its cached outcome. NAT ports are [`PortLease`]s that come back when the
+//! flow is dropped. Time is an argument.
 
 pub mod cache_entries;
 #[cfg(test)]

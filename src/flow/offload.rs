@@ -1,12 +1,14 @@
-//! Offloading: flows whose packets tc forwards by the flow cache, without user space.
+//! Offloads flows: tc forwards their packets by the flow cache, without user space.
 //!
-//! The engine asks for a flow to be offloaded ([`Flow::ask_for_offload`]). A layer above makes its entries in the flow
-//! cache ([`Flow::offload`]) and returns [`CacheEntries`], by which they are read and withdrawn. Their counters are
-//! synced with the flow's own whenever the flow is read ([`Flow::sync_counters`]), so that readers see no difference.
-//! What the sides of a TCP connection have said is kept in both places, and each tells the other: see `tcp.rs`.
+//! The engine asks for a flow to be offloaded ([`Flow::ask_for_offload`]). A layer above makes its
+//! entries in the flow cache ([`Flow::offload`]) and returns [`CacheEntries`], by which they are
+//! read and withdrawn. Their counters are synced with the flow's own whenever the flow is read
+//! ([`Flow::sync_counters`]), so that readers see no difference. User space and the flow cache both
+//! keep the numbers of a TCP connection, and each informs the other: see `tcp.rs`.
 //!
-//! Entries begin with a reordering barrier in each direction: packets are punted, and counted, until their worker says
-//! that all of them are sent on ([`Flow::release_barrier`]). So no packet is overtaken by one that tc forwards.
+//! Entries begin with a reordering barrier in each direction: packets are punted, and counted,
+//! until their worker reports that it has sent on all of them ([`Flow::release_barrier`]). So no
+//! packet is overtaken by one that tc forwards.
 
 use super::cache_entries::{BarrierRelease, CacheCounters, CacheEntries, sync_counters};
 use super::offload_state::{
@@ -19,21 +21,22 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-/// How many packets of a direction were punted since a flow's present entries were made.
+/// The number of packets of a direction that were punted since a flow's present entries were made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Punted {
     offload: u32,
     packets: u64,
 }
 
-/// Packets between a flow's first back-off and its next entries, and how often that number may double.
+/// Packets between a flow's first back-off and its next entries, and the greatest number of
+/// doublings.
 const FIRST_BACK_OFF: u64 = 16;
 const MOST_DOUBLINGS: u32 = 3;
 
 impl Flow {
     /// Permits offloading the flow.
     pub(super) fn allow_offload(&self, deferred_free: &Arc<DeferredFree>) {
-        // This is called once, before the flow is in the table.
+        // The engine calls this once, before the flow is in the table.
         let _ = self.offload.deferred_free.set(Arc::clone(deferred_free));
         self.offload.state.store(OPEN, Relaxed);
     }
@@ -44,20 +47,21 @@ impl Flow {
         self.offload.is(OFFLOADED)
     }
 
-    /// Asks for the flow to be offloaded. Returns whether that is permitted and this is the first request.
+    /// Asks for the flow to be offloaded. Returns whether that is permitted and this is the first
+    /// request.
     #[inline]
     pub fn ask_for_offload(&self) -> bool {
         self.offload.is(OPEN) && self.offload.change(OPEN, ASKED)
     }
 
-    /// Returns whether offloading may be asked for.
+    /// Returns whether the engine may ask for offloading.
     #[inline]
     pub fn may_be_offloaded(&self) -> bool {
         self.offload.is(OPEN)
     }
 
-    /// Returns whether the flow is to be offloaded as soon as possible, because only offloaded flows survive the
-    /// process.
+    /// Returns whether the flow is to be offloaded as soon as possible, because only offloaded
+    /// flows survive the process.
     pub fn offloads_at_once(&self) -> bool {
         self.offload
             .deferred_free
@@ -65,13 +69,14 @@ impl Flow {
             .is_some_and(|deferred_free| deferred_free.at_once.load(Relaxed))
     }
 
-    /// Declines the request: there will be no entries before the next sweep.
+    /// Declines the request: there are no entries before the next sweep.
     pub fn decline_offload(&self) {
         self.offload.change(ASKED, DECLINED);
     }
 
-    /// Declines the request because the flow is watched: there will be no entries before a watch ends, or the next sweep.
-    /// `watches_ended` is how many had ended before this was found.
+    /// Declines the request because the flow is watched: there are no entries before a watch ends,
+    /// or the next sweep. `watches_ended` is the number of watches that had ended before the watch
+    /// was found.
     pub fn decline_offload_while_watched(&self, watches_ended: u32) {
         self.offload.watches_ended.store(watches_ended, Relaxed);
         self.offload.change(ASKED, WATCHED);
@@ -83,17 +88,19 @@ impl Flow {
         self.offload.is(WATCHED)
     }
 
-    /// Permits asking again if a watch has ended since the request was declined because of one.
+    /// Permits asking again if a watch has ended since the request was declined because the flow
+    /// was watched.
     pub fn reopen_offload_after_watch(&self, watches_ended: u32) {
         if self.offload.watches_ended.load(Relaxed) != watches_ended {
             self.offload.change(WATCHED, OPEN);
         }
     }
 
-    /// Offloads the flow by the entries that `make` makes, whose counters begin with its argument. Makes none if the
-    /// flow has ended meanwhile, or if offloading was not asked for. Returns whether the flow is offloaded.
+    /// Offloads the flow by the entries that `make` makes, whose counters begin with its argument.
+    /// Makes none if the flow has ended meanwhile, or if offloading was not asked for. Returns
+    /// whether the flow is offloaded.
     ///
-    /// `idle` is how long the flow may be idle before tc punts its packets again.
+    /// `idle` is the time for which the flow may be idle before tc punts its packets again.
     pub fn offload(
         &self,
         idle: Duration,
@@ -111,7 +118,7 @@ impl Flow {
         });
         let made = match make(begin) {
             Some(entries) if !entries.is_complete() => {
-                // A packet may be on its way through the entries that were made.
+                // A packet may be passing through the entries that were made.
                 self.offload.retire(RetiredEntries {
                     entries,
                     synced: begin,
@@ -129,39 +136,44 @@ impl Flow {
         active.is_some()
     }
 
-    /// Asks for the release of a direction's reordering barrier. Returns whether this is the first request.
+    /// Asks for the release of a direction's reordering barrier. Returns whether this is the first
+    /// request.
     pub fn request_barrier_release(&self, side: Side) -> bool {
         self.offload.release_requested.fetch_or(bit(side), Relaxed) & bit(side) == 0
     }
 
-    /// Clears the request of a direction, whose barrier cannot be released now: its next packet asks again.
+    /// Clears the request of a direction, whose barrier cannot be released now: its next packet
+    /// asks again.
     pub fn clear_barrier_request(&self, side: Side) {
         self.offload.release_requested.fetch_and(!bit(side), Relaxed);
     }
 
-    /// Returns how many packets of a direction were punted because of its reordering barrier; `None` if it has none.
+    /// Returns how many packets of a direction were punted because of its reordering barrier;
+    /// `None` if it has none.
     pub fn punted(&self, side: Side) -> Option<Punted> {
         let active = self.offload.active();
         let packets = active.as_ref()?.entries.punted(side)?;
         Some(Punted { offload: self.offload.times_offloaded.load(Relaxed), packets })
     }
 
-    /// Releases the reordering barrier of a direction if no packet was punted since `by_then`; another one keeps it and
-    /// asks again. The caller, the direction's worker, has sent on all packets that were punted by then.
+    /// Releases the reordering barrier of a direction if no packet was punted since `by_then`;
+    /// otherwise the barrier stays and the flow asks again. The caller, the direction's worker, has
+    /// sent on all packets that were punted by then.
     pub fn release_barrier(&self, side: Side, by_then: Punted) {
         self.clear_barrier_request(side);
         self.release_barrier_for(side, by_then, BarrierRelease::After(by_then.packets));
     }
 
-    /// Releases the reordering barrier of a TCP direction at the segment that continues the data that were sent on. The
-    /// caller has sent on all packets that it has read.
+    /// Releases the reordering barrier of a TCP direction at the segment that continues the data
+    /// that was sent on. The caller has sent on all packets that it has read.
     pub fn release_barrier_in_sequence(&self, side: Side, by_then: Punted) {
         if self.egress.tuple().protocol == Protocol::Tcp {
             self.release_barrier_for(side, by_then, BarrierRelease::InSequence);
         }
     }
 
-    /// Releases the reordering barrier of a direction although some of its packets may still be queued.
+    /// Releases the reordering barrier of a direction although some of its packets may still be
+    /// queued.
     pub fn release_barrier_at_once(&self, side: Side, by_then: Punted) {
         self.release_barrier_for(side, by_then, BarrierRelease::AtOnce);
     }
@@ -191,14 +203,15 @@ impl Flow {
         }
     }
 
-    /// Returns whether the flow was idle for longer than its cache entries allow: tc punts its packets, and the entries
-    /// are useless.
+    /// Returns whether the flow was idle for longer than its cache entries allow: tc punts its
+    /// packets, and the entries are useless.
     pub(crate) fn offload_is_stale(&self, now: Instant) -> bool {
         let active = self.offload.active();
         active.as_ref().is_some_and(|active| now.since(self.last_seen()) > active.idle)
     }
 
-    /// Withdraws the flow from the flow cache and syncs its counters. Offloading may be asked for again.
+    /// Withdraws the flow from the flow cache and syncs its counters. Offloading may be asked for
+    /// again.
     #[inline]
     pub fn withdraw_offload(self: &Arc<Self>) {
         if !self.offload.is(NEVER) && !self.offload.is(OPEN) {
@@ -206,7 +219,7 @@ impl Flow {
         }
     }
 
-    /// Withdraws a flow that has ended from the flow cache, for good.
+    /// Withdraws a flow that has ended from the flow cache, permanently.
     pub(super) fn finish_offload(self: &Arc<Self>) {
         if !self.offload.is(NEVER) {
             self.end_offload(OVER);
@@ -227,8 +240,9 @@ impl Flow {
         self.offload.retire(RetiredEntries { entries, synced, flow, totals });
     }
 
-    /// Withdraws the flow from the flow cache because of a packet that tc cannot forward and that may not be the last
-    /// of its kind. Offloading may be asked for again after a number of packets that doubles each time, up to a limit.
+    /// Withdraws the flow from the flow cache because of a packet that tc cannot forward and that
+    /// may not be the last of its kind. The engine may ask for offloading again after a number of
+    /// packets that doubles each time, up to a limit.
     pub fn back_off(self: &Arc<Self>) {
         self.withdraw_offload();
         let times = self.offload.back_offs.fetch_add(1, Relaxed).min(MOST_DOUBLINGS);
@@ -236,7 +250,8 @@ impl Flow {
         self.offload.backs_off_until.store(passed + (FIRST_BACK_OFF << times), Relaxed);
     }
 
-    /// Returns how many packets, both ways, the flow must have before offloading is worth asking for again.
+    /// Returns how many packets, both ways, the flow must have before offloading is worth asking
+    /// for again.
     #[inline]
     pub fn backs_off_until(&self) -> u64 {
         self.offload.backs_off_until.load(Relaxed)
@@ -269,12 +284,12 @@ mod tests {
     use std::sync::Mutex;
     use std::sync::atomic::AtomicUsize;
 
-    /// The kernel's part, whose counters a test moves.
+    /// A model of the kernel's entries, whose counters a test moves.
     #[derive(Debug, Default)]
     struct Kernel {
         counters: Mutex<[CacheCounters; 2]>,
         withdrawn: AtomicUsize,
-        /// How many packets from the task were punted.
+        /// The number of packets from the task that were punted.
         punted: Mutex<Option<u64>>,
         told: Mutex<Vec<(Side, Window)>>,
         released: Mutex<Vec<(Side, BarrierRelease)>>,
@@ -382,8 +397,8 @@ mod tests {
         assert_eq!((found.flow.received.bytes(), found.flow.last_seen()), (100, Instant(9)));
     }
 
-    /// A packet that was on its way when the entries were withdrawn belongs to its flow, or to the totals of its egress when the
-    /// flow has ended.
+    /// A packet that was passing through the entries when they were withdrawn is counted to its
+    /// flow, or to the totals of its egress if the flow has ended.
     #[test]
     fn packets_on_their_way_at_the_withdrawal_are_counted_later() {
         let (table, flow, kernel) = offloaded();
@@ -560,7 +575,8 @@ mod tests {
         assert!(!flow.ask_for_offload());
     }
 
-    /// The tc programs judge segments by what the other side has said, so they must know what user space observes.
+    /// The tc programs judge segments by the other side's numbers, so they must learn what user
+    /// space observes.
     #[test]
     fn regression_the_cache_is_told_what_user_space_observes() {
         let (_table, flow, kernel) = offloaded();
@@ -574,7 +590,8 @@ mod tests {
         assert_eq!(kernel.told.lock().unwrap().len(), 2, "the flow is offloaded no longer");
     }
 
-    /// The counters of a packet that was on its way when the entries were withdrawn are synced after newer ones.
+    /// The counters of a packet that was passing through the entries when they were withdrawn are
+    /// synced after newer ones.
     #[test]
     fn a_late_sync_sets_nothing_back_and_is_not_lost() {
         let (table, flow, kernel) = offloaded();

@@ -18,21 +18,25 @@ pub(super) const OFFLOADED: u8 = 3;
 pub(super) const DECLINED: u8 = 4;
 /// The flow has ended.
 pub(super) const OVER: u8 = 5;
-/// The request was declined because the flow is watched: the next one is permitted when a watch has ended.
+/// The request was declined because the flow is watched: the next one is permitted when a watch has
+/// ended.
 pub(super) const WATCHED: u8 = 6;
 
-/// The offloading of one flow. Changes are made under the lock; the state alone may be read without it.
+/// The offloading of one flow. Changes are made under the lock; the state alone may be read without
+/// it.
 #[derive(Debug, Default)]
 pub(super) struct Offload {
     pub(super) state: AtomicU8,
     active: Mutex<Option<Box<ActiveEntries>>>,
-    /// The directions whose barrier release was asked for, as bits.
+    /// The directions for which a barrier release was requested, as bits.
     pub(super) release_requested: AtomicU8,
-    /// How often the flow was offloaded, which tells one set of entries from the next.
+    /// The number of times that the flow was offloaded, which tells one set of entries from the
+    /// next.
     pub(super) times_offloaded: AtomicU32,
-    /// How often the flow has backed off, and until how many packets it does.
+    /// The number of back-offs so far, and the number of packets until which the last one holds.
     pub(super) back_offs: AtomicU32,
-    /// How many watches had ended when the request was declined because of one.
+    /// The number of watches that had ended when the request was declined because the flow was
+    /// watched.
     pub(super) watches_ended: AtomicU32,
     pub(super) backs_off_until: AtomicU64,
     pub(super) deferred_free: OnceLock<Arc<DeferredFree>>,
@@ -42,7 +46,7 @@ pub(super) struct Offload {
 pub(super) struct ActiveEntries {
     pub(super) entries: Box<dyn CacheEntries>,
     pub(super) synced: [CacheCounters; 2],
-    /// How long the flow may be idle before tc punts its packets again.
+    /// The time for which the flow may be idle before tc punts its packets again.
     pub(super) idle: Duration,
 }
 
@@ -52,7 +56,8 @@ impl Offload {
         self.state.load(Relaxed) == state
     }
 
-    /// Locks the entries. They are complete or absent even if a thread panicked while it held the lock.
+    /// Locks the entries. They are complete or absent even if a thread panicked while it held the
+    /// lock.
     pub(super) fn active(&self) -> MutexGuard<'_, Option<Box<ActiveEntries>>> {
         self.active.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -63,7 +68,7 @@ impl Offload {
         self.state.compare_exchange(from, to, Relaxed, Relaxed).is_ok()
     }
 
-    /// Leaves withdrawn entries to the deferred free.
+    /// Gives withdrawn entries to the deferred free.
     pub(super) fn retire(&self, retired: RetiredEntries) {
         if let Some(deferred_free) = self.deferred_free.get() {
             deferred_free.defer(retired);
@@ -71,8 +76,8 @@ impl Offload {
     }
 }
 
-/// Frees withdrawn entries a whole round of housekeeping later, when no packet can be on its way through them, and
-/// syncs their counters for the last time.
+/// Frees withdrawn entries one whole round of housekeeping later, when no packet can be passing
+/// through them, and syncs their counters for the last time.
 #[derive(Debug, Default)]
 pub(super) struct DeferredFree {
     retired: Mutex<[Vec<RetiredEntries>; 2]>,
@@ -85,7 +90,8 @@ pub(super) struct DeferredFree {
 pub(super) struct RetiredEntries {
     pub(super) entries: Box<dyn CacheEntries>,
     pub(super) synced: [CacheCounters; 2],
-    /// The flow, to which their counters are added while it lives; afterwards they are added to `totals`.
+    /// The flow, to which their counters are added while it lives; afterwards they are added to
+    /// `totals`.
     pub(super) flow: Weak<dyn CounterSink>,
     pub(super) totals: Arc<EgressTotals>,
 }
@@ -96,7 +102,8 @@ impl DeferredFree {
         recent.push(retired);
     }
 
-    /// Frees the entries that were withdrawn before the last call. The caller calls this once a round.
+    /// Frees the entries that were withdrawn before the last call. The caller calls this once per
+    /// round.
     pub(super) fn sweep(&self) {
         let old = {
             let [recent, old] = &mut *self.lock();

@@ -1,5 +1,5 @@
-//! A set of ports: a short sorted list for most destinations, a bitmap of two levels for the busy ones. The next free port
-//! is found in a bounded number of steps, however full the set.
+//! A set of ports: a short sorted list for most destinations, a bitmap of two levels for the busy
+//! ones. The next free port is found in a bounded number of steps, however full the set.
 
 /// The greatest length of the list.
 const FEW: usize = 64;
@@ -7,7 +7,8 @@ const FEW: usize = 64;
 /// The ports that are taken.
 #[derive(Debug)]
 pub(super) enum PortSet {
-    /// Enough for most destinations; the pool of a refused packet comes and goes without an allocation.
+    /// At most one port: enough for most destinations. The pool of a refused packet needs no
+    /// allocation.
     AtMostOne(Option<u16>),
     Few(Vec<u16>),
     Many(Box<Bitmap>),
@@ -57,7 +58,8 @@ impl PortSet {
         }
     }
 
-    /// Returns the first port from `from` on that is not in the set, and adds the steps taken to `steps`.
+    /// Returns the first port from `from` on that is not in the set, and adds the steps taken to
+    /// `steps`.
     #[inline]
     pub(super) fn first_free(&self, from: u16, steps: &mut u32) -> Option<u16> {
         match self {
@@ -156,7 +158,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     proptest! {
-        /// Against a set that searches one port after the other.
+        /// Compares with a set that searches one port after the other.
         #[test]
         fn the_next_free_port_is_the_next_free_port(
             mut ports in prop::collection::vec(any::<u16>(), 0..200),

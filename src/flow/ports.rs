@@ -1,8 +1,9 @@
 //! Port leases: the right to a source port of a NAT's address toward one destination.
 //!
-//! AWS counts per (protocol, destination address, destination port) (spec 6), so that is a pool. Ports are drawn from a
-//! seeded random start (RFC 6056), come back when the [`PortLease`] is dropped, and then rest for the quarantine.
-//! A full pool is searched in no more steps than an empty one, or nearly so: see `port_set.rs`.
+//! AWS counts per (protocol, destination address, destination port) (spec 6), so each of these has
+//! a pool. Ports are drawn from a seeded random start (RFC 6056), come back when the [`PortLease`]
+//! is dropped, and then rest for the quarantine. Finding a port in a full pool takes hardly more
+//! steps than in an empty one: see `port_set.rs`.
 
 use super::port_set::PortSet;
 use super::{Instant, Space};
@@ -15,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-/// The ports that a NAT gateway and a Hyperplane ENI take: 1024 to 65535 (spec 2.1, 6).
+/// The first port that a NAT gateway and a Hyperplane ENI use: 1024 to 65535 (spec 2.1, 6).
 const FIRST: u16 = 1024;
 
 /// The key of a pool: a NAT's address, and a destination.
@@ -25,7 +26,7 @@ pub struct PoolKey {
     pub space: Space,
     /// The NAT's address.
     pub address: Ipv4Addr,
-    /// The protocol. One without ports has a single place per destination.
+    /// The protocol. One without ports has a single lease per destination.
     pub protocol: u8,
     /// The destination's address.
     pub destination: Ipv4Addr,
@@ -33,7 +34,7 @@ pub struct PoolKey {
     pub port: u16,
 }
 
-/// The most leases that there may be.
+/// The limits on the number of leases.
 #[derive(Clone, Copy, Debug)]
 pub struct Limit {
     /// In one pool.
@@ -55,7 +56,7 @@ pub struct PortPools {
     /// The next of each NAT's addresses, as a position in a rotation over them.
     rotations: DashMap<(Space, Ipv4Addr), u32, FixedState>,
     random: AtomicU64,
-    /// The time that the engine last set: a lease is dropped without an argument.
+    /// The time that the engine set last: dropping a lease has no argument.
     now: AtomicU64,
 }
 
@@ -79,8 +80,8 @@ pub struct PortLease {
 }
 
 impl PortLease {
-    /// Marks the port as used on the wire: it rests when it is given back. A port that was not used is free again at
-    /// once.
+    /// Marks the port as used on the wire: it rests after it is given back. An unused port is free
+    /// again at once.
     pub fn mark_used(&self) {
         self.used.store(true, Relaxed);
     }
@@ -112,7 +113,7 @@ impl Drop for PortLease {
             }
             pool.taken.remove(self.port);
         }
-        // A scan of refused destinations would otherwise leave a pool for each until the next sweep.
+        // Otherwise a scan of refused destinations leaves a pool for each until the next sweep.
         self.pools.pools.remove_if(&self.key, |_, pool| pool.is_idle());
     }
 }
@@ -138,7 +139,8 @@ impl PortPools {
     /// Takes a port.
     ///
     /// # Errors
-    /// [`Exhausted`] when a limit is reached or every port is leased; a resting port is taken before that happens.
+    /// [`Exhausted`] when a limit is reached or every port is leased; a resting port is taken
+    /// before that happens.
     pub fn lease(
         self: &Arc<Self>,
         now: Instant,
@@ -175,7 +177,8 @@ impl PortPools {
         }
     }
 
-    /// Leases the sender's own port at an address from which no other sends: no port is drawn, and it does not rest.
+    /// Leases the sender's own port at an address that no other sender uses: no port is drawn, and
+    /// it does not rest.
     ///
     /// # Errors
     /// [`Exhausted`] when the address has `per_address` leases already.
@@ -194,7 +197,8 @@ impl PortPools {
         Ok(PortLease { pools, total, key, port, used, is_drawn: false })
     }
 
-    /// Takes one given port for a flow that began in another process. No limit is checked: it was checked there.
+    /// Takes one given port for a flow that began in another process. No limit is checked: it was
+    /// checked there.
     ///
     /// # Errors
     /// [`Exhausted`] when it is taken.
@@ -209,7 +213,8 @@ impl PortPools {
         Ok(PortLease { pools, total, key, port, used, is_drawn: true })
     }
 
-    /// Returns the port that a lease would get after `before` others, without taking it: for dry runs.
+    /// Returns the port that a lease would get after `before` others, without taking it: for dry
+    /// runs.
     ///
     /// # Errors
     /// [`Exhausted`] when a lease would be refused.
@@ -305,7 +310,7 @@ impl Pool {
     ) -> Option<u16> {
         self.wake(now, quarantine);
         let port = self.choose(limit, first, random)?;
-        // A port that is taken and chosen all the same is the one that has rested longest.
+        // A leased port that is chosen nevertheless is the one that has rested longest.
         if self.resting.front().is_some_and(|(resting, _)| *resting == port) {
             self.resting.pop_front();
         }
@@ -336,7 +341,7 @@ impl Pool {
         self.search(first, random, &mut 0)
     }
 
-    /// Returns a port that is free, or else the one that has rested longest.
+    /// Returns a free port, or else the one that has rested longest.
     fn search(&self, first: u16, random: u64, steps: &mut u32) -> Option<u16> {
         let span = u64::from(u16::MAX - first) + 1;
         let start = first + u16::try_from(random % span).unwrap_or(0);
@@ -415,7 +420,8 @@ mod tests {
         assert_eq!(pools.lease(Instant::ZERO, key(443), limit, NO_REST).unwrap().port(), freed);
     }
 
-    /// Checklist 5.3, in steps instead of time: the last free port costs no more than the first.
+    /// Section 5.3 of the checklist, in steps instead of time: finding the last free port costs no
+    /// more than the first.
     #[test]
     fn a_pool_that_is_99_percent_full_is_searched_in_bounded_steps() {
         let mut pool = Pool::default();

@@ -10,6 +10,6 @@ pub enum Side {
 }
 
 impl Side {
-    /// Both sides, in the order of pairs of counters.
+    /// Both directions, in the order of pairs of counters.
     pub(super) const BOTH: [Self; 2] = [Self::Egress, Self::Return];
 }

@@ -23,19 +23,22 @@ pub struct Flow {
     pub returned: FlowKey,
     /// The service of the task.
     pub service: ServiceIx,
-    /// The ENI, and its port; `None` for App Runner's own egress.
+    /// The ENI and the flow's port at it; `None` for App Runner's own egress.
     pub eni: Option<(EniIx, PortLease)>,
-    /// The last NAT on the way out, if there is one behind the ENI.
+    /// The last NAT on the path out, if there is one after the ENI.
     pub nat: Option<(Option<NatGatewayIx>, PortLease)>,
-    /// The private address of the public endpoint that it was admitted to, in its VPC's space; `None` if it is for no public
-    /// endpoint. Another interface that gets the public address has not admitted it.
+    /// The private address of the public endpoint that admitted it, in its VPC's space; `None` if
+    /// its destination is not a public endpoint. Another interface that gets the public address has
+    /// not admitted it.
     pub endpoint: Option<(Space, Ipv4Addr)>,
     /// The rule that admitted it.
     pub admitted_by: RuleRef,
-    /// Whether its ENI does not track it: then rules of the ENI's groups must let each of its packets through (spec 4.4).
+    /// Set if its ENI does not track it: then rules of the ENI's groups must allow each of its
+    /// packets (spec 4.4).
     pub untracked: bool,
-    /// The generation that `admitted_by`, `eni`, `nat` and `service` belong to: in another one their positions name
-    /// other things. See [`Flow::eni_in`], [`Flow::nat_gateway_in`] and [`Flow::service_in`].
+    /// The generation that `admitted_by`, `eni`, `nat` and `service` belong to: in another one
+    /// their positions refer to other objects. See [`Flow::eni_in`], [`Flow::nat_gateway_in`] and
+    /// [`Flow::service_in`].
     pub admitted_under: Generation,
     /// TCP state; unused for other protocols.
     pub tcp: TcpTracker,
@@ -45,13 +48,13 @@ pub struct Flow {
     pub received: Counters,
     /// The totals of its egress, to which it adds its counts when it ends.
     pub totals: Arc<EgressTotals>,
-    /// When its first packet arrived.
+    /// Arrival of its first packet.
     pub began: Instant,
     last_seen: AtomicU64,
     pub(super) offload: Offload,
 }
 
-/// The facts that a [`Flow`] begins with.
+/// The facts with which a [`Flow`] begins.
 #[derive(Debug)]
 pub struct FlowStart {
     /// Packets from the task.
@@ -60,15 +63,15 @@ pub struct FlowStart {
     pub returned: FlowKey,
     /// The service of the task.
     pub service: ServiceIx,
-    /// The ENI, and its port.
+    /// The ENI and the flow's port at it.
     pub eni: Option<(EniIx, PortLease)>,
-    /// The last NAT on the way out.
+    /// The last NAT on the path out.
     pub nat: Option<(Option<NatGatewayIx>, PortLease)>,
-    /// The private address of the public endpoint that it was admitted to.
+    /// The private address of the public endpoint that admitted it.
     pub endpoint: Option<(Space, Ipv4Addr)>,
     /// The rule that admitted it.
     pub admitted_by: RuleRef,
-    /// Whether its ENI does not track it.
+    /// Set if its ENI does not track it.
     pub untracked: bool,
     /// The generation that the rule belongs to.
     pub admitted_under: Generation,
@@ -77,13 +80,13 @@ pub struct FlowStart {
 }
 
 impl Flow {
-    /// Returns the packets from the task, as the task has them.
+    /// Returns the tuple of the packets from the task, as the task sends them.
     #[inline]
     pub fn inside(&self) -> Inside {
         Inside::new(self.egress.tuple())
     }
 
-    /// Returns the same packets, as the server has them.
+    /// Returns the tuple of the same packets, as the server receives them.
     #[inline]
     pub fn outside(&self) -> Outside {
         Outside::new(self.returned.tuple().reversed())
@@ -135,8 +138,8 @@ impl Flow {
         }
     }
 
-    /// Returns the NAT gateway's position in this configuration, found by the address that the flow has there: the
-    /// public one toward the internet, the private one toward the VPC and its peers.
+    /// Returns the NAT gateway's position in this configuration, found by the flow's address at the
+    /// gateway: the public one toward the internet, the private one toward the VPC and its peers.
     pub fn nat_gateway_in(&self, snapshot: &Snapshot) -> Option<NatGatewayIx> {
         let (Some(_), lease) = self.nat.as_ref()? else { return None };
         let PoolKey { space, address, .. } = *lease.key();
@@ -149,7 +152,8 @@ impl Flow {
         }
     }
 
-    /// Returns the service's position in this configuration: that of the task, which flows do not outlive.
+    /// Returns the position of the task's service in this configuration. Flows do not outlive their
+    /// task.
     pub fn service_in(&self, snapshot: &Snapshot) -> Option<ServiceIx> {
         snapshot.task(self.egress.tuple().src).map(|task| task.service)
     }
@@ -168,7 +172,7 @@ impl Flow {
         self.last_seen.store(now.0, Relaxed);
     }
 
-    /// Counts a packet that passes and is no sign of life.
+    /// Counts a packet that passes and does not restart the idle timer.
     #[inline]
     pub fn count_only(&self, side: Side, segments: u32, bytes: u64) {
         match side {
@@ -178,8 +182,8 @@ impl Flow {
         self.tell_cache(side);
     }
 
-    /// Tells the flow cache what was observed of a direction of an offloaded TCP flow: in a segment that was punted, for
-    /// instance.
+    /// Informs the flow cache of what was observed of a direction of an offloaded TCP flow: in a
+    /// segment that was punted, for instance.
     #[inline]
     fn tell_cache(&self, side: Side) {
         if self.offload.is(OFFLOADED) && self.egress.tuple().protocol == Protocol::Tcp {
@@ -194,7 +198,7 @@ impl Flow {
         }
     }
 
-    /// Tells these cache entries what was observed of a direction, if the flow is TCP.
+    /// Informs these cache entries of what was observed of a direction, if the flow is TCP.
     pub(super) fn tell(&self, side: Side, entries: &dyn CacheEntries) {
         if self.egress.tuple().protocol == Protocol::Tcp {
             let [sent, received] = self.tcp.windows();
@@ -213,7 +217,7 @@ impl Flow {
         self.last_seen.fetch_max(at.0, Relaxed);
     }
 
-    /// Returns how long it may be idle in its present state.
+    /// Returns the time for which the flow may be idle in its present state.
     #[inline]
     pub fn idle_timeout(&self, timeouts: &Timeouts) -> Duration {
         match self.egress.tuple().protocol {
@@ -232,7 +236,7 @@ impl Flow {
         }
     }
 
-    /// Returns whether no NAT is behind the ENI.
+    /// Returns whether no NAT follows the ENI.
     #[inline]
     fn is_tracked_by_an_eni_alone(&self) -> bool {
         self.eni.is_some() && self.nat.is_none()

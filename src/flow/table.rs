@@ -1,4 +1,5 @@
-//! The flow table: two entries per flow, one per direction, each under the key by which its packets arrive.
+//! The flow table: two entries per flow, one per direction, each under the key by which its packets
+//! arrive.
 
 #[cfg(test)]
 use super::Census;
@@ -14,8 +15,8 @@ use foldhash::fast::FixedState;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// Parts of the table with a lock of their own. A visit of every flow holds one lock at a time, and packets of that part wait
-/// meanwhile: among 900,000 flows those of 3,500 entries.
+/// The number of parts of the table, each with its own lock. A visit of every flow holds one lock
+/// at a time, and packets of that part wait meanwhile: among 900,000 flows those of 3,500 entries.
 const SHARDS: usize = 512;
 
 /// One direction of a flow: its cached outcome, and the generation under which that was decided.
@@ -37,7 +38,7 @@ pub struct FlowTable<O> {
     entries: DashMap<FlowKey, FlowEntry<O>, FixedState>,
     tombstones: Tombstones,
     deferred_free: Arc<DeferredFree>,
-    /// Is passed when one direction of a flow is in the table.
+    /// A fail point that is passed when only one direction of a flow is in the table.
     #[cfg(test)]
     pub(crate) between_directions: FailPoint,
 }
@@ -55,8 +56,8 @@ impl<O: Copy> FlowTable<O> {
         }
     }
 
-    /// Returns the entry under a key, its counters synced. The guard blocks writers of its shard: hold it briefly, and
-    /// insert nothing meanwhile.
+    /// Returns the entry under a key, its counters synced. The guard blocks writers of its shard:
+    /// hold it briefly, and insert nothing meanwhile.
     #[inline]
     pub fn get(&self, key: &FlowKey) -> Option<Ref<'_, FlowKey, FlowEntry<O>>> {
         let entry = self.entries.get(key)?;
@@ -74,7 +75,8 @@ impl<O: Copy> FlowTable<O> {
         self.deferred_free.at_once.store(true, Relaxed);
     }
 
-    /// Inserts both directions of a flow. A flow with the same key that another worker inserted meanwhile ends.
+    /// Inserts both directions of a flow. A flow with the same key that another worker inserted
+    /// meanwhile ends.
     pub fn put(&self, flow: &Arc<Flow>, generation: Generation, egress: O, returned: O) {
         let entry = |side, outcome| FlowEntry { flow: Arc::clone(flow), side, generation, outcome };
         let mut half = HalfFlow { table: self, flow, is_whole: false };
@@ -90,8 +92,8 @@ impl<O: Copy> FlowTable<O> {
         }
     }
 
-    /// Gives both directions of a flow a new outcome, where the entries are still this flow's and of no newer
-    /// generation: another worker may have ended the flow, or updated it already.
+    /// Gives both directions of a flow a new outcome, if the entries are still this flow's and not
+    /// of a newer generation: another worker may have ended the flow, or updated it already.
     pub fn update(&self, flow: &Arc<Flow>, generation: Generation, egress: O, returned: O) {
         flow.withdraw_offload();
         for (key, outcome) in [(&flow.returned, returned), (&flow.egress, egress)] {
@@ -110,7 +112,7 @@ impl<O: Copy> FlowTable<O> {
         self.take(flow);
     }
 
-    /// Removes a flow, and returns whether it was still there.
+    /// Removes a flow, and returns whether it was still in the table.
     fn take(&self, flow: &Arc<Flow>) -> bool {
         flow.finish_offload();
         let taken = self.entries.remove_if(&flow.egress, |_, e| Arc::ptr_eq(&e.flow, flow));
@@ -118,8 +120,8 @@ impl<O: Copy> FlowTable<O> {
         taken.is_some()
     }
 
-    /// Removes a flow that was idle for too long, and leaves a tombstone under each of its keys. A TCP flow that both
-    /// sides had ended, or one had reset, leaves none.
+    /// Removes a flow that was idle for too long, and leaves a tombstone under each of its keys. A
+    /// TCP flow that both sides had ended, or one had reset, leaves none.
     pub fn expire(&self, now: Instant, flow: &Arc<Flow>) {
         let taken = self.take(flow);
         let keys = [flow.egress, flow.returned];
@@ -139,13 +141,14 @@ impl<O: Copy> FlowTable<O> {
         self.tombstones.get(key)
     }
 
-    /// Returns whether a TCP flow through a NAT gateway may have expired whose tombstone was dropped.
+    /// Returns whether a TCP flow through a NAT gateway may have expired and its tombstone may have
+    /// been dropped.
     pub fn has_forgotten(&self) -> bool {
         self.tombstones.has_forgotten()
     }
 
-    /// Expires the flows that were idle for too long, and drops tombstones as old as the longest timeout. Calls `tell`
-    /// with each flow that ends, and returns how many do.
+    /// Expires the flows that were idle for too long, and drops tombstones as old as the longest
+    /// timeout. Calls `tell` with each flow that ends, and returns how many do.
     pub fn sweep(&self, now: Instant, timeouts: &Timeouts, tell: impl Fn(&Flow)) -> usize {
         let mut over = Vec::new();
         self.deferred_free.sweep();
@@ -163,7 +166,7 @@ impl<O: Copy> FlowTable<O> {
         over.len()
     }
 
-    /// Removes the flows for which `is_over` holds, without tombstones, and returns how many they are.
+    /// Removes the flows for which `is_over` holds, without tombstones, and returns their number.
     pub fn remove_where(&self, mut is_over: impl FnMut(&Flow) -> bool) -> usize {
         let mut over = Vec::new();
         self.for_each(|entry| {
@@ -185,12 +188,12 @@ impl<O: Copy> FlowTable<O> {
         }
     }
 
-    /// Returns how many flows there are.
+    /// Returns the number of flows.
     pub fn len(&self) -> usize {
         self.entries.len() / 2
     }
 
-    /// Returns whether there is none.
+    /// Returns whether there are no flows.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
@@ -207,8 +210,8 @@ impl<O: Copy> FlowTable<O> {
     }
 }
 
-/// Takes a flow out again of which only one direction has come into the table, by a panic: replies would pass that nothing
-/// sweeps or reviews.
+/// Removes a flow of which a panic has let only one direction into the table: otherwise replies
+/// would pass that nothing sweeps or reviews.
 struct HalfFlow<'a, O: Copy> {
     table: &'a FlowTable<O>,
     flow: &'a Arc<Flow>,
@@ -274,7 +277,8 @@ mod tests {
         assert_eq!(table.len(), 1);
     }
 
-    /// One worker walks a flow again while another ends it: it must not come back, least of all over its successor.
+    /// One worker walks a flow again while another ends it: the flow must not come back, and must
+    /// not replace its successor.
     #[test]
     fn regression_a_new_outcome_revives_no_flow() {
         let (old, new) = (flow(Protocol::Udp, 1), flow(Protocol::Udp, 1));
@@ -287,7 +291,7 @@ mod tests {
         assert_eq!(table.get(&new.egress).map(|e| e.outcome), Some(5));
     }
 
-    /// A flow under one key only would never be swept, nor would its ports be given back.
+    /// A flow under one key only would never be swept, and its ports would never be given back.
     #[test]
     fn regression_a_flow_that_is_replaced_leaves_nothing_behind() {
         let first = flow(Protocol::Udp, 1);
@@ -325,7 +329,7 @@ mod tests {
         assert_eq!(table.len(), 1);
     }
 
-    /// A worker may still hold a flow whose keys another flow has taken over.
+    /// A worker may still hold a flow after another flow has taken over its keys.
     #[test]
     fn removing_a_flow_does_not_remove_its_successor() {
         let (old, new) = (flow(Protocol::Udp, 1), flow(Protocol::Udp, 1));
@@ -351,7 +355,8 @@ mod tests {
         assert!(table.tombstone(&udp.egress).is_some());
     }
 
-    /// Whatever the settings: the lifetime was once that of the protocols without a timeout of their own.
+    /// The longest timeout applies with any settings: once the lifetime was that of the protocols
+    /// without a timeout of their own.
     #[test]
     fn regression_a_tombstone_lives_as_long_as_the_longest_timeout() {
         let udp = flow(Protocol::Udp, 1);

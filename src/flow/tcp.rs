@@ -1,34 +1,39 @@
-//! The TCP state that a NAT keeps (RFC 7857 section 2): enough to choose a timer and to tell a real RST from a forged one.
+//! The TCP state that a NAT keeps (RFC 7857 section 2): enough to choose a timer and to tell a real
+//! RST from a forged one.
 //!
 //! # What is known of each direction
 //!
-//! How far its sender has come, and how far it has acknowledged the other side: [`Window`]. Both count on beyond 2^32, so
-//! that they only grow, and the greater of two is the later one, however much was carried in between. A report that comes
-//! late, twice or in another order sets nothing back. Segments are reported by
+//! The highest number that its sender has sent, and the highest number of the other side that it
+//! has acknowledged: [`Window`]. Both count on beyond 2^32, so that they only grow, and the greater
+//! of two is the later one, however much was carried in between. A report that comes late, twice or
+//! in another order sets nothing back. Segments are reported by
 //!
-//! - a worker, for those that it handles ([`TcpTracker::observe`]). One worker moves each direction on with plain loads and
-//!   stores, which cost less than atomic maxima. So the number of a sync at the very moment may be lost to a lower one: the
-//!   next segment, or the next sync, brings it again;
-//! - the tc programs, for those that they carry, by the same rules (`track` in `src/steer/flow_cache.bpf.h`). Their numbers
-//!   begin with these when a flow is offloaded, are told what user space observes meanwhile
-//!   ([`CacheEntries::tell`](super::CacheEntries::tell)), and are taken from there at each sync (`catch_up`): before a
-//!   packet is judged, once a second, when the entries are withdrawn, and a last time when no packet can be on its way
-//!   through them. They also are what a process takes a flow over with (`resume`).
+//! - a worker, for those that it handles ([`TcpTracker::observe`]). One worker moves each direction
+//!   on with plain loads and stores, which cost less than atomic maxima. So a lower number may
+//!   overwrite that of a concurrent sync: the next segment, or the next sync, brings it again;
+//! - the tc programs, for those that they forward, by the same rules (`track` in
+//!   `src/steer/flow_cache.bpf.h`). Their numbers begin with these when a flow is offloaded, learn
+//!   what user space observes meanwhile ([`CacheEntries::tell`](super::CacheEntries::tell)), and
+//!   are taken from there at each sync (`catch_up`): before a packet is judged, once a second, when
+//!   the entries are withdrawn, and a last time when no packet can be passing through them. A
+//!   process that resumes a flow also takes them over (`resume`).
 //!
 //! # What moves it
 //!
-//! - Data and FIN count up to `MAX_FLIGHT` ahead of what is acknowledged. So a forger who knows neither number moves
-//!   `end` seldom and not far, and the other side's acknowledgements not at all. Anything further ahead only moves
-//!   `claimed`.
-//! - An acknowledgement counts for what the other side has sent, and no more: up to the other's `end`. One that is off, or
-//!   old, changes nothing.
-//! - An acknowledgement between the other's `end` and its `claimed` counts too, and moves that `end` to its own number: so
-//!   the numbers go on where more than `MAX_FLIGHT` is in flight. The two directions confirm each other there; a forger,
-//!   who sends for one side, moves nothing. A FIN among what is claimed counts when it is acknowledged. A RST there does
-//!   not count, since nothing confirms it.
-//! - A SYN that begins a connection moves `end` to its own number, forward, and what the other side acknowledges to the
-//!   number before. One that comes twice, or late, moves nothing. An established connection begins again when a SYN|ACK
-//!   acknowledges another SYN of the inside: before that neither counts.
+//! - Data and FIN count up to `MAX_FLIGHT` ahead of what is acknowledged. So a forger who knows
+//!   neither number moves `end` seldom and not far, and the other side's acknowledgements not at
+//!   all. Anything further ahead only moves `claimed`.
+//! - An acknowledgement counts for data that the other side has sent, and no more: up to the
+//!   other's `end`. One that is beyond, or old, changes nothing.
+//! - An acknowledgement between the other's `end` and its `claimed` counts too, and moves that
+//!   `end` to its own number: so the numbers also advance when more than `MAX_FLIGHT` is in flight.
+//!   The two directions confirm each other in that case; a forger, who sends for one side, moves
+//!   nothing. A claimed FIN counts when it is acknowledged. A claimed RST does not count, since
+//!   nothing confirms it.
+//! - A SYN that begins a connection moves `end` to its own number, forward, and the other side's
+//!   acknowledgement to the number before. One that comes twice, or late, moves nothing. An
+//!   established connection begins again when a SYN|ACK acknowledges another SYN of the inside:
+//!   before that neither counts.
 
 use crate::packet::TcpFacts;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
@@ -39,12 +44,13 @@ const EGRESS_FIN: u8 = 4;
 const RETURN_FIN: u8 = 8;
 const EGRESS_RST: u8 = 16;
 const RETURN_RST: u8 = 32;
-/// A FIN that is to be acknowledged before it counts.
+/// A FIN that counts only after it is acknowledged.
 const EGRESS_CLAIMED_FIN: u8 = 64;
 const RETURN_CLAIMED_FIN: u8 = 128;
 
-/// The distance ahead of what is acknowledged within which anything counts at once: twice the largest window that Linux
-/// opens by default, and one in 64 of all numbers. As in `src/steer/flow_cache.bpf.h`.
+/// The distance ahead of what is acknowledged within which data counts at once: twice the largest
+/// window that Linux opens by default, and one in 64 of all numbers. The same as in
+/// `src/steer/flow_cache.bpf.h`.
 pub const MAX_FLIGHT: u32 = 1 << 26;
 
 /// The state of a TCP flow.
@@ -59,7 +65,7 @@ pub enum TcpState {
 }
 
 impl TcpState {
-    /// The word that `egret flows` shows.
+    /// Returns the word that `egret flows` shows.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Opening => "opening",
@@ -69,15 +75,16 @@ impl TcpState {
     }
 }
 
-/// Sequence numbers of one direction, at one moment. The lower halves are the numbers in the segments; the upper ones
-/// count how often those have wrapped.
+/// Sequence numbers of one direction, at one moment. The lower halves are the numbers in the
+/// segments; the upper halves count how often those have wrapped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Window {
     /// The highest sequence number sent, plus one; 0 before the first.
     pub end: u64,
     /// The highest acknowledgement sent; 0 before the first.
     pub ack: u64,
-    /// The end of what was sent further ahead than `end` may move. Means nothing unless it is beyond `end`.
+    /// The end of data that was sent further ahead than `end` may move. Valid only if it is beyond
+    /// `end`.
     pub claimed: u64,
 }
 
@@ -87,9 +94,9 @@ struct Sent {
     end: AtomicU64,
     ack: AtomicU64,
     claimed: AtomicU64,
-    /// The end of a FIN that is to be acknowledged before it counts.
+    /// The end of a FIN that counts only after it is acknowledged.
     fin: AtomicU64,
-    /// The number of the SYN that began the connection, as [`known`].
+    /// The number of the SYN that began the connection, as [`known`] stores it.
     syn: AtomicU64,
 }
 
@@ -102,7 +109,7 @@ impl Sent {
         }
     }
 
-    /// Begins with the SYN of this number, which takes so much sequence space.
+    /// Begins with the SYN of this number, which takes `len` numbers of sequence space.
     fn begin(&self, other: &Self, number: u32, len: u32) {
         let sent = self.end.load(Relaxed);
         let further = number.wrapping_add(len).wrapping_sub(lower(sent));
@@ -112,7 +119,8 @@ impl Sent {
         other.ack.fetch_max(end.saturating_sub(len.into()), Relaxed);
     }
 
-    /// Moves the end on to that of a segment, if `other` has acknowledged enough. If not, it is claimed.
+    /// Moves the end to that of a segment, if `other` has acknowledged enough. If not, records the
+    /// segment's end as claimed.
     #[inline]
     fn send(&self, other: &Self, end: u64) {
         if is_in_flight(end, other) {
@@ -127,7 +135,7 @@ impl Sent {
         self.claimed.fetch_max(end, Relaxed);
     }
 
-    /// Takes an acknowledgement into account, if it is further than any before, and of something that `other` has sent.
+    /// Records an acknowledgement, if it is higher than any before and `other` has sent that much.
     #[inline]
     fn acknowledge(&self, other: &Self, ack: u32) {
         let end = other.end.load(Relaxed);
@@ -141,7 +149,7 @@ impl Sent {
         }
     }
 
-    /// Takes an acknowledgement beyond the end of `other` into account, if that side has claimed to be there.
+    /// Records an acknowledgement beyond the end of `other`, if that side has claimed that much.
     #[cold]
     fn acknowledge_claimed(&self, other: &Self, ack: u64) {
         if ack <= other.claimed.load(Relaxed) {
@@ -174,8 +182,8 @@ pub struct TcpTracker {
     flags: AtomicU8,
     egress: Sent,
     returned: Sent,
-    /// Another SYN of the inside since the connection is established: the sequence space that it takes above its number; 0 if
-    /// there is none.
+    /// The last SYN of the inside since the connection was established: the sequence space that it
+    /// takes in the upper half, its number in the lower half; 0 if there is none.
     new_syn: AtomicU64,
 }
 
@@ -194,7 +202,7 @@ impl TcpTracker {
         }
     }
 
-    /// Decides whether its handshake was ever completed.
+    /// Decides whether the handshake was ever completed.
     pub fn was_established(&self) -> bool {
         self.flags.load(Relaxed) & ESTABLISHED != 0
     }
@@ -206,15 +214,16 @@ impl TcpTracker {
         flags == EGRESS_FIN || flags == RETURN_FIN
     }
 
-    /// Decides whether a connection that had been established was reset, rather than refused or closed.
+    /// Decides whether a connection that had been established was reset, rather than refused or
+    /// closed.
     #[inline]
     pub fn is_reset(&self) -> bool {
         let flags = self.flags.load(Relaxed);
         flags & ESTABLISHED != 0 && flags & (EGRESS_RST | RETURN_RST) != 0
     }
 
-    /// Decides whether its handshake is complete, and neither side has ended it. A FIN that is only claimed ends nothing: it
-    /// may be forged.
+    /// Decides whether the handshake is complete, and neither side has ended the connection. A FIN
+    /// that is only claimed does not end it: it may be forged.
     #[inline]
     pub fn is_steady(&self) -> bool {
         let flags = self.flags.load(Relaxed);
@@ -226,7 +235,7 @@ impl TcpTracker {
         [&self.egress, &self.returned].map(Sent::window)
     }
 
-    /// Makes it that of a connection that is established, whose sides have said this so far.
+    /// Sets the state of an established connection whose sides have these numbers.
     pub(super) fn resume(&self, said: [Window; 2]) {
         for (sent, window) in [&self.egress, &self.returned].into_iter().zip(said) {
             sent.end.store(window.end, Relaxed);
@@ -236,7 +245,7 @@ impl TcpTracker {
         self.flags.store(RETURN_SYN | ESTABLISHED, Relaxed);
     }
 
-    /// Takes into account what one side has said in segments that were not observed here.
+    /// Records the numbers that one side has sent in segments that were not observed here.
     pub(super) fn catch_up(&self, is_egress: bool, said: Window) {
         let sent = self.sent(is_egress);
         sent.end.fetch_max(said.end, Relaxed);
@@ -247,8 +256,9 @@ impl TcpTracker {
         }
     }
 
-    /// Takes a segment into account; `is_egress` says which way it goes. Says whether it is a sign of life: any is, but for
-    /// a RST that ends nothing. Such a one may answer anything that somebody sent (RFC 7857 7, checklist 7857-7).
+    /// Records a segment; `is_egress` is its direction. Returns whether it restarts the idle timer:
+    /// all do, except a RST that ends nothing. Such a RST may answer any packet of any sender
+    /// (RFC 7857 7, checklist 7857-7).
     #[inline]
     pub fn observe(&self, segment: &TcpFacts, is_egress: bool) -> bool {
         let (sender, other) =
@@ -284,7 +294,7 @@ impl TcpTracker {
         true
     }
 
-    /// Takes a SYN into account, if it begins a connection.
+    /// Records a SYN, if it begins a connection.
     #[cold]
     fn observe_syn(&self, segment: &TcpFacts, is_egress: bool, before: u8) {
         let sender = self.sent(is_egress);
@@ -292,7 +302,7 @@ impl TcpTracker {
         if is_established && !is_egress {
             self.begin_again(segment);
         } else if sender.syn.load(Relaxed) == known(segment.seq) {
-            // Sent twice.
+            // The SYN is a retransmission.
         } else if is_established {
             self.new_syn
                 .store(u64::from(segment.sequence_len()) << 32 | u64::from(segment.seq), Relaxed);
@@ -302,8 +312,8 @@ impl TcpTracker {
         }
     }
 
-    /// Decides whether a SYN from outside is of the handshake, or was sent blindly: it answers the SYN of the inside, or is
-    /// the first of a simultaneous open.
+    /// Decides whether a SYN from outside belongs to the handshake, or was sent blindly: it answers
+    /// the SYN of the inside, or is the first of a simultaneous open.
     fn returns_syn(&self, segment: &TcpFacts, before: u8) -> bool {
         let behind = lower(self.egress.end.load(Relaxed)).wrapping_sub(segment.ack);
         match segment.flags.ack() {
@@ -312,8 +322,8 @@ impl TcpTracker {
         }
     }
 
-    /// Begins an established connection again, if a SYN from outside acknowledges a new SYN of the inside, with all or part of
-    /// the data in it (RFC 7413, 4.2).
+    /// Begins an established connection again, if a SYN from outside acknowledges a new SYN of the
+    /// inside, with all or part of the data in it (RFC 7413, 4.2).
     fn begin_again(&self, segment: &TcpFacts) {
         let new_syn = self.new_syn.load(Relaxed);
         let (number, len) = (lower(new_syn), new_syn >> 32);
@@ -326,10 +336,11 @@ impl TcpTracker {
         }
     }
 
-    /// A FIN counts if it is where its sender can be. Neither a FIN nor a RST was its sender's if the sender goes on: after
-    /// a FIN with more data, after a RST with anything. The flow then lives on (RFC 6146 3.5.2.2, RFC 7857 2), for
-    /// instance when the RST was forged and answered by a challenge ACK (RFC 5961). Data that the FIN has overtaken on the
-    /// way, or that is sent again, is none of what comes after it.
+    /// Records a FIN if its number is one that its sender can have reached, and drops an earlier
+    /// FIN or RST if the sender goes on: after a FIN with more data, after a RST with anything.
+    /// Then the sender did not send the FIN or RST, and the flow lives on (RFC 6146 3.5.2.2,
+    /// RFC 7857 2), for instance if the RST was forged and a challenge ACK answered it (RFC 5961).
+    /// Data that the FIN has overtaken, or that is sent again, does not come after it.
     #[cold]
     fn observe_end(&self, segment: &TcpFacts, end: u64, is_egress: bool, goes_on: bool) {
         let flags = segment.flags;
@@ -350,8 +361,8 @@ impl TcpTracker {
         }
     }
 
-    /// Notes a FIN further ahead than anything counts at once, if it is of what its sender has claimed; forgets it if the
-    /// sender goes on after it.
+    /// Records a FIN too far ahead to count at once, if it continues what its sender has claimed;
+    /// drops it if the sender goes on after it.
     #[cold]
     fn observe_claimed_end(&self, segment: &TcpFacts, end: u64, is_egress: bool) {
         let sender = self.sent(is_egress);
@@ -368,7 +379,7 @@ impl TcpTracker {
         }
     }
 
-    /// Counts the FIN that one side has claimed, if the other one has acknowledged it.
+    /// Counts the FIN that one side has claimed, if the other side has acknowledged it.
     fn confirm_fin(&self, is_egress: bool) {
         let Bits { fin, claimed_fin, .. } = Bits::of(is_egress);
         let end = self.sent(is_egress).fin.load(Relaxed);
@@ -386,9 +397,9 @@ impl TcpTracker {
         if is_egress { &self.egress } else { &self.returned }
     }
 
-    /// A RST counts only if its sequence number is one that its sender can be at: from what the other side has
-    /// acknowledged to what the sender has sent. Anything else is forged or stale and ends nothing (checklist 7857-RST).
-    /// Says whether it ended something.
+    /// Records a RST if its sequence number is one that its sender can have reached: from what the
+    /// other side has acknowledged to what the sender has sent. Any other RST is forged or stale
+    /// and ends nothing (checklist 7857-RST). Returns whether it ended the connection.
     #[cold]
     fn observe_rst(
         &self,
@@ -405,7 +416,7 @@ impl TcpTracker {
             && segment.flags.ack()
             && segment.ack == lower(self.egress.end.load(Relaxed));
         let ahead = segment.seq.wrapping_sub(lower(acknowledged));
-        // Who has sent nothing can only refuse the SYN.
+        // A side that has sent nothing can only refuse the SYN.
         let in_window =
             (is_egress || sent != 0) && u64::from(ahead) <= sent.saturating_sub(acknowledged);
         if refuses_syn || in_window {
@@ -416,20 +427,20 @@ impl TcpTracker {
     }
 }
 
-/// Decides whether the end of a segment is where its sender can be, by what the other side has acknowledged: a forged
-/// segment must not widen the window that its RST has to meet.
+/// Decides whether the end of a segment is one that its sender can have reached, by what the other
+/// side has acknowledged: a forged segment must not widen the window in which its RST counts.
 #[inline]
 fn is_in_flight(end: u64, other: &Sent) -> bool {
     end.saturating_sub(other.ack.load(Relaxed)) <= MAX_FLIGHT.into()
 }
 
-/// A sequence number that was met: no such one is 0.
+/// Marks a sequence number as seen: the result is never 0.
 #[inline]
 const fn known(number: u32) -> u64 {
     1 << 32 | number as u64
 }
 
-/// The number in a segment (RFC 9293, 3.4).
+/// Returns the number as it is in a segment (RFC 9293, 3.4).
 #[inline]
 const fn lower(number: u64) -> u32 {
     number as u32

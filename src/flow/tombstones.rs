@@ -1,4 +1,5 @@
-//! Tombstones of flows that expired, by which late packets of *expired* flows differ from those of *unknown* ones.
+//! Tombstones of flows that expired, by which late packets of *expired* flows differ from those of
+//! *unknown* ones.
 
 use super::{FlowKey, Instant};
 use crate::packet::Protocol;
@@ -9,15 +10,17 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How many expired flows are remembered, about 10 MiB. The oldest is evicted for the next.
+/// The number of expired flows that are remembered, about 10 MiB. The oldest is evicted for the
+/// next.
 const MAX_TOMBSTONES: usize = 65_536;
 
-/// The trace of one expired flow, under each of its keys.
+/// The record of one expired flow, under each of its keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tombstone {
-    /// When the flow ended.
+    /// The flow's end.
     pub at: Instant,
-    /// Set if the flow went through a NAT gateway, which answers a late TCP segment with RST (spec 6).
+    /// Set if the flow went through a NAT gateway, which answers a late TCP segment with RST
+    /// (spec 6).
     pub through_nat_gateway: bool,
 }
 
@@ -45,7 +48,7 @@ impl Tombstones {
         }
     }
 
-    /// Remembers a flow that expired. If there is no room, the one that expired first is evicted.
+    /// Records a flow that expired. If there is no room, the one that expired first is evicted.
     pub(super) fn put(&self, keys: [FlowKey; 2], stone: Tombstone) {
         let mut order = self.order();
         if order.len() >= MAX_TOMBSTONES
@@ -70,8 +73,8 @@ impl Tombstones {
         self.by_key.get(key).map(|stone| *stone)
     }
 
-    /// Returns whether a late segment may belong to a flow that expired through a NAT gateway, although it has no
-    /// tombstone.
+    /// Returns whether a late segment may belong to a flow that expired through a NAT gateway,
+    /// although it has no tombstone.
     pub(super) fn has_forgotten(&self) -> bool {
         self.has_forgotten.load(Relaxed)
     }

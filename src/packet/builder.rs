@@ -1,6 +1,6 @@
-//! Packets made from nothing, with complete checksums: for tests, benches and probes. Allocates.
+//! Builds packets with complete checksums, for tests, benches and probes. Allocates.
 //!
-//! A payload beyond what an IPv4 packet holds is cut.
+//! A payload that does not fit an IPv4 packet is cut.
 
 use super::field::tcp as tcp_field;
 use super::field::{icmp, ipv4, l4_checksum, put_u16, u16_at};
@@ -11,7 +11,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 /// Bytes of the largest headers built here.
 const MAX_HEADERS: usize = ipv4::MIN_LEN + tcp_field::MIN_LEN;
-/// Payload that fits beside them.
+/// Bytes of the largest payload that fits after them.
 const MAX_PAYLOAD: usize = 65_535 - MAX_HEADERS;
 const TTL: u8 = 64;
 const WINDOW: u16 = 65_535;
@@ -63,7 +63,8 @@ pub fn icmp_echo_reply(src: Ipv4Addr, dst: Ipv4Addr, id: u16, seq: u16, payload:
     written(payload, |out, payload| builder.write(out, payload).is_ok())
 }
 
-/// Builds an ICMP message whose last header word is zero, followed by `quoted` as it is: an error, if the type is one.
+/// Builds an ICMP message whose last header word is zero, followed by `quoted` unchanged: an error,
+/// if the type is one.
 pub fn icmp_error(src: Ipv4Addr, dst: Ipv4Addr, icmp_type: u8, code: u8, quoted: &[u8]) -> Vec<u8> {
     let mut message = vec![0; icmp::HEADER_LEN];
     message[icmp::TYPE] = icmp_type;
@@ -77,8 +78,8 @@ pub fn icmp_error(src: Ipv4Addr, dst: Ipv4Addr, icmp_type: u8, code: u8, quoted:
     })
 }
 
-/// Turns a TCP or UDP packet with a complete checksum into one whose checksum the kernel shall complete, as a task's
-/// kernel sends it. Another packet is left as it is, with an empty header.
+/// Turns a TCP or UDP packet with a complete checksum into one whose checksum the kernel must
+/// complete, as a task's kernel sends it. Another packet is not changed and gets an empty header.
 pub fn to_partial(bytes: &mut [u8]) -> VnetHeader {
     let Ok(packet) = Packet::parse(bytes, VnetHeader::default()) else {
         return VnetHeader::default();
@@ -97,8 +98,8 @@ pub fn to_partial(bytes: &mut [u8]) -> VnetHeader {
     }
 }
 
-/// Turns a TCP or UDP packet into a super-packet, of segments with `gso_size` bytes of payload each and a last one
-/// with the rest. Another packet is left as it is, with an empty header.
+/// Turns a TCP or UDP packet into a super-packet, of segments with `gso_size` bytes of payload each
+/// and a last one with the rest. Another packet is not changed and gets an empty header.
 pub fn to_super_packet(bytes: &mut [u8], gso_size: u16) -> VnetHeader {
     let partial = to_partial(bytes);
     if !partial.is_partial() {
@@ -112,7 +113,8 @@ pub fn to_super_packet(bytes: &mut [u8], gso_size: u16) -> VnetHeader {
     VnetHeader { gso_type, gso_size, ..partial }
 }
 
-/// Completes a partial checksum, as the kernel does before a packet meets hardware without offload.
+/// Completes a partial checksum, as the kernel does before it gives a packet to hardware without
+/// offload.
 pub fn complete(bytes: &mut [u8], vnet: VnetHeader) {
     if !vnet.is_partial() {
         return;
@@ -123,8 +125,8 @@ pub fn complete(bytes: &mut [u8], vnet: VnetHeader) {
     put_u16(bytes, field, sum);
 }
 
-/// Writes the header checksum of an IPv4 packet, after its header was edited. A header length that is too small or beyond the
-/// packet counts as the nearest one that is not.
+/// Writes the header checksum of an IPv4 packet after its header was edited. A header length that
+/// is too small, or beyond the packet, counts as the nearest valid one.
 pub fn update_header_checksum(bytes: &mut [u8]) {
     let named = ipv4::header_len(bytes.first().copied().unwrap_or(0));
     let header_len = named.max(ipv4::MIN_LEN).min(bytes.len());
@@ -144,7 +146,8 @@ fn ip(src: Ipv4Addr, dst: Ipv4Addr) -> PacketBuilderStep<IpHeaders> {
     PacketBuilder::ip(IpHeaders::Ipv4(header, etherparse::Ipv4Extensions::default()))
 }
 
-/// Cuts the payload and writes the packet. `write` cannot fail then; if it did, the packet would be empty.
+/// Cuts the payload and writes the packet. `write` cannot fail after that; if it did, the packet
+/// would be empty.
 fn written(payload: &[u8], write: impl FnOnce(&mut Vec<u8>, &[u8]) -> bool) -> Vec<u8> {
     let payload = &payload[..payload.len().min(MAX_PAYLOAD)];
     let mut out = Vec::with_capacity(payload.len() + MAX_HEADERS);

@@ -1,4 +1,5 @@
-//! The Internet checksum (RFC 1071): in full, as an incremental change (RFC 1624), over the pseudo-header.
+//! The Internet checksum (RFC 1071): in full, as an incremental change (RFC 1624), over the
+//! pseudo-header.
 
 use super::field::{ipv4, put_u16};
 use std::net::Ipv4Addr;
@@ -10,11 +11,13 @@ use std::net::Ipv4Addr;
 pub struct Sum(u64);
 
 impl Sum {
-    /// Adds bytes as big-endian words; an odd last byte is padded with zero, hence only the last slice may be odd.
+    /// Adds bytes as big-endian words; an odd last byte is padded with zero, hence only the last
+    /// slice may be odd.
     #[inline]
     #[must_use]
     pub fn bytes(self, bytes: &[u8]) -> Self {
-        // The sum does not depend on byte order but for a final swap (RFC 1071, 2B), so words are read as they lie.
+        // The sum does not depend on byte order except for a final swap (RFC 1071, 2B), so words
+        // are read in host order.
         let (quads, rest) = bytes.as_chunks::<4>();
         let mut sum: u64 = quads.iter().map(|quad| u64::from(u32::from_ne_bytes(*quad))).sum();
         let mut last = [0; 4];
@@ -102,8 +105,8 @@ pub fn write_ipv4(header: &mut [u8]) {
     put_u16(header, ipv4::CHECKSUM, sum);
 }
 
-/// Returns the sum of the pseudo-header in front of TCP (RFC 9293 3.1) and UDP (RFC 768); `l4_len` is header and
-/// payload in bytes.
+/// Returns the sum of the pseudo-header in front of TCP (RFC 9293 3.1) and UDP (RFC 768); `l4_len`
+/// is header and payload in bytes.
 #[inline]
 pub const fn pseudo_header(src: Ipv4Addr, dst: Ipv4Addr, protocol: u8, l4_len: u16) -> Sum {
     Sum(0).address(src).address(dst).word(protocol as u16).word(l4_len)
@@ -117,8 +120,8 @@ pub const fn adjust(checksum: u16, change: Sum) -> u16 {
     !adjust_partial(!checksum, change)
 }
 
-/// Returns a complete UDP checksum after `change`: zero means none and stays; a computed zero is sent as 0xffff (RFC
-/// 768).
+/// Returns a complete UDP checksum after `change`: zero means none and stays; a computed zero is
+/// sent as 0xffff (RFC 768).
 #[inline]
 pub const fn adjust_udp(checksum: u16, change: Sum) -> u16 {
     if checksum == 0 {
@@ -144,7 +147,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Straight from RFC 1071, section 4.1.
+    /// Computes the sum by the code of RFC 1071, section 4.1.
     fn slow_sum(bytes: &[u8]) -> u16 {
         let mut sum: u32 = 0;
         for pair in bytes.chunks(2) {

@@ -1,7 +1,8 @@
-//! The layout of the headers: where each field is, in bytes from the beginning of its header, and how it is read and
-//! written in network order. Every offset has its name here and nowhere else.
+//! The layout of the headers: the offset of each field, in bytes from the beginning of its header,
+//! and the functions that read and write it in network order. Every offset has its name here and
+//! nowhere else.
 //!
-//! The parser proves that a header is there before a field is read at its offset.
+//! The parser proves that a header is complete before a field is read at its offset.
 
 use super::Protocol;
 use std::net::Ipv4Addr;
@@ -29,7 +30,7 @@ pub(crate) mod ipv4 {
     pub(crate) const DONT_FRAGMENT: u16 = 0x4000;
     pub(crate) const MORE_FRAGMENTS: u16 = 0x2000;
     pub(crate) const FRAGMENT_OFFSET: u16 = 0x1fff;
-    /// Bytes that a fragment offset of 1 stands for.
+    /// Bytes per unit of a fragment offset.
     pub(crate) const FRAGMENT_UNIT: usize = 8;
 
     /// Returns the version that the first byte of a header names.
@@ -101,7 +102,7 @@ pub(crate) mod udp {
     pub(crate) const HEADER_LEN: usize = 8;
 }
 
-/// The ports, which TCP and UDP have in the same place.
+/// The ports, which TCP and UDP have at the same offsets.
 pub(crate) mod ports {
     pub(crate) const SRC: usize = 0;
     pub(crate) const DST: usize = 2;
@@ -135,7 +136,7 @@ pub(super) mod ipv4_option {
     pub(in crate::packet) const NO_OPERATION: u8 = 1;
     pub(in crate::packet) const LOOSE_SOURCE_ROUTE: u8 = 131;
     pub(in crate::packet) const STRICT_SOURCE_ROUTE: u8 = 137;
-    /// Every fragment carries the option, not only the first.
+    /// The bit of an option that every fragment carries, not only the first.
     pub(in crate::packet) const COPIED: u8 = 0x80;
 }
 
@@ -146,7 +147,7 @@ pub(super) mod tcp_option {
     pub(in crate::packet) const MSS: u8 = 2;
     /// Bytes of an MSS option.
     pub(in crate::packet) const MSS_LEN: usize = 4;
-    /// Bytes of kind and length, which every option begins with but the two of one byte.
+    /// Bytes of kind and length, with which every option begins except the two of one byte.
     pub(in crate::packet) const HEADER_LEN: usize = 2;
 }
 
@@ -162,7 +163,8 @@ pub(crate) mod vnet {
     pub(crate) const LEN: usize = 10;
 }
 
-/// Returns where the checksum over the pseudo-header is in the L4 header, for the protocols that can leave it partial.
+/// Returns the offset in the L4 header of a checksum that covers the pseudo-header, for the
+/// protocols that can leave it partial.
 #[inline]
 pub(super) const fn l4_checksum(protocol: Protocol) -> Option<usize> {
     match protocol {

@@ -1,38 +1,40 @@
-//! Splits a packet that is too big for the next link and may be fragmented (RFC 791 3.2), in place and in order.
+//! Splits a packet that is too big for the next link and may be fragmented (RFC 791 3.2), in place
+//! and in order.
 
 use super::field::ipv4::{self, FRAGMENT_UNIT as UNIT};
 use super::field::{ipv4_option as option, put_u16, u16_at};
 use super::{checksum, ip_options};
 use std::ops::Range;
 
-/// The flags of an IPv4 header but for [`ipv4::MORE_FRAGMENTS`], which every fragment has of its own.
+/// The flags of an IPv4 header, except [`ipv4::MORE_FRAGMENTS`], which each fragment sets for
+/// itself.
 const FLAGS: u16 = !ipv4::FRAGMENT_OFFSET;
 
 /// The fragments of one packet, one after the other.
 ///
-/// Each is written over the bytes in front of its payload, which are the end of the fragment before it: that one must
-/// have been sent by then. So nothing is copied but headers.
+/// Each is written over the bytes in front of its payload, which are the end of the fragment before
+/// it: the caller must have sent that one by then. So only headers are copied.
 #[derive(Debug)]
 pub struct Fragmenter {
     /// The header of the later fragments, with the options that are copied.
     header: [u8; ipv4::MAX_LEN],
     header_len: usize,
-    /// Bytes of the header that is next.
+    /// Bytes of the next fragment's header.
     next_header_len: usize,
-    /// Where the payload of the next fragment begins.
+    /// Offset of the next fragment's payload in the packet.
     at: usize,
-    /// Where the packet ends.
+    /// Offset of the packet's end.
     end: usize,
-    /// Where the packet's payload begins.
+    /// Offset of the packet's payload.
     payload: usize,
     mtu: usize,
-    /// The packet's own flags and offset: it may be a fragment itself.
+    /// The packet's own flags and offset, because it may itself be a fragment.
     flags_and_offset: u16,
 }
 
 impl Fragmenter {
-    /// Begins with a packet, from its IPv4 header on, that is larger than `mtu` bytes. Its L4 checksum must be
-    /// complete.
+    /// Begins to fragment a packet, given from its IPv4 header on, that is larger than `mtu` bytes.
+    /// Its L4 checksum must be complete.
     ///
     /// Returns `None` if it has no such header, or if the MTU leaves no room for 8 bytes beside it.
     pub fn new(packet: &[u8], mtu: u16) -> Option<Self> {
@@ -59,7 +61,8 @@ impl Fragmenter {
         })
     }
 
-    /// Makes the next fragment in the packet's own bytes and returns where it is; `None` after the last.
+    /// Makes the next fragment in the packet's own bytes and returns its range; `None` after the
+    /// last.
     pub fn next(&mut self, packet: &mut [u8]) -> Option<Range<usize>> {
         let (at, header_len) = (self.at, self.next_header_len);
         let rest = self.end - at;
@@ -71,7 +74,7 @@ impl Fragmenter {
         let start = at - header_len;
         let offset =
             (self.flags_and_offset & ipv4::FRAGMENT_OFFSET) + ((at - self.payload) / UNIT) as u16;
-        // A fragment that lies beyond the largest datagram is nobody's.
+        // No host accepts a fragment beyond the largest datagram.
         if offset > ipv4::FRAGMENT_OFFSET {
             return None;
         }
@@ -90,8 +93,8 @@ impl Fragmenter {
     }
 }
 
-/// Copies the options that every fragment carries, those whose first bit is set, padded to whole words, and returns how
-/// many bytes they are.
+/// Copies the options that every fragment carries (those whose first bit is set), padded to whole
+/// words, and returns their length in bytes.
 fn copy_options(options: &[u8], out: &mut [u8]) -> usize {
     let mut copied = 0;
     for (_, option) in ip_options::each(options).filter(|(kind, _)| kind & option::COPIED != 0) {
@@ -128,7 +131,7 @@ mod tests {
         fragments
     }
 
-    /// The payloads in order, each where its offset says.
+    /// Joins the payloads in order and checks each fragment's offset.
     fn joined(fragments: &[Vec<u8>]) -> Vec<u8> {
         let mut payload = Vec::new();
         for (n, fragment) in fragments.iter().enumerate() {

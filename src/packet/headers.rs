@@ -10,12 +10,12 @@ pub enum Fragment {
     Whole,
     /// First fragment: offset 0, more follow; it has the L4 header.
     First,
-    /// A later one: no L4 header, hence no ports.
+    /// A later fragment: no L4 header, hence no ports.
     Later,
 }
 
 impl Fragment {
-    /// Returns what the flags and the offset of an IPv4 header say.
+    /// Returns the position that the flags and the offset of an IPv4 header give.
     #[inline]
     pub(super) fn of(flags_and_offset: u16) -> Self {
         match (flags_and_offset & ipv4::FRAGMENT_OFFSET, flags_and_offset & ipv4::MORE_FRAGMENTS) {

@@ -1,5 +1,6 @@
-//! The messages that egret sends of its own: ICMP errors (RFC 792, 1122, 1812) and TCP resets (RFC 9293). They are
-//! written into the caller's buffer, with complete checksums, and need no virtio-net header but an empty one.
+//! Writes the messages that egret itself sends: ICMP errors (RFC 792, 1122, 1812) and TCP resets
+//! (RFC 9293). They are written into the caller's buffer, with complete checksums, and need an
+//! empty virtio-net header only.
 
 use super::checksum;
 use super::field::icmp::{CODE, HEADER_LEN as ICMP_HEADER, NEXT_HOP_MTU, TYPE};
@@ -17,11 +18,13 @@ pub const MAX_ERROR: usize = 576;
 const PRECEDENCE: u8 = 0xc0;
 const TTL: u8 = 64;
 
-/// Writes "time exceeded in transit" (type 11, code 0) about `original`, an IPv4 packet, and returns its length.
+/// Writes "time exceeded in transit" (type 11, code 0) about `original`, an IPv4 packet, and
+/// returns its length.
 ///
-/// Returns `None` where RFC 1122 3.2.2 forbids an answer, and where `out` is too small; [`MAX_ERROR`] is always enough.
-/// `vnet` says what the kernel has left to be done. A partial L4 checksum is completed in the quote, as the sender
-/// would have sent it; that of a super-packet is not, because it is never sent as one packet.
+/// Returns `None` where RFC 1122 3.2.2 forbids an answer, and if `out` is too small; [`MAX_ERROR`]
+/// is always enough. `vnet` names the work that the kernel has left to do. A partial L4 checksum is
+/// completed in the quote, as the sender would have sent it; that of a super-packet is not, because
+/// it is never sent as one packet.
 pub fn time_exceeded(
     original: &[u8],
     vnet: VnetHeader,
@@ -31,8 +34,8 @@ pub fn time_exceeded(
     write_error(original, vnet, from, (icmp_field::TIME_EXCEEDED, 0), 0, out)
 }
 
-/// Writes "fragmentation needed and DF set" (type 3, code 4, RFC 1191) about `original`; `mtu` is the next hop's, in
-/// bytes. Returns as [`time_exceeded`] does.
+/// Writes "fragmentation needed and DF set" (type 3, code 4, RFC 1191) about `original`; `mtu` is
+/// the next hop's, in bytes. Returns the same as [`time_exceeded`].
 pub fn fragmentation_needed(
     original: &[u8],
     vnet: VnetHeader,
@@ -44,11 +47,11 @@ pub fn fragmentation_needed(
     write_error(original, vnet, from, kind, mtu, out)
 }
 
-/// Writes the reset that answers `original`, from its destination to its source (RFC 9293 3.10.7.1, CLOSED state),
-/// and returns its length.
+/// Writes the reset that answers `original`, from its destination to its source (RFC 9293 3.10.7.1,
+/// CLOSED state), and returns its length.
 ///
-/// Returns `None` if the original is no unfragmented TCP segment, is a reset itself, has a source or destination that
-/// is not a single host, or if `out` is shorter than 40 bytes.
+/// Returns `None` if the original is no unfragmented TCP segment, is a reset itself, has a source
+/// or destination that is not a single host, or if `out` is shorter than 40 bytes.
 pub fn tcp_reset(original: &Packet<'_>, out: &mut [u8]) -> Option<usize> {
     let facts = original.tcp()?;
     let unanswerable = facts.flags.rst() || original.fragment() != Fragment::Whole;
@@ -79,8 +82,8 @@ pub fn tcp_reset(original: &Packet<'_>, out: &mut [u8]) -> Option<usize> {
     Some(len)
 }
 
-/// Writes an ICMP error and returns its length. `low_half` is the second half of the header's last word: the MTU, or
-/// unused.
+/// Writes an ICMP error and returns its length. `low_half` is the second half of the header's last
+/// word: the MTU, or unused.
 fn write_error(
     original: &[u8],
     vnet: VnetHeader,
@@ -110,7 +113,8 @@ fn write_error(
     Some(len)
 }
 
-/// Completes a partial checksum in the quote of `original`, if the quote reaches as far as its field.
+/// Completes a partial checksum in the quote of `original`, if the quote reaches as far as its
+/// field.
 pub(super) fn complete_quote(quote: &mut [u8], original: &[u8], vnet: VnetHeader) {
     if !vnet.is_partial() || vnet.is_super_packet() {
         return;
@@ -121,7 +125,8 @@ pub(super) fn complete_quote(quote: &mut [u8], original: &[u8], vnet: VnetHeader
     bytes.copy_from_slice(&vnet.completed(segment).to_be_bytes());
 }
 
-/// Returns whether an ICMP error may be sent about `original` (RFC 1122 3.2.2); `None` if it is no IPv4 packet.
+/// Returns whether an ICMP error may be sent about `original` (RFC 1122 3.2.2); `None` if it is no
+/// IPv4 packet.
 fn may_answer(original: &[u8]) -> Option<bool> {
     let first = *original.first()?;
     let header_len = ipv4::header_len(first);
@@ -141,23 +146,24 @@ fn may_answer(original: &[u8]) -> Option<bool> {
     Some(!icmp || original.get(header_len).is_some_and(|icmp_type| is_query(*icmp_type)))
 }
 
-/// Returns whether an ICMP type is known to be no error: only then may it be answered by one.
+/// Returns whether an ICMP type is known not to be an error: only then may an error answer it.
 const fn is_query(icmp_type: u8) -> bool {
     matches!(icmp_type, 0 | 8 | 9 | 10 | 13..=18)
 }
 
-/// Returns whether a source address can be a single host that an answer reaches.
+/// Returns whether a source address can be a single host, which an answer reaches.
 const fn is_host(address: Ipv4Addr) -> bool {
     let [first, ..] = address.octets();
     first != 0 && !address.is_loopback() && first < 224
 }
 
-/// Returns whether a destination is multicast or the limited broadcast; egret's links have no directed one.
+/// Returns whether a destination is multicast or the limited broadcast; egret's links have no
+/// directed one.
 const fn is_group(address: Ipv4Addr) -> bool {
     address.is_multicast() || address.is_broadcast()
 }
 
-/// Fills in a header of zeros, its type of service aside.
+/// Fills in a header of zeros, except its type of service.
 fn write_ip_header(
     header: &mut [u8],
     total_len: usize,
@@ -185,7 +191,7 @@ mod tests {
     const TASK: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(100, 64, 0, 2), 40_000);
     const HOST: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 10), 443);
     const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 20);
-    /// Where the quote begins in an ICMP error.
+    /// Offset of the quote in an ICMP error.
     const QUOTE: usize = IP_HEADER + ICMP_HEADER;
 
     fn at(address: [u8; 4]) -> SocketAddrV4 {
@@ -221,7 +227,7 @@ mod tests {
         assert_eq!(packet.payload(), &original[..MAX_ERROR - QUOTE]);
     }
 
-    /// RFC 792 quotes what the sender sent, and on a wire that has a checksum.
+    /// RFC 792 quotes the packet as the sender sent it, and on a wire that has a checksum.
     #[test]
     fn a_partial_checksum_is_complete_in_the_quote() {
         for length in [0, 5, 1000] {

@@ -1,4 +1,5 @@
-//! The two 16-bit numbers by which flows between the same hosts differ, and the fields that carry them.
+//! The two 16-bit numbers by which flows between the same hosts differ, and the fields that carry
+//! them.
 
 use super::Protocol;
 use super::checksum::Sum;
@@ -14,7 +15,6 @@ pub(super) enum Ids {
     Request,
     /// The identifier of an echo reply: `dport`.
     Reply,
-    /// None.
     None,
 }
 
@@ -30,7 +30,7 @@ impl Ids {
         }
     }
 
-    /// Returns those of two given numbers that the packet carries, and 0 for the others.
+    /// Returns the given numbers that the packet carries, and 0 for the others.
     #[inline]
     pub(super) const fn keep(self, sport: u16, dport: u16) -> (u16, u16) {
         match self {

@@ -2,7 +2,7 @@
 
 use super::field::ipv4_option as option;
 
-/// Lists options, each whole with its kind in front; what follows one that does not fit is none.
+/// Lists options, each whole with its kind in front; stops at one that does not fit.
 pub(super) fn each(options: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
     let mut rest = options;
     std::iter::from_fn(move || {
@@ -17,7 +17,7 @@ pub(super) fn each(options: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
     })
 }
 
-/// Decides whether the sender wants to choose the packet's way, past what its destination address says.
+/// Decides whether the sender wants to choose the packet's route, beyond its destination address.
 #[cold]
 pub(super) fn have_source_route(options: &[u8]) -> bool {
     each(options)

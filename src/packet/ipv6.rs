@@ -1,7 +1,9 @@
-//! IPv6, which egret does not carry: from which task a packet is and where it was to go, and the ICMPv6 error that answers
-//! it (RFC 4443). A task's IPv6 address holds its IPv4 address, so that each can be found from the other.
+//! Reads IPv6 packets, which egret does not carry, to find their task and destination, and writes
+//! the ICMPv6 error that answers them (RFC 4443). A task's IPv6 address contains its IPv4 address,
+//! so that each can be computed from the other.
 //!
-//! The prefix is a unique local one (RFC 4193): clients that sort addresses (RFC 6724) then try IPv4 first.
+//! The prefix is a unique local one (RFC 4193): clients that sort addresses (RFC 6724) then try
+//! IPv4 first.
 
 use super::field::{ipv6, ports, put_u16, u16_at};
 use super::icmp::complete_quote;
@@ -10,16 +12,17 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// The first 96 bits of a task's address; mirrored in `src/steer/steer.bpf.c`.
 const PREFIX: [u16; 6] = [0xfd65, 0x6772, 0x6574, 0, 0, 0];
-/// Bytes of the largest answer, which is far below what every link of IPv6 takes.
+/// Bytes of the largest answer, far below the smallest MTU of an IPv6 link.
 const MAX_ANSWER: usize = 576;
-/// The gateway of every task's default route, and the source of what egret answers.
+/// The gateway of every task's default route, and the source of egret's answers.
 pub const GATEWAY: Ipv6Addr = of_task(Ipv4Addr::new(169, 254, 1, 1));
 const HOP_LIMIT: u8 = 64;
 const ICMP_HEADER: usize = 8;
 const UNREACHABLE: u8 = 1;
 /// "No route to destination", which ends a TCP connection attempt with `ENETUNREACH`.
 const NO_ROUTE: u8 = 0;
-/// "Reject route to destination". Linux reports it to a connected UDP socket, which never hears of [`NO_ROUTE`].
+/// "Reject route to destination". Linux reports it to a connected UDP socket, to which it does not
+/// report [`NO_ROUTE`].
 const REJECT_ROUTE: u8 = 6;
 /// ICMPv6 types below this are errors, which no error answers (RFC 4443 2.4).
 const FIRST_QUERY: u8 = 128;
@@ -37,7 +40,7 @@ pub fn task_of(address: Ipv6Addr) -> Option<Ipv4Addr> {
     (of_task(task) == address).then_some(task)
 }
 
-/// What an IPv6 packet says of itself.
+/// The header's fields that egret reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
     /// The source.
@@ -46,7 +49,7 @@ pub struct Header {
     pub dst: Ipv6Addr,
     /// The next header, which may be an extension.
     pub protocol: Protocol,
-    /// The destination's port; 0 without ports, or where an extension comes first.
+    /// The destination's port; 0 if the protocol has no ports, or if an extension comes first.
     pub port: u16,
 }
 
@@ -67,11 +70,11 @@ impl Header {
     }
 }
 
-/// Writes "destination unreachable" about `original` from [`GATEWAY`] and returns its length. It says that there is no
-/// route, which is what a host without IPv6 says itself, or with UDP that a route rejects the datagram.
+/// Writes "destination unreachable" about `original` from [`GATEWAY`] and returns its length. The
+/// code is "no route", as from a host without IPv6; for UDP it is "reject route".
 ///
-/// Returns `None` where RFC 4443 2.4 forbids an answer, and where `out` is too small for it. A partial checksum is
-/// completed in the quote, unless `vnet` announces a super-packet.
+/// Returns `None` where RFC 4443 2.4 forbids an answer, and where `out` is too small for it. A
+/// partial checksum is completed in the quote, unless `vnet` announces a super-packet.
 pub fn unreachable(original: &[u8], vnet: VnetHeader, out: &mut [u8]) -> Option<usize> {
     let Header { src, dst, protocol, .. } = Header::parse(original)?;
     let is_error = protocol.number() == ipv6::ICMP
@@ -90,7 +93,7 @@ pub fn unreachable(original: &[u8], vnet: VnetHeader, out: &mut [u8]) -> Option<
     icmp[ICMP_HEADER..].copy_from_slice(quote);
     complete_quote(&mut icmp[ICMP_HEADER..], original, vnet);
     write_header(header, icmp.len() as u16, GATEWAY, src);
-    // The pseudo-header has the fields of the header in other places (RFC 8200 8.1).
+    // The pseudo-header has the fields of the header in another order (RFC 8200 8.1).
     let pseudo = checksum::Sum::default().bytes(&header[ipv6::SRC..]).word(icmp.len() as u16);
     let sum = pseudo.word(u16::from(ipv6::ICMP)).bytes(icmp).checksum();
     put_u16(icmp, 2, sum);
@@ -107,7 +110,7 @@ fn write_header(header: &mut [u8], payload: u16, src: Ipv6Addr, dst: Ipv6Addr) {
     header[ipv6::DST..].copy_from_slice(&dst.octets());
 }
 
-/// Reads an address of a header that is whole.
+/// Reads an address of a complete header.
 fn address_at(header: &[u8], at: usize) -> Ipv6Addr {
     let mut octets = [0; 16];
     octets.copy_from_slice(&header[at..at + 16]);
@@ -162,7 +165,8 @@ mod tests {
         packet
     }
 
-    /// The code and the quote of the answer to a packet of the task, whose addresses and checksum are right.
+    /// Returns the code and the quote of the answer to a packet of the task, and checks the
+    /// answer's addresses and checksum.
     #[track_caller]
     fn answer(original: &[u8], vnet: VnetHeader) -> (u8, Vec<u8>) {
         let mut out = [0xaa; MAX_ANSWER];

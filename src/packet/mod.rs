@@ -1,7 +1,9 @@
-//! Layer 1: bytes. A checked view of an IPv4 packet, its tuple, the rewrite of headers and checksums, the
-//! virtio-net header that travels with a packet through a TUN device, and the ICMP messages egret itself sends.
+//! Layer 1: bytes. A checked view of an IPv4 packet, its tuple, the rewrite of headers and
+//! checksums, the virtio-net header that travels with a packet through a TUN device, and the ICMP
+//! messages egret itself sends.
 //!
-//! Nothing here knows the VPC. Parse once at the edge ([`Packet::parse`]); from then on offsets are proven.
+//! Nothing here knows the VPC. Parse once at the edge ([`Packet::parse`]); from then on offsets are
+//! proven.
 
 pub mod builder;
 pub mod checksum;

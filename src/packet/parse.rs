@@ -1,4 +1,4 @@
-//! The checks that bytes pass to become a [`super::Packet`]: every offset used later is proven here.
+//! Checks bytes before they become a [`super::Packet`]: every offset used later is proven here.
 
 use super::field::{icmp, ipv4, l4_checksum, tcp, u16_at, u32_at, udp};
 use super::headers::{Fragment, IcmpKind, L4};
@@ -29,7 +29,8 @@ pub enum Malformed {
     /// The IPv4 header checksum is wrong.
     #[error("the IPv4 header checksum is wrong")]
     HeaderChecksum,
-    /// The sender has put the packet's way into it: routers of the internet have long dropped such (RFC 7126 4.3, 4.4).
+    /// The sender has put a source route into the packet: routers of the internet have long dropped
+    /// such packets (RFC 7126 4.3, 4.4).
     #[error("a source route is among the IPv4 options")]
     SourceRoute,
     /// The L4 header does not fit.
@@ -41,14 +42,16 @@ pub enum Malformed {
     /// The checksum of an unfragmented ICMP message is wrong (RFC 5508 REQ-3).
     #[error("the ICMP checksum is wrong")]
     IcmpChecksum,
-    /// An ICMP error quotes nothing that names a flow: no IPv4 header, one with a wrong checksum (RFC 5508 REQ-3), or
-    /// less than 8 bytes of L4. Passing it on would carry untranslated addresses across.
+    /// An ICMP error quotes nothing that names a flow: no IPv4 header, one with a wrong checksum
+    /// (RFC 5508 REQ-3), or less than 8 bytes of L4. Passing it on would carry untranslated
+    /// addresses across the NAT.
     #[error("the packet quoted in an ICMP error is damaged or too short")]
     Quote,
 }
 
 impl Malformed {
-    /// Decides whether the IPv4 header itself is sound, so that its addresses are the sender's word.
+    /// Decides whether the IPv4 header itself is sound, so that its addresses are those that the
+    /// sender wrote.
     fn is_behind_header(self) -> bool {
         match self {
             Self::SourceRoute
@@ -65,8 +68,8 @@ impl Malformed {
         }
     }
 
-    /// Returns the addresses and the protocol of a packet that is malformed in this way; `None` where its IPv4 header is not
-    /// sound. The ports are 0.
+    /// Returns the addresses and the protocol of a packet that is malformed in this way; `None` if
+    /// its IPv4 header is not sound. The ports are 0.
     pub fn tuple(self, bytes: &[u8]) -> Option<Tuple> {
         let header = bytes.get(..ipv4::MIN_LEN).filter(|_| self.is_behind_header())?;
         let address = |at: usize| Ipv4Addr::from(u32_at(header, at));
@@ -104,9 +107,11 @@ pub(super) fn check_ip_header(bytes: &[u8]) -> Result<(usize, usize), Malformed>
     Ok((header_len, total_len))
 }
 
-/// Returns whether the work that the kernel has left can be done to this packet. `hdr_len` is a guess, and ignored.
+/// Returns whether the packet allows the work that the kernel has left to do. `hdr_len` is a guess,
+/// and ignored.
 ///
-/// A super-packet may come without a partial checksum: the kernel computes the segments' checksums anyhow.
+/// A super-packet may come without a partial checksum: the kernel computes the segments' checksums
+/// in either case.
 #[inline]
 pub(super) fn vnet_agrees(
     vnet: VnetHeader,
@@ -128,7 +133,7 @@ pub(super) fn vnet_agrees(
     fragment == Fragment::Whole && checksum_agrees && segmentation_agrees
 }
 
-/// Reads an L4 header that must be there and returns `(header length, facts)`.
+/// Reads an L4 header, which must be complete, and returns `(header length, facts)`.
 #[inline]
 pub(super) fn read_l4(
     protocol: Protocol,
@@ -175,7 +180,8 @@ fn read_udp(fragment: Fragment, l4: &[u8]) -> Result<(usize, L4), Malformed> {
     Ok((udp::HEADER_LEN, L4::Udp))
 }
 
-/// Reads an ICMP header. The checksum of a first fragment covers bytes that are still to come, so it is not verified.
+/// Reads an ICMP header. The checksum of a first fragment covers bytes that are still to come, so
+/// it is not verified.
 #[inline]
 fn read_icmp(fragment: Fragment, l4: &[u8]) -> Result<(usize, L4), Malformed> {
     if l4.len() < icmp::HEADER_LEN {
@@ -236,7 +242,7 @@ mod tests {
         bytes
     }
 
-    /// Where the TCP or UDP header of these packets begins.
+    /// Offset of the TCP or UDP header of these packets.
     const L4: usize = ipv4::MIN_LEN;
     const TOTAL_LEN_LOW: usize = ipv4::TOTAL_LEN + 1;
     const UDP_LEN_LOW: usize = L4 + udp::LEN + 1;

@@ -1,4 +1,5 @@
-//! Properties of the layer as a whole: nothing panics, rewrites are reversible, checksums stay valid.
+//! Properties of the layer as a whole: nothing panics, rewrites are reversible, checksums stay
+//! valid.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
@@ -47,7 +48,8 @@ fn payload() -> impl Strategy<Value = Vec<u8>> {
     proptest::collection::vec(any::<u8>(), 0..200)
 }
 
-/// IPv4 options are opaque to egret, but for source routes: any words do, as long as the header says how many.
+/// Inserts IPv4 options. They are opaque to egret, except source routes: any words will do, if the
+/// header length counts them.
 fn with_ip_options(packet: &[u8], options: &[[u8; 4]]) -> Vec<u8> {
     let (header, rest) = packet.split_at(ipv4::MIN_LEN);
     let options = options.as_flattened();
@@ -64,7 +66,8 @@ fn options() -> impl Strategy<Value = Vec<[u8; 4]>> {
     words.prop_filter("no source route", |words| !have_source_route(words.as_flattened()))
 }
 
-/// TCP, UDP with and without checksum, echo request and reply: whole, with valid checksums.
+/// Generates TCP, UDP with and without checksum, echo request and reply: whole, with valid
+/// checksums.
 fn translatable() -> impl Strategy<Value = Vec<u8>> {
     let numbers = (any::<u8>(), any::<u32>(), any::<u32>());
     let packet = (0..5_u8, socket(), socket(), numbers, payload()).prop_map(
@@ -102,7 +105,7 @@ fn parse(bytes: &mut [u8], vnet: VnetHeader) -> Packet<'_> {
     Packet::parse(bytes, vnet).unwrap()
 }
 
-/// Accessors must not depend on what happened to the packet since it was parsed.
+/// Checks that accessors do not depend on what happened to the packet since it was parsed.
 fn assert_facts_are_fresh(packet: &Packet<'_>) {
     let mut bytes = packet.bytes().to_vec();
     let fresh = parse(&mut bytes, packet.vnet());
@@ -143,7 +146,7 @@ proptest! {
         prop_assert!(parsed.is_err() || bytes.len() >= ipv4::MIN_LEN);
     }
 
-    /// Random bytes seldom have a valid header, so give them one: everything behind it is random.
+    /// Random bytes seldom have a valid header, so these get one: everything after it is random.
     #[test]
     fn any_bytes_behind_a_valid_header_can_be_handled(
         protocol in prop_oneof![Just(1_u8), Just(6), Just(17), any::<u8>()],
@@ -241,7 +244,8 @@ proptest! {
         assert_checksums_valid(&bytes);
     }
 
-    /// A NAT's outside tuple becomes the inside one, in errors that quote 8 bytes of L4 as in those that quote all.
+    /// A NAT's outside tuple becomes the inside one, in errors that quote 8 bytes of L4 as in those
+    /// that quote all.
     #[test]
     fn icmp_error_is_translated_with_valid_checksums(
         quoted in translatable(),

@@ -1,4 +1,5 @@
-//! The packet quoted in an ICMP error: an IPv4 header, its options, and at least 8 bytes of L4 (RFC 792).
+//! The packet quoted in an ICMP error: an IPv4 header, its options, and at least 8 bytes of L4
+//! (RFC 792).
 
 use super::field::{address_at, ipv4, u16_at};
 use super::ids::Ids;
@@ -10,22 +11,23 @@ const L4_BYTES: usize = 8;
 /// The facts of a quote.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Quote {
-    /// The flow's direction that the error is about, by the conventions of [`Tuple`].
+    /// The direction of the flow that the error is about, by the conventions of [`Tuple`].
     pub(super) tuple: Tuple,
     /// Bytes of the quoted IPv4 header, options included.
     pub(super) header_len: usize,
     /// The fields that carry the numbers; [`Ids::None`] for a later fragment.
     pub(super) ids: Ids,
-    /// Set if an L4 header follows, which a later fragment does not have.
+    /// Set if an L4 header follows; a later fragment has none.
     pub(super) has_l4: bool,
 }
 
 impl Quote {
     /// Reads the bytes behind the header of an ICMP error.
     ///
-    /// Returns `None` if they name no flow: not IPv4, a header that does not fit or whose checksum is wrong (RFC 5508
-    /// REQ-3), or less than 8 bytes of TCP, UDP or ICMP. The quoted total length and the quoted L4 checksum are not
-    /// checked: the quote is cut short, so they need not be right.
+    /// Returns `None` if they name no flow: not IPv4, a header that does not fit or whose checksum
+    /// is wrong (RFC 5508 REQ-3), or less than 8 bytes of TCP, UDP or ICMP. The quoted total length
+    /// and the quoted L4 checksum are not checked: the quote is cut short, so they need not be
+    /// right.
     pub(super) fn parse(quoted: &[u8]) -> Option<Self> {
         if quoted.len() < ipv4::MIN_LEN {
             return None;

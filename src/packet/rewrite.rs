@@ -1,5 +1,5 @@
-//! The one file that edits headers of packets passing through: addresses, ports, identifiers, TTL, MSS, and the
-//! checksums over them (RFC 3022 4.1 to 4.3, RFC 1624).
+//! The one file that edits headers of packets passing through: addresses, ports, identifiers, TTL,
+//! MSS, and the checksums over them (RFC 3022 4.1 to 4.3, RFC 1624).
 
 use super::checksum::{self, Sum};
 use super::field::{
@@ -22,15 +22,17 @@ pub struct Rewrite {
     pub sport: u16,
     /// Destination port, or the identifier of an echo reply.
     pub dport: u16,
-    /// Set if the packet passes a hop. The caller has checked that the TTL is above 1; a TTL of 0 stays.
+    /// Set if the packet passes a hop. The caller has checked that the TTL is above 1; a TTL of 0
+    /// stays.
     pub decrement_ttl: bool,
 }
 
 impl Rewrite {
     /// Edits the packet, whose accessors return the new values afterwards.
     ///
-    /// Ports and identifiers are written where the packet has them: not in later fragments, other protocols, and ICMP
-    /// messages other than echo. A partial L4 checksum is the folded pseudo-header sum, which ports are no part of.
+    /// Ports and identifiers are written if the packet has them: not in later fragments, other
+    /// protocols, and ICMP messages other than echo. A partial L4 checksum is the folded
+    /// pseudo-header sum, which does not cover ports.
     #[inline]
     pub fn apply(self, packet: &mut Packet<'_>) {
         let addresses = rewrite_ip_header(packet, self.src, self.dst, self.decrement_ttl);
@@ -49,12 +51,14 @@ impl Rewrite {
     }
 }
 
-/// Translates an ICMP error (RFC 5508 4.2, 4.3): the outer addresses, and the quoted packet's tuple, so that its sender
-/// finds it as it was sent. A packet that is no [`IcmpKind::Error`] is left alone.
+/// Translates an ICMP error (RFC 5508 4.2, 4.3): the outer addresses, and the quoted packet's
+/// tuple, so that its sender sees the packet as it sent it. A packet that is no [`IcmpKind::Error`]
+/// is not changed.
 ///
-/// `quoted` is the tuple to show, its protocol aside. The quoted header checksum, the quoted L4 checksum if the quote
-/// reaches that far, and the ICMP checksum are changed incrementally; extensions (RFC 4884) are not touched. A quoted
-/// L4 checksum that was wrong stays wrong, for instance if the quoted packet had left the kernel with a partial one.
+/// `quoted` is the tuple to show, its protocol aside. The quoted header checksum, the quoted L4
+/// checksum if the quote reaches that far, and the ICMP checksum are changed incrementally;
+/// extensions (RFC 4884) are not touched. A quoted L4 checksum that was wrong stays wrong, for
+/// instance if the quoted packet had left the kernel with a partial one.
 pub fn rewrite_icmp_error(
     packet: &mut Packet<'_>,
     outer_src: Ipv4Addr,
@@ -79,15 +83,17 @@ pub fn set_identification(packet: &mut Packet<'_>, identification: u16) {
     adjust_at(packet.bytes, ipv4::CHECKSUM, change, checksum::adjust);
 }
 
-/// Completes a partial L4 checksum, which the kernel does not do for fragments. Nothing else changes.
+/// Completes a partial L4 checksum, which the kernel does not do for fragments. Changes nothing
+/// else.
 pub fn complete_checksum(packet: &mut Packet<'_>) {
     builder::complete(packet.bytes, packet.vnet);
     packet.vnet = VnetHeader::default();
 }
 
-/// Lowers the MSS option of a SYN to `max_mss`, and returns whether it did. A SYN without the option is left alone.
+/// Lowers the MSS option of a SYN to `max_mss`, and returns whether it did. A SYN without the
+/// option is not changed.
 ///
-/// The option is no part of the pseudo-header, so a partial checksum does not change.
+/// The pseudo-header does not cover the option, so a partial checksum does not change.
 pub fn clamp_mss(packet: &mut Packet<'_>, max_mss: u16) -> bool {
     let L4::Tcp(facts) = packet.l4 else { return false };
     if !facts.flags.syn() {
@@ -101,7 +107,7 @@ pub fn clamp_mss(packet: &mut Packet<'_>, max_mss: u16) -> bool {
     }
     put_u16(segment, at, max_mss);
     if !packet.vnet.is_partial() {
-        // An option may start anywhere: at an odd offset its bytes count in swapped places.
+        // An option may start at any offset: at an odd one its bytes count in swapped places.
         let (old, new) = match at % 2 {
             0 => (old, max_mss),
             _ => (old.swap_bytes(), max_mss.swap_bytes()),
@@ -112,7 +118,7 @@ pub fn clamp_mss(packet: &mut Packet<'_>, max_mss: u16) -> bool {
     true
 }
 
-/// Returns where the value of the MSS option is in a TCP header (RFC 9293 3.2).
+/// Returns the offset of the MSS option's value in a TCP header (RFC 9293 3.2).
 fn find_mss(header: &[u8]) -> Option<usize> {
     let mut at = tcp::MIN_LEN;
     loop {
@@ -133,7 +139,7 @@ fn find_mss(header: &[u8]) -> Option<usize> {
     }
 }
 
-/// Edits the packet's own IPv4 header and returns the change in a sum that the addresses make.
+/// Edits the packet's own IPv4 header and returns the difference that the addresses make to a sum.
 #[inline]
 fn rewrite_ip_header(
     packet: &mut Packet<'_>,
@@ -180,7 +186,8 @@ fn rewrite_quote(bytes: &mut [u8], quote: Quote, new: Tuple) -> Sum {
     change.plus(ids).plus(checksum)
 }
 
-/// Changes a complete L4 checksum, if the bytes reach it, and returns the change in the sum of the bytes.
+/// Changes a complete L4 checksum, if the bytes reach it, and returns the change in the sum of the
+/// bytes.
 #[inline]
 fn adjust_l4_checksum(l4: &mut [u8], protocol: Protocol, addresses: Sum, other: Sum) -> Sum {
     match protocol {
@@ -218,7 +225,8 @@ mod tests {
 
     const TASK: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(100, 64, 0, 2), 40_000);
     const HOST: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 10), 443);
-    /// Where the L4 header of these packets begins, and the value of an MSS option that is their first.
+    /// Offset of the L4 header of these packets, and of the value of an MSS option that comes
+    /// first.
     const L4: usize = ipv4::MIN_LEN;
     const MSS: usize = L4 + tcp::MIN_LEN + option::HEADER_LEN;
     const OUTSIDE: Rewrite = Rewrite {
@@ -233,7 +241,8 @@ mod tests {
         Packet::parse(bytes, VnetHeader::default()).unwrap()
     }
 
-    /// Complete and folded, a TCP or UDP checksum together with its pseudo-header sums up to all ones.
+    /// Returns whether a TCP or UDP checksum is right: complete and folded, together with its
+    /// pseudo-header it sums up to all ones.
     fn l4_is_valid(packet: &Packet<'_>, l4: &[u8]) -> bool {
         let Tuple { src, dst, protocol, .. } = packet.tuple();
         checksum::pseudo_header(src, dst, protocol.number(), l4.len() as u16).bytes(l4).fold()
@@ -312,7 +321,7 @@ mod tests {
         assert_eq!(bytes, before);
     }
 
-    /// A SYN whose options are those given, then MSS 8961, then one NOP too many to be even.
+    /// Builds a SYN with the given options, then MSS 8961, padded with NOPs to 8 bytes of options.
     fn syn(first_options: &[u8]) -> Vec<u8> {
         let mut options = first_options.to_vec();
         options.extend_from_slice(&[2, 4, 0x23, 0x01]);

@@ -1,5 +1,5 @@
-//! Packets as they are on a wire: the segments of a super-packet, with complete checksums. The kernel does this behind
-//! egret; this file does it for captures and traces. Allocates.
+//! Makes the packets that a wire carries: the segments of a super-packet, with complete checksums.
+//! The kernel does this after egret; this file does it for captures and traces. Allocates.
 
 use super::checksum::{pseudo_header, write_ipv4};
 use super::field::{address_at, ipv4, l4_checksum, put_u16, put_u32, tcp, u16_at, u32_at, udp};
@@ -10,11 +10,12 @@ const LAST_ONLY: u8 = TcpFlags::FIN.0 | TcpFlags::PSH.0;
 /// Congestion window reduced, which only the first segment has (RFC 3168 6.1.2).
 const CWR: u8 = 0x80;
 
-/// Calls `each` with the packets that `bytes` becomes on a wire, in order. Bytes that are no packet are handed on as
-/// they are.
+/// Calls `each` with the packets that `bytes` becomes on a wire, in order. Bytes that are no packet
+/// are passed on unchanged.
 ///
-/// Every segment repeats the headers, with its own lengths, identification, sequence number and checksums; FIN and PSH are
-/// the last one's, CWR the first one's. A UDP checksum of zero, which says none, stays.
+/// Every segment repeats the headers, with its own lengths, identification, sequence number and
+/// checksums; FIN and PSH are the last one's, CWR the first one's. A UDP checksum of zero, which
+/// means that there is none, stays.
 pub fn on_the_wire(bytes: &[u8], vnet: VnetHeader, mut each: impl FnMut(&[u8])) {
     let mut copy = bytes.to_vec();
     let Ok(packet) = Packet::parse(&mut copy, vnet) else { return each(bytes) };

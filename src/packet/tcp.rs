@@ -15,7 +15,7 @@ impl TcpFlags {
     pub const RST: Self = Self(0x04);
     /// Push.
     pub const PSH: Self = Self(0x08);
-    /// The acknowledgement number counts.
+    /// The acknowledgement number is valid.
     pub const ACK: Self = Self(0x10);
 
     /// Returns the union of both sets of bits.
@@ -37,7 +37,8 @@ impl TcpFlags {
         self.0 & Self::ACK.0 != 0
     }
 
-    /// Returns whether a segment with these begins a connection: a SYN that neither answers nor ends one.
+    /// Returns whether a segment with these flags begins a connection: a SYN that neither answers
+    /// nor ends one.
     #[inline]
     pub const fn begins_connection(self) -> bool {
         self.0 & (Self::SYN.0 | Self::ACK.0 | Self::FIN.0 | Self::RST.0) == Self::SYN.0
@@ -70,14 +71,14 @@ impl fmt::Display for TcpFlags {
     }
 }
 
-/// The header's fields that matter to a flow's state.
+/// The header's fields that determine a flow's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TcpFacts {
     /// Control bits.
     pub flags: TcpFlags,
     /// Sequence number of the first byte, or of SYN.
     pub seq: u32,
-    /// Acknowledgement number; counts with ACK only.
+    /// Acknowledgement number; valid with ACK only.
     pub ack: u32,
     /// Window as sent, not scaled.
     pub window: u16,

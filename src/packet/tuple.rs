@@ -6,11 +6,11 @@ use std::net::Ipv4Addr;
 /// An IP protocol number, with names for the three that a NAT translates (RFC 3022).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Protocol {
-    /// 1
+    /// Number 1.
     Icmp,
-    /// 6
+    /// Number 6.
     Tcp,
-    /// 17
+    /// Number 17.
     Udp,
     /// Any other protocol number.
     Other(u8),
@@ -60,8 +60,9 @@ impl fmt::Display for Protocol {
 
 /// One direction of a flow.
 ///
-/// For an ICMP echo request `sport` is the query identifier and `dport` is 0; for an echo reply it is the other way
-/// round, so that [`Tuple::reversed`] of a request is its reply. Protocols without ports have 0 in both.
+/// For an ICMP echo request `sport` is the query identifier and `dport` is 0; for an echo reply it
+/// is the other way round, so that [`Tuple::reversed`] of a request is its reply. Protocols without
+/// ports have 0 in both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Tuple {
     /// The IP protocol.
@@ -102,7 +103,8 @@ impl fmt::Display for Tuple {
     }
 }
 
-/// Defines a tuple on one side of the NATs on a path. The two do not convert into each other: only a NAT translates.
+/// Defines a tuple on one side of the NATs on a path. The two do not convert into each other: only
+/// a NAT translates.
 macro_rules! one_side {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -169,13 +171,14 @@ macro_rules! one_side {
 }
 
 one_side! {
-    /// A tuple as the task has it, before any NAT: the source of a request is the task's own address.
+    /// A tuple as the task has it, before any NAT: the source of a request is the task's own
+    /// address.
     Inside
 }
 
 one_side! {
-    /// A tuple as the destination has it, behind every NAT on the path: the source of a request is the address that
-    /// the last NAT gave it, or the task's own where there is none.
+    /// A tuple as the destination has it, behind every NAT on the path: the source of a request is
+    /// the address that the last NAT gave it, or the task's own where there is none.
     Outside
 }
 

@@ -10,7 +10,8 @@ use std::net::Ipv4Addr;
 
 /// An IPv4 packet, borrowed from the buffer it arrived in, and the facts of its headers.
 ///
-/// The facts are gathered once by [`Packet::parse`] and kept true by [`super::rewrite`]; accessors cost a load.
+/// The facts are gathered once by [`Packet::parse`] and kept true by [`super::rewrite`]; accessors
+/// cost a load.
 #[derive(Debug)]
 pub struct Packet<'a> {
     pub(super) bytes: &'a mut [u8],
@@ -26,9 +27,11 @@ pub struct Packet<'a> {
 }
 
 impl<'a> Packet<'a> {
-    /// Checks `bytes`, an IPv4 packet as read after `vnet`; bytes beyond its total length are cut off.
+    /// Checks `bytes`, an IPv4 packet as read after `vnet`; bytes beyond its total length are cut
+    /// off.
     ///
-    /// Does not verify TCP and UDP checksums: a NAT changes them incrementally, so a wrong one stays wrong.
+    /// Does not verify TCP and UDP checksums: a NAT changes them incrementally, so a wrong one
+    /// stays wrong.
     ///
     /// # Errors
     ///
@@ -104,7 +107,7 @@ impl<'a> Packet<'a> {
         u16_at(self.bytes, ipv4::IDENTIFICATION)
     }
 
-    /// Returns where in its datagram a fragment belongs, in units of 8 bytes; 0 for a whole packet.
+    /// Returns the offset of a fragment in its datagram, in units of 8 bytes; 0 for a whole packet.
     #[inline]
     pub fn fragment_offset(&self) -> u16 {
         u16_at(self.bytes, ipv4::FLAGS_AND_OFFSET) & ipv4::FRAGMENT_OFFSET
@@ -116,19 +119,20 @@ impl<'a> Packet<'a> {
         self.fragment
     }
 
-    /// Marks the packet to leave in fragments of at most `mtu` bytes each. The caller has checked that its sender
-    /// allows that, and that it is no super-packet.
+    /// Marks the packet to leave in fragments of at most `mtu` bytes each. The caller has checked
+    /// that its sender allows this, and that the packet is not a super-packet.
     pub fn fragment_to(&mut self, mtu: u16) {
         self.fragment_to = Some(mtu);
     }
 
-    /// Returns the most bytes of each fragment, if the packet is to leave in fragments.
+    /// Returns the size limit of each fragment in bytes, if the packet is to leave in fragments.
     #[inline]
     pub fn fragments_to(&self) -> Option<u16> {
         self.fragment_to
     }
 
-    /// Marks the packet for the caller that has it judged. The mark has no meaning in this layer.
+    /// Marks the packet for the engine, which reads the mark later. The mark has no meaning in this
+    /// layer.
     #[inline]
     pub fn mark(&mut self) {
         self.marked = true;
@@ -201,8 +205,9 @@ impl<'a> Packet<'a> {
         self.ip_header_len
     }
 
-    /// Returns the length of the IPv4 and L4 headers together in bytes, which every segment repeats; L4 counts if egret
-    /// reads it: TCP with options, UDP, ICMP's first 8 bytes.
+    /// Returns the length of the IPv4 and L4 headers together in bytes, which every segment
+    /// repeats. The L4 header counts if egret reads it: TCP with options, UDP, the first 8 bytes of
+    /// ICMP.
     #[inline]
     pub fn header_len(&self) -> usize {
         self.ip_header_len + self.l4_header_len
@@ -214,7 +219,8 @@ impl<'a> Packet<'a> {
         &self.bytes[self.header_len()..]
     }
 
-    /// Returns the number of packets on the wire: 1 unless the packet is a super-packet or leaves in fragments.
+    /// Returns the number of packets on the wire: 1 unless the packet is a super-packet or leaves
+    /// in fragments.
     #[inline]
     pub fn wire_segments(&self) -> u32 {
         if !self.vnet.is_super_packet() {
@@ -230,7 +236,8 @@ impl<'a> Packet<'a> {
         ((self.bytes.len() - self.ip_header_len) as u32).div_ceil(room.max(UNIT) as u32).max(1)
     }
 
-    /// Returns the bytes on the wire after segmentation or fragmentation, IPv4 headers included, link headers not.
+    /// Returns the bytes on the wire after segmentation or fragmentation, IPv4 headers included,
+    /// link headers not.
     #[inline]
     pub fn wire_bytes(&self) -> u64 {
         let header_len = match self.fragment_to {

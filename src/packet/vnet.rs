@@ -1,5 +1,6 @@
-//! The virtio-net header (`struct virtio_net_hdr`, 10 bytes, host order) in front of each packet on a TUN device opened
-//! with `IFF_VNET_HDR`: it names the work that the kernel has left: checksum and segmentation.
+//! The virtio-net header (`struct virtio_net_hdr`, 10 bytes, host order) in front of each packet on
+//! a TUN device opened with `IFF_VNET_HDR`: it names the work that the kernel has left to do:
+//! checksum and segmentation.
 
 use super::checksum;
 use super::field::{udp, vnet};
@@ -16,13 +17,13 @@ pub struct VnetHeader {
     pub flags: u8,
     /// 0 none, 1 TCPv4, 3 UDP fragmentation, 4 TCPv6, 5 UDP segmentation; 0x80 marks ECN.
     pub gso_type: u8,
-    /// Bytes of headers repeated in each segment, as the kernel guesses: not to be trusted.
+    /// Bytes of headers repeated in each segment, as the kernel guesses: do not rely on it.
     pub hdr_len: u16,
     /// Bytes of payload in each segment of a super-packet.
     pub gso_size: u16,
-    /// Where the checksum starts, from the start of the IP packet.
+    /// Offset at which the checksum starts, from the start of the IP packet.
     pub csum_start: u16,
-    /// Where the checksum field is, from `csum_start`.
+    /// Offset of the checksum field, from `csum_start`.
     pub csum_offset: u16,
 }
 
@@ -60,20 +61,21 @@ impl VnetHeader {
         bytes
     }
 
-    /// Returns whether the L4 checksum is left to be completed.
+    /// Returns whether the L4 checksum must still be completed.
     #[inline]
     pub const fn is_partial(self) -> bool {
         self.flags & NEEDS_CSUM != 0
     }
 
-    /// Returns where a partial checksum begins, and where its field is, from the start of the IP packet.
+    /// Returns the offset at which a partial checksum begins and that of its field, from the start
+    /// of the IP packet.
     pub(super) fn checksum_place(self) -> (usize, usize) {
         let start = usize::from(self.csum_start);
         (start, start + usize::from(self.csum_offset))
     }
 
-    /// Returns the complete checksum of the bytes that a partial one covers. UDP's is never zero, which would mean
-    /// none.
+    /// Returns the complete checksum of the bytes that a partial one covers. A UDP checksum is
+    /// never zero, because zero means that there is none.
     pub(super) fn completed(self, covered: &[u8]) -> u16 {
         match checksum::checksum(covered) {
             0 if usize::from(self.csum_offset) == udp::CHECKSUM => 0xffff,
@@ -81,7 +83,7 @@ impl VnetHeader {
         }
     }
 
-    /// Returns whether segmentation is left to be done.
+    /// Returns whether the packet must still be segmented.
     #[inline]
     pub const fn is_super_packet(self) -> bool {
         self.gso_type & !GSO_ECN != 0

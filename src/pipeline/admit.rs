@@ -1,4 +1,4 @@
-//! How a flow begins.
+//! Begins flows with their first packets.
 
 use super::context::{Context, NOT_HERE};
 use super::evaluation::Probe;
@@ -12,8 +12,9 @@ use crate::vpc::{NatGatewayIx, RuleRef, Task};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-/// Makes a flow of its first packet, and sends that. Of a first packet that is not sent on, being too old or too big,
-/// nothing is left: no flow, and no port in quarantine, since none was seen.
+/// Makes a flow of its first packet, and sends the packet. If the packet is not sent on, because it
+/// is too old or too big, no flow remains, and no port rests in quarantine, since no host has seen
+/// it.
 pub(super) fn begin_flow<R: Recorder>(
     context: &mut Context<'_, R>,
     key: &FlowKey,
@@ -31,7 +32,7 @@ pub(super) fn begin_flow<R: Recorder>(
     match verdict {
         Verdict::Forward { .. } => flow.mark_ports_used(),
         Verdict::Reply { .. } | Verdict::Drop { .. } | Verdict::Hold => {
-            // Another worker may have sent a packet of it by now.
+            // Another worker may have sent a packet of the flow by now.
             if flow.sent.packets() == 0 {
                 context.tables.flows.remove(&flow);
             }
@@ -40,7 +41,7 @@ pub(super) fn begin_flow<R: Recorder>(
     Ok(verdict)
 }
 
-/// Probes with a packet that may begin a flow here.
+/// Makes the probe of a packet that may begin a flow here.
 fn probe<R>(context: &Context<'_, R>, key: &FlowKey, packet: &Packet<'_>) -> Result<Probe, Denial> {
     let inside = Inside::new(key.tuple());
     let task = context.task_here(inside.src()).ok_or(NOT_HERE)?;
@@ -49,7 +50,8 @@ fn probe<R>(context: &Context<'_, R>, key: &FlowKey, packet: &Packet<'_>) -> Res
     Ok(Probe { fragment, last_hop, ..Probe::new(task, inside, packet.icmp_type_code()) })
 }
 
-/// Requires a packet that may be the first of a flow; anything else is late, or never belonged to a flow.
+/// Requires a packet that may be the first of a flow; any other packet is late, or never belonged
+/// to a flow.
 fn require_start<R>(
     context: &Context<'_, R>,
     key: &FlowKey,

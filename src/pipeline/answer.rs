@@ -1,5 +1,6 @@
-//! What egret answers itself where a packet is too old or too big to be sent on. An answer of a NAT gateway is a packet
-//! like any other to the network ACLs on its way (spec 4.4, 5); one of an ENI crosses none.
+//! Answers packets that are too old or too big to be sent on. An answer of a NAT gateway is a
+//! packet like any other to the network ACLs on its path (spec 4.4, 5); one of an ENI crosses no
+//! network ACL.
 
 use super::context::{Context, MOVED, drop_packet};
 use super::evaluation::{Message, Probe};
@@ -19,7 +20,7 @@ use std::net::Ipv4Addr;
 const TIME_EXCEEDED: (u8, u8) = (11, 0);
 pub(super) const FRAGMENTATION_NEEDED: (u8, u8) = (3, 4);
 
-/// Answers a packet of a flow whose time to live ends here.
+/// Answers a packet of a flow if its time to live ends here.
 #[cold]
 pub(super) fn expire_ttl<R>(
     context: &mut Context<'_, R>,
@@ -36,7 +37,8 @@ pub(super) fn expire_ttl<R>(
     verdict
 }
 
-/// Answers a packet whose time to live ends at a NAT gateway, whatever is behind the gateway, from one of its addresses.
+/// Answers a packet whose time to live ends at a NAT gateway, from one of the gateway's addresses,
+/// whatever follows the gateway.
 #[cold]
 pub(super) fn expire_ttl_at_nat_gateway<R>(
     context: &mut Context<'_, R>,
@@ -102,8 +104,9 @@ pub(super) fn refuse_size<R>(
     }
 }
 
-/// Quotes a public endpoint's packet with the private address that it was sent from: its internet gateway translates no
-/// message's inside, and its kernel would not know the packet.
+/// Quotes a public endpoint's packet with the private address from which it was sent: the internet
+/// gateway does not translate the packet inside a message, and the endpoint's kernel would not
+/// recognise it.
 fn quote_as_sent<R>(context: &mut Context<'_, R>, (flow, side): (&Flow, Side), verdict: Verdict) {
     let (Verdict::Reply { len, .. }, Side::Return) = (verdict, side) else { return };
     let server = flow.returned.tuple().src;
@@ -116,7 +119,7 @@ fn quote_as_sent<R>(context: &mut Context<'_, R>, (flow, side): (&Flow, Side), v
     }
 }
 
-/// Returns what keeps an ICMP error of the flow's NAT gateway from the packet's sender.
+/// Returns the denial that keeps an ICMP error of the flow's NAT gateway from the packet's sender.
 fn refusal<R>(
     context: &mut Context<'_, R>,
     (flow, side): (&Flow, Side),

@@ -1,23 +1,24 @@
-//! Where a packet comes from: the device that it was read from, and what its destination says of it.
+//! The origin of a packet: the device from which it was read, and the side and space that its
+//! destination implies.
 
 use crate::flow::{Side, Space};
 use crate::vpc::path::Attachment;
 use crate::vpc::{EniIx, NatGatewayIx, Snapshot, Task};
 use std::net::Ipv4Addr;
 
-/// The TUN device that a packet was read from.
+/// The TUN device from which a packet was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Device {
-    /// An ENI's.
+    /// The device of an ENI.
     Eni(EniIx),
-    /// A NAT gateway's.
+    /// The device of a NAT gateway.
     NatGateway(NatGatewayIx),
     /// App Runner's own public egress.
     AppRunner,
 }
 
 impl From<Attachment> for Device {
-    /// Returns the device that packets from an attachment are read from.
+    /// Returns the device from which packets of an attachment are read.
     fn from(attachment: Attachment) -> Self {
         match attachment {
             Attachment::Eni(ix) => Self::Eni(ix),
@@ -27,7 +28,8 @@ impl From<Attachment> for Device {
 }
 
 impl Device {
-    /// Lists the devices of a configuration: ENIs, NAT gateways, App Runner's own egress, each in the order of its table.
+    /// Lists the devices of a configuration: ENIs, NAT gateways, App Runner's own egress, each in
+    /// the order of its table.
     pub fn all(snapshot: &Snapshot) -> impl Iterator<Item = Self> {
         let parts = snapshot.parts();
         let enis = (0..parts.enis.len()).map(|i| Self::Eni(i.into()));
@@ -36,10 +38,12 @@ impl Device {
     }
 }
 
-/// An address within its address space. It names a NAT under every configuration, which a position in a table does not.
+/// An address within its address space. It identifies a NAT under every configuration, unlike a
+/// position in a table.
 pub type SpaceAddr = (Space, Ipv4Addr);
 
-/// What a device's worker knows it by: positions in tables change with a reload, ids do not.
+/// The identity by which a device's worker knows it: a reload changes positions in tables, but not
+/// ids.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum DeviceId {
     /// An ENI's id.
@@ -60,7 +64,7 @@ impl DeviceId {
         }
     }
 
-    /// Finds the device in this configuration, if it has it.
+    /// Finds the device in this configuration; `None` if it is not there.
     pub fn device_in(&self, snapshot: &Snapshot) -> Option<Device> {
         let parts = snapshot.parts();
         match self {
@@ -77,7 +81,7 @@ impl DeviceId {
     }
 }
 
-/// Where a packet comes from: the device's own address is what replies are sent to.
+/// The origin of a packet: replies go to the device's own address.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Arrival {
     pub(super) device: Device,
@@ -109,8 +113,8 @@ impl Arrival {
 }
 
 impl Arrival {
-    /// Returns the arrival with the sender looked at, too: a task's packet to the own address of its ENI is a request,
-    /// although what is sent to that address is mostly a reply.
+    /// Returns the arrival after a look at the sender: a task's packet to the own address of its
+    /// ENI is a request, although packets to that address are mostly replies.
     pub(super) fn of_sender(self, snapshot: &Snapshot, source: Ipv4Addr) -> Self {
         let is_here = |task: &Task| device_of(snapshot, task) == Some(self.device);
         match snapshot.task(source) {
@@ -132,7 +136,8 @@ pub(super) fn own_address(snapshot: &Snapshot, device: Device) -> SpaceAddr {
             let nat = snapshot.nat_gateway(ix);
             (snapshot.space(snapshot.subnet(nat.subnet).vpc), nat.private_address())
         }
-        // Without an address nothing is attached there, and nothing is sent to the unspecified one.
+        // Without an address no task is attached there, and no packet has the unspecified
+        // destination.
         Device::AppRunner => {
             let address = snapshot.parts().apprunner_address;
             (Space::INTERNET, address.unwrap_or(Ipv4Addr::UNSPECIFIED))
@@ -140,7 +145,7 @@ pub(super) fn own_address(snapshot: &Snapshot, device: Device) -> SpaceAddr {
     }
 }
 
-/// Returns the device that a task's packets are read from.
+/// Returns the device from which a task's packets are read.
 pub(super) fn device_of(snapshot: &Snapshot, task: &Task) -> Option<Device> {
     snapshot.attachment(task).map(Device::from)
 }

@@ -1,4 +1,4 @@
-//! What every function needs that judges a packet.
+//! The arguments that every function that judges a packet needs.
 
 use super::arrival::{Arrival, device_of};
 use super::evaluation::{Evaluation, Probe};
@@ -17,12 +17,12 @@ pub(super) struct Context<'a, R> {
     pub(super) now: Instant,
     pub(super) snapshot: &'a Snapshot,
     pub(super) arrival: Arrival,
-    /// Takes what egret sends back itself.
+    /// Receives the packet that egret itself sends back.
     pub(super) answer: &'a mut [u8],
     pub(super) recorder: &'a mut R,
 }
 
-/// A configuration at one moment, for what concerns no single packet.
+/// A configuration at one moment, for work that concerns no single packet.
 #[derive(Clone, Copy)]
 pub(super) struct Moment<'a> {
     pub(super) tables: &'a Tables,
@@ -53,7 +53,8 @@ impl<'a, R> Context<'a, R> {
         evaluate(&mut self.recording(&mut Off))
     }
 
-    /// Returns the task that has an address, if it is attached where the packet was read.
+    /// Returns the task that has an address, if it is attached to the device from which the packet
+    /// was read.
     pub(super) fn task_here(&self, address: Ipv4Addr) -> Option<Task> {
         let is_here = |task: &&Task| device_of(self.snapshot, task) == Some(self.arrival.device);
         self.snapshot.task(address).filter(is_here).copied()
@@ -72,17 +73,18 @@ impl<'a, R> Context<'a, R> {
     }
 }
 
-/// Drops a packet that is itself the cause, or for which a flow is missing.
+/// Drops a packet that is itself the cause, or that needs a flow and has none.
 pub(super) fn drop_packet(reason: Reason) -> Verdict {
     let in_table = reason.stage() == Stage::FlowTable;
     let decided_by = if in_table { RuleRef::FlowTable } else { RuleRef::Packet };
     Verdict::Drop { reason, decided_by }
 }
 
-/// A task's packet that was read where the task is not attached.
+/// The denial of a task's packet that was read from a device to which the task is not attached.
 pub(super) const NOT_HERE: Denial =
     Denial { reason: Reason::SourceUnknown, decided_by: RuleRef::SourceCheck };
 
-/// A flow that this configuration would lead by another gateway, where it has no port.
+/// The denial of a flow that this configuration would send by another gateway, where it has no
+/// port.
 pub(super) const MOVED: Denial =
     Denial { reason: Reason::FlowMoved, decided_by: RuleRef::FlowTable };

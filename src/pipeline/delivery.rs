@@ -1,8 +1,9 @@
-//! What tc must know to carry what a device lets through, and to bring it the replies: by which link each destination is
-//! reached, and which addresses are the device's own.
+//! Lists what tc needs to deliver a device's packets and their replies: the link to each
+//! destination, and the device's own addresses.
 //!
-//! An ENI belongs to one subnet, and a NAT gateway to one, so what leaves by a device follows from that subnet's route
-//! table, and from those of the middleboxes and of the NAT gateway behind it ([`path::link`]).
+//! An ENI belongs to one subnet, and a NAT gateway to one, so the links of a device follow from
+//! that subnet's route table, and from those of the middleboxes and of the NAT gateway after it
+//! ([`path::link`]).
 
 use super::Device;
 use crate::vpc::exempt;
@@ -12,8 +13,9 @@ use ipnetwork::Ipv4Network;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-/// Lists the links of a device by destination, each prefix once, sorted: the longest prefix that holds a destination wins. Tasks
-/// are not among them, and a destination that no prefix holds leads nowhere.
+/// Lists the links of a device by destination, each prefix once, sorted: the longest prefix that
+/// contains a destination wins. Tasks are not among them, and a destination that no prefix contains
+/// leads nowhere.
 pub fn deliveries(snapshot: &Snapshot, device: Device) -> Vec<(Ipv4Network, Link)> {
     let subnet = match device {
         Device::Eni(ix) => snapshot.eni(ix).subnet,
@@ -39,20 +41,23 @@ pub fn deliveries(snapshot: &Snapshot, device: Device) -> Vec<(Ipv4Network, Link
     all.into_iter().collect()
 }
 
-/// Lists the public addresses of resources, with the link by which each is reached over the internet.
+/// Lists the public addresses of resources, with the link by which each is reached over the
+/// internet.
 fn public_endpoints(snapshot: &Snapshot) -> impl Iterator<Item = (Ipv4Network, Link)> {
     let all = snapshot.public_endpoints();
     all.map(|(public, ix)| (Ipv4Network::from(public), Link::PublicEndpoint(ix)))
 }
 
-/// Lists the exempt addresses (spec 4.3) and the VPC's resolver, with the link of what answers there.
+/// Lists the exempt addresses (spec 4.3) and the VPC's resolver, with the link of the service that
+/// answers there.
 fn services(resolver: Option<Ipv4Addr>) -> impl Iterator<Item = (Ipv4Network, Link)> {
     let addresses = exempt::LINK_LOCAL.into_iter().chain(resolver);
     addresses.map(|address| (Ipv4Network::from(address), Link::Services))
 }
 
-/// Lists the addresses that a device takes packets for, each with the address space of the link that they come by. A private
-/// address is taken in its own VPC, where gateway endpoints send from too, and in each VPC that is peered with it.
+/// Lists the addresses for which a device receives packets, each with the address space of the link
+/// by which they come. A private address is listed in its own VPC, from which gateway endpoints
+/// also send, and in each VPC that is peered with it.
 pub fn owned(snapshot: &Snapshot, device: Device) -> Vec<(Space, Ipv4Addr)> {
     let (subnet, addresses) = match device {
         Device::Eni(ix) => {

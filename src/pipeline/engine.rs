@@ -1,4 +1,4 @@
-//! The engine of one lab: its tables, and everything that is asked of them. What each question does is in the files below.
+//! The engine of one lab: its tables, and its entry points. The files below do the work of each.
 
 use super::arrival::{Arrival, SpaceAddr};
 use super::context::{Context, Moment};
@@ -41,14 +41,16 @@ impl Engine {
         Self { tables: Tables { offloads: true, ..self.tables } }
     }
 
-    /// Lets flows ask to be offloaded from their first packets on: what is not is lost with the process.
+    /// Lets flows ask to be offloaded from their first packets on: a flow that is not offloaded is
+    /// lost with the process.
     #[must_use]
     pub fn offloading_at_once(self) -> Self {
         self.tables.flows.offload_at_once();
         self.offloading()
     }
 
-    /// Parses what was read and judges it: what a worker calls. `answer` takes what egret sends back itself.
+    /// Parses the bytes that a worker has read and judges the packet. `answer` receives the packet
+    /// that egret itself sends back.
     #[inline]
     pub fn judge(
         &self,
@@ -64,7 +66,7 @@ impl Engine {
         judge(&moment, received, answer, &mut Off)
     }
 
-    /// Judges as [`Engine::judge`] does, with a recorder.
+    /// Judges like [`Engine::judge`], with a recorder.
     #[cfg(test)]
     pub(super) fn judge_recording<R: super::Recorder>(
         &self,
@@ -76,7 +78,8 @@ impl Engine {
         judge(&self.at(now, snapshot), received, &mut [0; 2048], recorder)
     }
 
-    /// Shows what a packet would meet, without sending it, taking a port, or making a flow: the answer to `egret explain`.
+    /// Returns the evidence for a packet, without sending it, taking a port, or making a flow: the
+    /// answer to `egret explain`.
     pub fn explain(
         &self,
         now: Instant,
@@ -96,7 +99,8 @@ impl Engine {
         Evidence { generation: snapshot.generation, inside, outside, denial, admitted_by, steps }
     }
 
-    /// Decides what admits a packet, or why it or its reply is dropped: [`Engine::explain`] without the evidence.
+    /// Returns the rule that admits a packet, or the denial of the packet or its reply:
+    /// [`Engine::explain`] without the evidence.
     ///
     /// # Errors
     /// The denial that `explain` gives.
@@ -115,15 +119,17 @@ impl Engine {
         passed.reply_denied.map_or(Ok(passed.admitted_by), Err)
     }
 
-    /// Forecasts what `snapshot`, which is not applied yet, makes of a flow. Its generation must be newer than the flow's.
+    /// Forecasts the effect of `snapshot`, which is not applied yet, on a flow. Its generation must
+    /// be newer than the flow's.
     pub fn forecast(&self, now: Instant, snapshot: &Snapshot, flow: &Flow) -> Forecast {
         forecast::forecast(&mut self.without_packet(now, snapshot, &mut Off), flow)
     }
 
-    /// Resumes a flow of another process with the ports that it had; to be called before any packet is judged.
+    /// Resumes a flow of another process with its ports. The caller calls this before any packet is
+    /// judged.
     ///
     /// # Errors
-    /// The flow would leave by another gateway, or its task or its ports do not exist any more.
+    /// The flow would leave by another gateway, or its task or its ports no longer exist.
     pub fn adopt(
         &self,
         now: Instant,
@@ -134,31 +140,32 @@ impl Engine {
         handover::adopt(&mut self.without_packet(now, snapshot, &mut Off), record, carried)
     }
 
-    /// Returns by what to carry a flow that asked to be offloaded ([`Judged::offload`]); `None` if it is to stay in user
-    /// space.
+    /// Returns the verdicts by which to offload a flow that asked for it ([`Judged::offload`]);
+    /// `None` if it is to stay in user space.
     pub fn candidate(&self, snapshot: &Snapshot, key: &FlowKey) -> Option<Candidate> {
         offload::candidate(&self.tables, snapshot, key)
     }
 
-    /// Takes a flow back that has just been offloaded, if it is not to be any longer.
+    /// Withdraws a flow that has just been offloaded, if it must no longer be.
     pub fn confirm(&self, snapshot: &Snapshot, candidate: &Candidate) {
         offload::confirm(&self.tables, snapshot, candidate);
     }
 
-    /// Begins to watch, until the [`Watch`] is dropped. What is watched is carried in user space.
+    /// Begins to watch, until the [`Watch`] is dropped. User space handles the packets that are
+    /// watched.
     #[must_use]
     pub fn watch(&self, snapshot: &Snapshot, wish: Wish) -> Watch {
         offload::watch(&self.tables, snapshot, wish)
     }
 
-    /// Adds what the kernel has carried by itself to every counter.
+    /// Adds the counts of packets that the kernel has forwarded to every counter.
     pub fn sync(&self) {
         // A visit syncs a flow, and the totals of its NATs with it.
         self.tables.flows.for_each(|_| {});
     }
 
-    /// Ends what was idle for too long, and returns how many flows ended. To be called about once a second; calling it more
-    /// often does no harm.
+    /// Ends flows that were idle for too long, and returns their number. The caller calls this
+    /// about once a second; more often does no harm.
     pub fn sweep(&self, now: Instant, snapshot: &Snapshot) -> usize {
         let (tables, timeouts) = (&self.tables, &snapshot.parts().timeouts);
         let moment = self.at(now, snapshot);
@@ -172,12 +179,12 @@ impl Engine {
         ended
     }
 
-    /// Forgets the flows of a task that was removed; returns how many.
+    /// Removes the flows of a task that was removed; returns their number.
     pub fn forget_task(&self, now: Instant, snapshot: &Snapshot, address: Ipv4Addr) -> usize {
         self.forget_flows(now, snapshot, |flow| flow.inside().src() == address)
     }
 
-    /// Forgets the flows for which `ends` is true; returns how many.
+    /// Removes the flows for which `ends` is true; returns their number.
     pub fn forget_flows(
         &self,
         now: Instant,
@@ -194,11 +201,11 @@ impl Engine {
         })
     }
 
-    /// Forgets what is kept for the addresses of ENIs and NAT gateways that this configuration does not have. To be called
-    /// when no packet is judged under an earlier one any more.
+    /// Drops the records of ENIs and NAT gateways whose addresses this configuration does not have.
+    /// The caller calls this when no packet is judged under an earlier configuration any more.
     pub fn forget_addresses(&self, snapshot: &Snapshot) {
         let exists = |(space, address): SpaceAddr| {
-            // App Runner's own egress is no interface.
+            // App Runner's own egress is not an interface.
             space == Space::INTERNET
                 || snapshot.vpc_in(space).is_some_and(|vpc| {
                     match snapshot.interface(vpc, address) {
@@ -213,28 +220,32 @@ impl Engine {
         self.tables.pools.retain_rotations(exists);
     }
 
-    /// Writes the next of the fragments that were held for a datagram into `out`, in the order of the datagram, and returns
-    /// its length. To be judged like any other, and called again until there is none.
+    /// Writes the next of the fragments that were held for a datagram into `out`, in the order of
+    /// the datagram, and returns its length. The caller judges it like any other packet, and
+    /// repeats this until there is none.
     pub fn next_held(&self, datagram: &DatagramKey, out: &mut [u8]) -> Option<usize> {
         self.tables.fragments.release(datagram, out)
     }
 
-    /// Returns what the NATs of this configuration carried together, in no order. Every flow is visited.
+    /// Returns the counts of the NATs of this configuration, per pair, in no order. Every flow is
+    /// visited.
     pub fn tallies(&self, snapshot: &Snapshot) -> Vec<(NatPair, SummedCounters)> {
         self.tables.totals.tallies(&self.tables.flows, snapshot)
     }
 
-    /// Returns the metrics of every NAT gateway of this configuration, in its order. Every flow is visited.
+    /// Returns the metrics of every NAT gateway of this configuration, in its order. Every flow is
+    /// visited.
     pub fn nat_metrics(&self, now: Instant, snapshot: &Snapshot) -> Vec<NatMetrics> {
         nat_metrics::all(&self.at(now, snapshot))
     }
 
-    /// Returns the fullest pools of ports with those who hold the most of them, the fullest first. Every flow is visited.
+    /// Returns the fullest pools of ports, each with the tasks that hold most of its ports, the
+    /// fullest first. Every flow is visited.
     pub fn port_holders(&self, snapshot: &Snapshot) -> Vec<PortHolders> {
         port_holders::fullest(&self.tables.flows, snapshot)
     }
 
-    /// Returns those who watch.
+    /// Returns the watchers.
     pub fn watchers(&self) -> &Arc<Watchers> {
         &self.tables.watchers
     }
@@ -244,12 +255,12 @@ impl Engine {
         &self.tables.flows
     }
 
-    /// Returns the drops.
+    /// Returns the counts of drops.
     pub fn drops(&self) -> &Drops {
         &self.tables.drops
     }
 
-    /// Returns the tables, for tests of what is kept.
+    /// Returns the tables, for tests of their contents.
     #[cfg(test)]
     pub(super) fn tables(&self) -> &Tables {
         &self.tables
@@ -260,7 +271,7 @@ impl Engine {
         Moment { tables: &self.tables, now, snapshot }
     }
 
-    /// Makes a context for what no packet brings about: no device, and no room for an answer.
+    /// Makes a context for work that no packet causes: no device, and no room for an answer.
     fn without_packet<'a, R>(
         &'a self,
         now: Instant,

@@ -1,4 +1,5 @@
-//! The evaluation of a path: what the stages share while they judge one packet, hop by hop.
+//! The evaluation of a path: the state that the stages share while they judge one packet, hop by
+//! hop.
 
 use super::leases::{Grant, Leases};
 use super::{Component, Denial, Detail, Outcome, Reason, Recorder, Stage, Step};
@@ -15,9 +16,9 @@ pub(super) struct Probe {
     pub(super) inside: Inside,
     /// The message that network ACLs judge.
     pub(super) message: Message,
-    /// Whether it is part of a larger datagram.
+    /// Set if it is part of a larger datagram.
     pub(super) fragment: bool,
-    /// Whether its time to live ends at the first hop that decrements it.
+    /// Set if its time to live ends at the first hop that decrements it.
     pub(super) last_hop: bool,
     /// The task that sends it.
     pub(super) task: Task,
@@ -31,7 +32,7 @@ impl Probe {
     }
 }
 
-/// What a packet carries, as rules see it.
+/// The content of a packet, as rules see it.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Message {
     /// A packet of the flow itself, with its ICMP type and code; zero otherwise.
@@ -39,7 +40,8 @@ pub(super) enum Message {
         /// Type and code.
         icmp: (u8, u8),
     },
-    /// An ICMP error about the flow. Network ACLs are stateless, so they judge it as the ICMP message that it is.
+    /// An ICMP error about the flow. Network ACLs are stateless, so they judge it as the ICMP
+    /// message that it is.
     IcmpError {
         /// Type and code.
         icmp: (u8, u8),
@@ -47,7 +49,7 @@ pub(super) enum Message {
 }
 
 impl Message {
-    /// Returns what the reply to it carries: an echo request is answered by type 0, code 0.
+    /// Returns the message of the reply to it: an echo request is answered by type 0, code 0.
     pub(super) fn reply(self) -> Self {
         match self {
             Self::Own { .. } => Self::Own { icmp: (0, 0) },
@@ -56,30 +58,32 @@ impl Message {
     }
 }
 
-/// A packet in transit: as the last hop left it.
+/// A packet in transit, as the last hop left it.
 #[derive(Debug)]
 pub(super) struct Transit {
-    /// Which way it goes.
+    /// Its direction.
     pub(super) side: Side,
     /// Its addresses and ports here.
     pub(super) tuple: Tuple,
-    /// What it carries.
+    /// Its content.
     pub(super) message: Message,
-    /// Whether the interfaces on its path track its flow: then security groups are not asked again (spec 4.4).
+    /// Set if the interfaces on its path track its flow: then security groups are not asked again
+    /// (spec 4.4).
     pub(super) tracked: bool,
-    /// Whether a middlebox has passed it on since it was translated last.
+    /// Set if a middlebox has passed it on since its last translation.
     pub(super) behind_middlebox: bool,
     /// The ENI and its port; `None` for App Runner's own egress.
     pub(super) eni: Option<(Remote, u16)>,
-    /// The address by which groups know the interface on this side: the request's sender, or the one to which the reply
-    /// returns. NAT gateways are in no group.
+    /// The address by which groups know the interface on this side: the request's sender, or the
+    /// interface to which the reply returns. NAT gateways are in no group.
     pub(super) member: Ipv4Addr,
-    /// The public address that an internet gateway maps its source to.
+    /// The public address to which an internet gateway maps its source.
     pub(super) public: Option<Ipv4Addr>,
-    /// Of a reply that is still in the VPC of a public endpoint: its addresses behind the internet gateways there and here,
-    /// and the address by which groups know the interface that it returns to.
+    /// For a reply that is still in the VPC of a public endpoint: its addresses after the internet
+    /// gateways there and here, and the address by which groups know the interface to which it
+    /// returns.
     pub(super) mapped: Option<(Tuple, Ipv4Addr)>,
-    /// The NAT that it has passed behind the ENI.
+    /// The NAT that it has passed after the ENI.
     pub(super) nat: Option<PassedNat>,
 }
 
@@ -88,14 +92,14 @@ pub(super) struct Transit {
 pub(super) struct PassedNat {
     /// The NAT gateway; `None` is App Runner's own NAT.
     pub(super) gateway: Option<NatGatewayIx>,
-    /// The address that it translated the source to: a NAT gateway's private one.
+    /// The new source address: a NAT gateway's private one.
     pub(super) address: Ipv4Addr,
     /// The port.
     pub(super) grant: Grant,
 }
 
 impl Transit {
-    /// Returns what rules look at.
+    /// Returns the traffic that rules look at.
     pub(super) fn traffic(&self) -> Traffic {
         let Tuple { protocol, dport, .. } = self.tuple;
         let port = if protocol.has_ports() { dport } else { 0 };
@@ -115,7 +119,7 @@ impl Transit {
         Remote { address, member, behind_middlebox: self.behind_middlebox }
     }
 
-    /// Returns the destination, as an interface sees it that sends there.
+    /// Returns the destination, as an interface that sends to it sees it.
     pub(super) fn receiver(&self) -> Remote {
         let address = self.tuple.dst;
         let member = match self.side {
@@ -125,14 +129,16 @@ impl Transit {
         Remote { address, member, behind_middlebox: false }
     }
 
-    /// Puts a reply into the VPC of a public endpoint, where these are its addresses until [`Transit::leave_public_endpoint`].
+    /// Sets the addresses that a reply has in the VPC of a public endpoint, until
+    /// [`Transit::leave_public_endpoint`].
     pub(super) fn begin_at_public_endpoint(&mut self, src: Ipv4Addr, dst: Ipv4Addr) {
         self.mapped = Some((self.tuple, self.member));
         self.tuple = Tuple { src, dst, ..self.tuple };
         self.member = Ipv4Addr::UNSPECIFIED;
     }
 
-    /// Takes a reply out of the VPC of a public endpoint, over the internet and to the NAT or the ENI.
+    /// Moves a reply out of the VPC of a public endpoint, over the internet and to the NAT or the
+    /// ENI.
     pub(super) fn leave_public_endpoint(&mut self) {
         if let Some((tuple, member)) = self.mapped.take() {
             (self.tuple, self.member, self.behind_middlebox) = (tuple, member, false);
@@ -155,7 +161,8 @@ pub(super) struct Evaluation<'a, R> {
     pub(super) probe: Probe,
     pub(super) leases: Leases<'a>,
     pub(super) recorder: &'a mut R,
-    /// The NAT gateway at which the packet's time to live ended, and the address by which it answers.
+    /// The NAT gateway at which the packet's time to live ended, and the address by which it
+    /// answers.
     pub(super) expired_at: Option<(NatGatewayIx, Ipv4Addr)>,
 }
 
@@ -177,7 +184,7 @@ impl<R: Recorder> Evaluation<'_, R> {
         }
     }
 
-    /// Records that the packet is dropped here, and returns why.
+    /// Records that the packet is dropped here, and returns the denial.
     pub(super) fn deny(
         &mut self,
         component: Component,
@@ -229,7 +236,8 @@ impl<R: Recorder> Evaluation<'_, R> {
         }
     }
 
-    /// Returns the destination, as the task has it and as it stays until the internet gateway of a public endpoint.
+    /// Returns the destination, as the task has it and as it stays until the internet gateway of a
+    /// public endpoint.
     pub(super) fn destination(&self) -> Ipv4Addr {
         self.probe.inside.dst()
     }

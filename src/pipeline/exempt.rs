@@ -1,6 +1,6 @@
-//! Packets between a task and a service at an exempt address: they pass as they are, with no translation, no port and no
-//! flow (spec 4.3, 8). A VPC and the internet cannot send from such an address: only the services' own link leads to a
-//! task's address (`steer.bpf.c`).
+//! Judges packets between a task and a service at an exempt address: they pass unchanged, with no
+//! translation, no port and no flow (spec 4.3, 8). A VPC and the internet cannot send from such an
+//! address: only the services' own link leads to a task's address (`steer.bpf.c`).
 
 use super::context::Context;
 use super::evaluation::Probe;
@@ -14,7 +14,8 @@ use crate::vpc::path::{Attachment, Link};
 use crate::vpc::{RuleRef, Snapshot, Task};
 use std::net::Ipv4Addr;
 
-/// Judges a packet from or to an exempt address. `None` is for the flow table and the stages to judge.
+/// Judges a packet from or to an exempt address. Returns `None` for a packet that the flow table
+/// and the stages must judge.
 #[inline]
 pub(super) fn judge<R: Recorder>(
     context: &mut Context<'_, R>,
@@ -27,7 +28,8 @@ pub(super) fn judge<R: Recorder>(
     pass(context, packet)
 }
 
-/// Decides whether a packet may be one of a service at an exempt address: all that other packets pay for them.
+/// Decides whether a packet may be from or to a service at an exempt address. Other packets pay for
+/// this check only.
 #[inline]
 fn concerns(snapshot: &Snapshot, device: Device, tuple: Tuple) -> bool {
     let resolver = match device {
@@ -78,7 +80,7 @@ fn request<R: Recorder>(
     exempt_address::check(&mut evaluation, attachment)
 }
 
-/// Counts a packet that passes in what its ENI carried: there is no flow that could.
+/// Counts a packet that passes with its ENI, because there is no flow to count it.
 fn count<R>(context: &Context<'_, R>, attachment: Attachment, (side, packet): (Side, &Packet<'_>)) {
     let nats = match attachment {
         Attachment::Eni(ix) => NatPair { eni: Some(ix), nat_gateway: None },
@@ -88,7 +90,8 @@ fn count<R>(context: &Context<'_, R>, attachment: Attachment, (side, packet): (S
     totals.count_without_flow(side, packet.wire_segments(), packet.wire_bytes());
 }
 
-/// Counts a packet to the resolver, and decides whether it is one too many: each counts, a retry too (spec 8).
+/// Counts a packet to the resolver, and decides whether it exceeds the limit: each packet counts, a
+/// retry too (spec 8).
 fn exceeds_limit<R>(context: &Context<'_, R>, attachment: Attachment, packet: &Packet<'_>) -> bool {
     let snapshot = context.snapshot;
     let service = exempt_address::service_at(snapshot, attachment, packet.dst());

@@ -1,7 +1,9 @@
-//! Fragments: the first is judged like a whole packet, the others share its verdict, addresses rewritten only.
+//! Judges fragments: the first like a whole packet; the others share its verdict, with only their
+//! addresses rewritten.
 //!
-//! A later fragment before its first one has no ports to be judged by: it is held until that one comes (checklist U14). A
-//! NAT gateway lets UDP's pass and drops TCP's and ICMP's (spec 6).
+//! A later fragment that arrives before its first one has no ports by which to judge it: it is held
+//! until the first one comes (checklist U14). A NAT gateway passes fragments of UDP and drops those
+//! of TCP and ICMP (spec 6).
 
 use super::arrival::{Arrival, own_address};
 use super::context::{Context, Moment, drop_packet};
@@ -39,7 +41,8 @@ fn judge_first<R: Recorder>(context: &mut Context<'_, R>, packet: &mut Packet<'_
     let flows = &context.tables.flows;
     let refused = flows.get(&key).and_then(|entry| refusal(context.snapshot, &entry.flow));
     let verdict = match (packet.icmp(), refused) {
-        // An error is at most 576 bytes (RFC 1812 4.3.2.3), and its checksum cannot be verified before all is there.
+        // An error is at most 576 bytes (RFC 1812 4.3.2.3), and its checksum cannot be verified
+        // before all of it has arrived.
         (Some(IcmpKind::Error { .. }), _) => drop_packet(Reason::Fragment),
         (_, Some(denial)) => denial.into(),
         (_, None) => whole::judge(context, packet),
@@ -59,8 +62,8 @@ fn judge_first<R: Recorder>(context: &mut Context<'_, R>, packet: &mut Packet<'_
     verdict
 }
 
-/// Returns the identification that a datagram leaves with. Tasks draw theirs independently of each other; a server knows
-/// only the NAT, and draws its own for it.
+/// Returns the identification of a datagram that leaves. Tasks draw theirs independently of each
+/// other; a server sees only the NAT, and draws its own for it.
 fn identification<R>(context: &Context<'_, R>, packet: &Packet<'_>) -> u16 {
     match context.arrival.side {
         Side::Egress => context.tables.fragments.next_identification(),
@@ -74,7 +77,8 @@ fn judge_later<R: Recorder>(context: &mut Context<'_, R>, packet: &mut Packet<'_
     let (key, identification) = match context.tables.fragments.get(context.now, &datagram) {
         Some(Datagram::Follows(key, identification)) => (key, identification),
         Some(Datagram::Denied((under, denial))) if under == generation => return denial.into(),
-        // Without ports it cannot be judged again, and the rule that refused it has another name by now.
+        // Without ports it cannot be judged again, and the rule that refused it has another
+        // position by now.
         Some(Datagram::Denied(_)) => return drop_packet(Reason::Fragment),
         None => return hold(context, datagram, packet),
     };
@@ -100,8 +104,8 @@ fn hold<R>(context: &Context<'_, R>, datagram: DatagramKey, packet: &Packet<'_>)
     Verdict::Hold
 }
 
-/// Prepares a packet to leave in fragments: it needs a complete checksum, since no later hop could complete it, and, from a
-/// task, an identification that no other datagram in fragments has.
+/// Prepares a packet to leave in fragments: it needs a complete checksum, since no later hop could
+/// complete it, and, if a task sends it, an identification that no other fragmented datagram has.
 #[cold]
 pub(super) fn prepare_fragmenting<R>(context: &Context<'_, R>, packet: &mut Packet<'_>) {
     complete_checksum(packet);
@@ -110,7 +114,7 @@ pub(super) fn prepare_fragmenting<R>(context: &Context<'_, R>, packet: &mut Pack
     }
 }
 
-/// Counts a held fragment whose first one did not come.
+/// Counts a held fragment whose first one has not come.
 #[cold]
 pub(super) fn count_unclaimed(moment: &Moment<'_>, held: HeldFragment<ReadFrom>) {
     let HeldFragment { read_from: ReadFrom { arrival, generation }, tuple, bytes } = held;
@@ -119,7 +123,8 @@ pub(super) fn count_unclaimed(moment: &Moment<'_>, held: HeldFragment<ReadFrom>)
     let device = Device::all(moment.snapshot).find(here);
     match device {
         Some(device) => count_drop(moment, Arrival { device, ..arrival }, denial, tuple),
-        // The device that it was read from does not exist any more: it is counted as of then.
+        // The device from which it was read no longer exists: it is counted under the generation of
+        // that time.
         None => {
             let packet = (tuple.src, tuple.dst, tuple.protocol, 0);
             let key = DropKey::new(generation, arrival.device, None, denial, packet);
@@ -131,7 +136,7 @@ pub(super) fn count_unclaimed(moment: &Moment<'_>, held: HeldFragment<ReadFrom>)
 
 /// The flow of a fragment.
 enum Found<'a> {
-    /// As it is.
+    /// By an entry that may be used unchanged.
     Current(Ref<'a, FlowKey, FlowEntry<FlowOutcome>>),
     /// Of an older configuration.
     Stale(Arc<Flow>),
@@ -149,7 +154,7 @@ fn find<'a, R>(context: &Context<'a, R>, key: &FlowKey, packet: &Packet<'_>) -> 
     }
 }
 
-/// Refuses a fragment of a flow that whole packets have made through a NAT gateway.
+/// Returns the denial of a fragment of a flow that whole packets have made through a NAT gateway.
 fn refusal(snapshot: &Snapshot, flow: &Flow) -> Option<Denial> {
     let ix = flow.nat_gateway_in(snapshot)?;
     drops_fragments_of(flow.inside().protocol()).then(|| refused_by(RuleRef::NatGateway(ix)))

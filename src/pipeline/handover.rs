@@ -1,4 +1,4 @@
-//! Handover: flows that began in another process, which was killed while the kernel carried them.
+//! Handover: flows that began in another process, which was killed while the kernel forwarded them.
 
 use super::context::{Context, MOVED};
 use super::evaluation::Probe;
@@ -12,12 +12,13 @@ use crate::vpc::{EniIx, Interface, NatGatewayIx, RuleRef, Snapshot};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-/// Resumes a flow under this configuration, with the ports that it had: it is reviewed as under any new configuration, and
-/// what is no longer allowed is dropped by name with its next packet. `carried` is what the kernel has carried since the
-/// record was made.
+/// Resumes a flow under this configuration, with its ports: it is reviewed as under any new
+/// configuration, and if it is no longer allowed, its next packet is dropped by name. `carried` is
+/// the count of the packets that the kernel has forwarded since the record was made.
 ///
 /// # Errors
-/// The flow would leave by another gateway, or its task or its ports do not exist any more. It is not resumed then.
+/// The flow would leave by another gateway, or its task or its ports no longer exist. It is not
+/// resumed then.
 pub(super) fn adopt<R: Recorder>(
     context: &mut Context<'_, R>,
     record: &HandoverRecord,
@@ -45,7 +46,7 @@ fn start_again<R: Recorder>(
     let inside = record.egress.tuple();
     let task = *snapshot.task(inside.src)?;
     let icmp = if inside.protocol == Protocol::Icmp { (8, 0) } else { (0, 0) };
-    // What admitted it then may have been removed since, while it is tracked.
+    // The rule that admitted a tracked flow may have been removed since.
     let probe = Probe::new(task, Inside::new(inside), icmp);
     let admission = walk::walk(&mut context.evaluation(probe, Purpose::DryRun)).ok();
     let admission = admission.filter(|admission| admission.reply_denied.is_none());
@@ -67,7 +68,8 @@ fn start_again<R: Recorder>(
         service: task.service,
         eni,
         nat,
-        // Of then: the review ends the flow if the address leads to another interface now.
+        // The endpoint at the handover: the review ends the flow if the address leads to another
+        // interface now.
         endpoint: record.endpoint,
         admitted_by: admission.map_or(RuleRef::FlowTable, |admission| admission.admitted_by),
         untracked: record.untracked,
@@ -76,7 +78,8 @@ fn start_again<R: Recorder>(
     })
 }
 
-/// Takes the flow's port of its ENI again: the task's own port where the ENI is the task's, its pool's otherwise.
+/// Takes the flow's port at its ENI again: the task's own port if the ENI is the task's, its pool's
+/// otherwise.
 fn keep_on_eni<R: Recorder>(
     context: &Context<'_, R>,
     record: &HandoverRecord,
@@ -91,7 +94,7 @@ fn keep_on_eni<R: Recorder>(
     Some((ix, lease.ok()?))
 }
 
-/// Takes the flow's port of the last NAT again.
+/// Takes the flow's port at the last NAT again.
 fn keep_on_nat<R: Recorder>(
     context: &Context<'_, R>,
     record: &HandoverRecord,

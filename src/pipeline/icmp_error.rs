@@ -1,4 +1,5 @@
-//! ICMP errors about a flow: translated outside and in, never refreshing or ending it (RFC 5508; checklist I3 to I6).
+//! Translates ICMP errors about a flow, outside and in; they never refresh or end the flow
+//! (RFC 5508; checklist I3 to I6).
 
 use super::context::{Context, NOT_HERE, drop_packet};
 use super::evaluation::{Message, Probe};
@@ -13,7 +14,7 @@ use crate::vpc::RuleRef;
 use crate::vpc::path::Link;
 use std::sync::Arc;
 
-/// What an ICMP error says.
+/// The content of an ICMP error.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct IcmpError {
     pub(super) icmp_type: u8,
@@ -24,7 +25,7 @@ pub(super) struct IcmpError {
 
 const NO_FLOW: Denial = Denial { reason: Reason::IcmpErrorNoFlow, decided_by: RuleRef::FlowTable };
 
-/// Translates an error and the packet that it quotes.
+/// Translates an error and its quoted packet.
 #[cold]
 pub(super) fn translate<R: Recorder>(
     context: &mut Context<'_, R>,
@@ -34,7 +35,7 @@ pub(super) fn translate<R: Recorder>(
     let side = context.arrival.side;
     let space = match side {
         Side::Egress => Space::TASKS,
-        // The sender chooses what it quotes: no task speaks of another one's flow.
+        // The sender chooses what it quotes: no task may send an error about another task's flow.
         Side::Return if context.snapshot.task(packet.src()).is_some() => {
             return drop_packet(Reason::IcmpErrorNoFlow);
         }
@@ -59,8 +60,8 @@ pub(super) fn translate<R: Recorder>(
     }
 }
 
-/// Returns the packet that an error is about as it crossed the internet: a public endpoint quotes it with its own private
-/// address, which no internet gateway translates back inside a message.
+/// Returns the packet that an error is about as it crossed the internet: a public endpoint quotes
+/// it with its own private address, which no internet gateway translates back inside a message.
 fn quoted<R>(context: &Context<'_, R>, quoted: Tuple, packet: &Packet<'_>) -> Tuple {
     let sender = packet.src();
     let is_own = || context.snapshot.private_address_of(sender) == Some(quoted.dst);
@@ -70,7 +71,8 @@ fn quoted<R>(context: &Context<'_, R>, quoted: Tuple, packet: &Packet<'_>) -> Tu
     }
 }
 
-/// Finds the flow that an error is about, and what this configuration makes of its side: routes act at once, on errors too.
+/// Finds the flow that an error is about, and the outcome of its direction in this configuration:
+/// routes apply to errors at once, too.
 fn tracked<R: Recorder>(
     context: &mut Context<'_, R>,
     key: &FlowKey,
@@ -85,14 +87,14 @@ fn tracked<R: Recorder>(
     if generation >= snapshot.generation {
         return Ok((flow, outcome));
     }
-    // One that would leave by another gateway is not ended here: no error ends a flow.
+    // A flow that would leave by another gateway is not ended here: no error ends a flow.
     let outcomes = review::review(context, &flow).map_err(|_moved| NO_FLOW)?;
     flows.update(&flow, snapshot.generation, outcomes.egress, outcomes.returned);
     Ok((flow, outcomes.of(side)))
 }
 
-/// Evaluates the error's own path: ACLs are stateless and judge it as the ICMP message that it is. Groups let it pass, since
-/// it belongs to a tracked flow.
+/// Evaluates the error's own path: ACLs are stateless and judge it as the ICMP message that it is.
+/// Groups pass it, since it belongs to a tracked flow.
 fn refusal<R>(
     context: &mut Context<'_, R>,
     flow: &Flow,
@@ -111,14 +113,14 @@ fn refusal<R>(
         let mut evaluation = context.evaluation(probe, Purpose::Tracked(flow));
         match side {
             Side::Egress => walk::request(&mut evaluation).err(),
-            // A router on the way may be the sender.
+            // A router on the path may be the sender.
             Side::Return => walk::return_from(&mut evaluation, &to, (source, message)).err(),
         }
     })
 }
 
-/// Translates an error for the task: the packet that it quotes is the task's own as it left, and becomes that which the
-/// task sent.
+/// Translates an error for the task: the quoted packet is the task's own as it left egret, and
+/// becomes the one that the task sent.
 fn to_inside(flow: &Flow, packet: &mut Packet<'_>) -> Verdict {
     let inside = flow.inside();
     let from = packet.src();
@@ -126,8 +128,8 @@ fn to_inside(flow: &Flow, packet: &mut Packet<'_>) -> Verdict {
     Verdict::Forward { link: Link::Task(inside.src()), decided_by: flow.admitted_by }
 }
 
-/// Translates an error for the server: the packet that it quotes is a reply as the task got it, and becomes that which the
-/// server sent. The source becomes the NAT's (I5).
+/// Translates an error for the server: the quoted packet is a reply as the task received it, and
+/// becomes the one that the server sent. The source becomes the NAT's (I5).
 fn to_outside<R>(
     context: &Context<'_, R>,
     flow: &Flow,
@@ -136,7 +138,7 @@ fn to_outside<R>(
     packet: &mut Packet<'_>,
 ) -> Verdict {
     let back = flow.returned.tuple();
-    // Where the flow's requests do not pass, the error does not either.
+    // If the flow's requests do not pass, the error does not either.
     let forward = match outcome {
         FlowOutcome::Forward(forward) => forward,
         FlowOutcome::Drop(denial) => return denial.into(),

@@ -1,5 +1,5 @@
-//! IPv6 from a task: dropped in a row that names its task and where it was to go, and answered, so that a program that tries
-//! IPv6 first goes on to IPv4 at once.
+//! Drops IPv6 packets from a task, in a row that names the task and the destination, and answers
+//! them, so that a program that tries IPv6 first changes to IPv4 at once.
 
 use super::arrival::device_of;
 use super::context::Moment;
@@ -10,7 +10,7 @@ use crate::packet::{Protocol, VnetHeader};
 use crate::vpc::{RuleRef, Snapshot, Task};
 use std::net::{IpAddr, Ipv4Addr};
 
-/// Drops an IPv6 packet. Only a task of the device is answered.
+/// Drops an IPv6 packet. Only a task of the device gets an answer.
 #[cold]
 pub(super) fn refuse(
     moment: &Moment<'_>,
@@ -28,7 +28,7 @@ pub(super) fn refuse(
     }
 }
 
-/// Returns the task that a packet of a device is from, which its IPv6 address names.
+/// Returns the task that sent a device's packet, which its IPv6 address names.
 pub(super) fn sender(snapshot: &Snapshot, device: Device, bytes: &[u8]) -> Option<Task> {
     read(snapshot, device, bytes).map(|(task, _)| task)
 }

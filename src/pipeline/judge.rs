@@ -1,4 +1,5 @@
-//! A packet in, a verdict out: no sockets, no clock, no formatting; every packet gets a verdict.
+//! Takes a packet and returns a verdict: no sockets, no clock, no formatting; every packet gets a
+//! verdict.
 
 use super::arrival::Arrival;
 use super::context::{Context, Moment};
@@ -10,49 +11,52 @@ use crate::packet::{Fragment, Malformed, Packet, Protocol, VnetHeader};
 use crate::vpc::RuleRef;
 use std::net::Ipv4Addr;
 
-/// What was read from a device.
+/// The bytes that were read from a device.
 #[derive(Debug)]
 pub struct Received<'a> {
     /// The device.
     pub device: Device,
-    /// The packet's bytes, to be rewritten in place.
+    /// The packet's bytes, which are rewritten in place.
     pub bytes: &'a mut [u8],
-    /// What the kernel says about them.
+    /// The work that the kernel has left to do on them.
     pub vnet: VnetHeader,
 }
 
-/// A verdict on bytes, with what to send: `len` bytes of the packet in its place, under this header.
+/// A verdict on bytes, with the packet to send: `len` bytes in its place, under this header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Judged {
     /// The verdict.
     pub verdict: Verdict,
     /// Bytes of the packet, which may be fewer than arrived.
     pub len: usize,
-    /// The largest fragment to forward the packet in, in bytes, if it must leave in fragments ([`Fragmenter`]). Its
-    /// checksums are complete.
+    /// The largest fragment in which to forward the packet, in bytes, if it must leave in fragments
+    /// ([`Fragmenter`]). Its checksums are complete.
     ///
     /// [`Fragmenter`]: crate::packet::Fragmenter
     pub fragments_to: Option<u16>,
-    /// The key of a packet whose flow may be offloaded from here on: [`Engine::candidate`] says by what. If it is offloaded
-    /// already, the reordering barrier of the packet's direction may be lifted when it is sent on. Either is asked for once,
-    /// until it is answered.
+    /// The key of a packet whose flow may be offloaded from here on: [`Engine::candidate`] returns
+    /// the verdicts for it. If it is offloaded already, the reordering barrier of the packet's
+    /// direction may be released when the packet is sent on. Each is requested once, until it is
+    /// answered.
     ///
     /// [`Engine::candidate`]: super::Engine::candidate
     pub offload: Option<FlowKey>,
-    /// The datagram that it is the first fragment of, if others were held for it: [`Engine::next_held`] has them.
+    /// The datagram of which it is the first fragment, if others were held for it:
+    /// [`Engine::next_held`] returns them.
     ///
     /// [`Engine::next_held`]: super::Engine::next_held
     pub releases: Option<DatagramKey>,
 }
 
 impl Judged {
-    /// Nothing of the packet is sent on.
+    /// Returns the result for a packet of which nothing is sent on.
     fn ended(verdict: Verdict) -> Self {
         Self { verdict, len: 0, fragments_to: None, offload: None, releases: None }
     }
 }
 
-/// Parses what was read and judges it. `answer` takes what egret sends back itself.
+/// Parses the bytes and judges the packet. `answer` receives the packet that egret itself sends
+/// back.
 #[inline]
 pub(super) fn judge<R: Recorder>(
     moment: &Moment<'_>,
@@ -61,7 +65,7 @@ pub(super) fn judge<R: Recorder>(
     recorder: &mut R,
 ) -> Judged {
     let Received { device, bytes, vnet } = received;
-    // Used where it was made: a copy has to wait until all that was just written is there.
+    // Used where it was made: a copy would wait until all bytes just written are available.
     let mut parsed = Packet::parse(bytes, vnet);
     let packet = match &mut parsed {
         Ok(packet) => packet,
@@ -102,7 +106,8 @@ fn drop_malformed(
     Judged::ended(denial.into())
 }
 
-/// Judges a packet: exempt addresses, then the flow table, then the walk. A forwarded packet is rewritten in place.
+/// Judges a packet: exempt addresses, then the flow table, then the walk. A forwarded packet is
+/// rewritten in place.
 #[inline]
 fn handle<R: Recorder>(context: &mut Context<'_, R>, packet: &mut Packet<'_>) -> Verdict {
     let tuple = packet.tuple();

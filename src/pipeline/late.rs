@@ -1,4 +1,4 @@
-//! Packets of no flow, or of none any longer: why they go no further, and who is told.
+//! Refuses packets that belong to no flow, or to none that still exists, and answers some of them.
 
 use super::context::Context;
 use super::evaluation::Probe;
@@ -10,7 +10,8 @@ use crate::packet::icmp::tcp_reset;
 use crate::packet::{Fragment, Inside, Packet};
 use crate::vpc::RuleRef;
 
-/// Decides why a packet to a NAT's own address goes no further: it is late, no task asked for it, or it is a task's own.
+/// Returns the denial of a packet to a NAT's own address: it is late, no task asked for it, or a
+/// task sent it.
 #[cold]
 pub(super) fn refuse<R: Recorder>(
     context: &mut Context<'_, R>,
@@ -28,9 +29,10 @@ pub(super) fn refuse<R: Recorder>(
     Denial { reason, decided_by: RuleRef::FlowTable }
 }
 
-/// Answers a late segment of a flow behind a NAT gateway with RST, to the inside only (spec 6), however late it is: once an
-/// expired flow has been forgotten, any segment of no flow may be its, and is answered if it would go by a NAT gateway.
-/// Until then nothing but a flow that is known to have expired is.
+/// Answers a late segment of a flow behind a NAT gateway with RST, to the inside only (spec 6),
+/// however late it is: after the tombstone of an expired flow was dropped, any segment without a
+/// flow may belong to it, and gets an answer if it would pass a NAT gateway. Before that only a
+/// segment of a flow that is known to have expired gets one.
 #[cold]
 pub(super) fn answer<R>(
     context: &mut Context<'_, R>,
@@ -53,7 +55,7 @@ pub(super) fn answer<R>(
     }
 }
 
-/// Decides whether a segment within a connection would pass by a NAT gateway, were it the first.
+/// Decides whether a segment within a connection would pass a NAT gateway if it were the first.
 fn goes_by_a_nat_gateway<R>(context: &mut Context<'_, R>, packet: &Packet<'_>) -> bool {
     let begins = packet.tcp().is_none_or(|tcp| tcp.flags.syn() || tcp.flags.rst());
     let task = context.snapshot.task(packet.src()).filter(|_| !begins);

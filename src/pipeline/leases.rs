@@ -1,4 +1,5 @@
-//! Ports for the two source NATs: leased for a new flow, kept by a tracked one, only looked at on a dry run.
+//! Ports for the two source NATs: leased for a new flow, kept by a tracked one, only looked at in a
+//! dry run.
 
 use super::Device;
 use super::arrival::{SpaceAddr, own_address};
@@ -9,40 +10,39 @@ use std::cell::Cell;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-/// Where ports come from.
+/// The source of ports.
 pub(super) struct Leases<'a> {
     pub(super) now: Instant,
     pub(super) pools: &'a Arc<PortPools>,
     pub(super) purpose: Purpose<'a>,
-    /// Ports that this evaluation has looked at.
+    /// The number of ports that this evaluation has looked at.
     pub(super) peeked: Cell<u64>,
 }
 
-/// What an evaluation is for.
+/// The purpose of an evaluation.
 #[derive(Clone, Copy)]
 pub(super) enum Purpose<'a> {
-    /// A packet that no flow knows.
+    /// A packet without a flow.
     NewFlow,
-    /// A flow of an older generation: it keeps its ports, and groups are not asked again, but those of an ENI that does not
-    /// track it (spec 4.4).
+    /// A flow of an older generation: it keeps its ports, and groups are not asked again, except
+    /// those of an ENI that does not track it (spec 4.4).
     Tracked(&'a Flow),
     /// `egret explain`.
     DryRun,
-    /// One packet of a set: with these ports and addresses.
+    /// One packet of a set, with these ports and addresses.
     Chosen(Choice),
 }
 
-/// What the NATs do with one packet of a set. Which of its addresses and ports a NAT takes is open until it takes it, so a
-/// question about all packets asks about every choice.
+/// The translation of one packet of a set. A NAT chooses its address and port only when it takes
+/// them, so a question about all packets asks about every choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Choice {
     /// The ENI's private address.
     pub(super) eni_address: Ipv4Addr,
-    /// The ENI's port.
     pub(super) eni_port: u16,
-    /// Which of the addresses of a NAT gateway, by its position.
+    /// The chosen one of a NAT gateway's addresses, by its position.
     pub(super) nat_position: usize,
-    /// That address; `None` is the one that it has.
+    /// That address; `None` stands for the present one.
     pub(super) nat_address: Option<Ipv4Addr>,
     /// The port of a NAT gateway, or of App Runner's own NAT.
     pub(super) nat_port: u16,
@@ -52,7 +52,7 @@ pub(super) struct Choice {
 #[derive(Debug)]
 pub(super) enum Grant {
     Leased(PortLease),
-    /// A tracked flow's; `None` if it has none there.
+    /// The port of a tracked flow; `None` if it has none there.
     Kept(Option<u16>),
     Peeked(u16),
 }
@@ -87,12 +87,14 @@ impl Leases<'_> {
         }
     }
 
-    /// Decides whether the packet is one of a running lab, and no question about its configuration.
+    /// Decides whether the packet belongs to a running lab, and not to a question about its
+    /// configuration.
     pub(super) fn is_live(&self) -> bool {
         matches!(self.purpose, Purpose::NewFlow | Purpose::Tracked(_))
     }
 
-    /// Returns the private address of an ENI: its own, unless another was chosen for this evaluation.
+    /// Returns the private address of an ENI: its own, unless another was chosen for this
+    /// evaluation.
     #[inline]
     pub(super) fn eni_address(&self, own: Ipv4Addr) -> Ipv4Addr {
         match self.purpose {
@@ -101,7 +103,8 @@ impl Leases<'_> {
         }
     }
 
-    /// Grants a port of an ENI. At an ENI of a single task it is the task's own: only the address is translated.
+    /// Grants a port of an ENI. At an ENI of a single task it is the task's own: only the address
+    /// is translated.
     pub(super) fn eni(
         &self,
         snapshot: &Snapshot,
@@ -131,13 +134,14 @@ impl Leases<'_> {
         self.grant(snapshot, key, limit, |flow| flow.eni.as_ref().map(|(_, lease)| lease))
     }
 
-    /// Grants an address of a NAT gateway, and a port of it. There is no limit on all ports together: every flow has a port of
-    /// its ENI too.
+    /// Grants an address of a NAT gateway, and a port of it. There is no limit on all ports
+    /// together: every flow has a port of its ENI too.
     ///
-    /// Addresses are taken in turn, and one whose ports toward this destination are all taken is passed over. AWS tells no
-    /// rule; it does not pair a task with an address here, nor need RFC 4787 and 7857 say so (checklist U2, 7857-4): two
-    /// flows of one task to one server may show the server two addresses. The same packets in the same order always take
-    /// the same addresses.
+    /// Addresses are taken in turn, and one whose ports toward this destination are all taken is
+    /// skipped. AWS documents no rule; it does not pair a task with an address here, nor do
+    /// RFC 4787 and 7857 require it (checklist U2, 7857-4): two flows of one task to one server may
+    /// show the server two addresses. The same packets in the same order always take the same
+    /// addresses.
     pub(super) fn nat_gateway(
         &self,
         snapshot: &Snapshot,
@@ -168,7 +172,7 @@ impl Leases<'_> {
         Err(Exhausted)
     }
 
-    /// Returns the private address that a packet has behind a NAT gateway, and takes none.
+    /// Returns the private address that a packet has behind a NAT gateway, and takes no port.
     pub(super) fn nat_gateway_address(&self, snapshot: &Snapshot, ix: NatGatewayIx) -> Ipv4Addr {
         let gateway = snapshot.nat_gateway(ix);
         let private = match self.purpose {
@@ -194,7 +198,7 @@ impl Leases<'_> {
         Leases { now: self.now, pools: self.pools, purpose, peeked }
     }
 
-    /// Returns the position of the NAT gateway's address that is next; only a new flow advances it.
+    /// Returns the position of the NAT gateway's next address; only a new flow advances it.
     fn next_address(&self, snapshot: &Snapshot, ix: NatGatewayIx) -> usize {
         let count = snapshot.nat_gateway(ix).addresses.len();
         if count <= 1 {
@@ -208,10 +212,11 @@ impl Leases<'_> {
         next as usize % count
     }
 
-    /// Grants a port of App Runner's own NAT. AWS states no limit; an ENI's is inferred, as both are Hyperplane's.
+    /// Grants a port of App Runner's own NAT. AWS states no limit; egret uses that of an ENI, as
+    /// both are Hyperplane's.
     ///
-    /// So every flow counts against an ENI's limit or this one: `limits.eni_connections` for each ENI and once more
-    /// bounds the flow table.
+    /// So every flow counts against an ENI's limit or this one: `limits.eni_connections` for each
+    /// ENI and once more bounds the flow table.
     pub(super) fn app_runner(
         &self,
         snapshot: &Snapshot,
@@ -247,8 +252,9 @@ impl Leases<'_> {
                 .pools
                 .lease(self.now, key, limit, snapshot.parts().timeouts.port_quarantine)
                 .map(Grant::Leased),
-            // A flow that must leave by another gateway has no port there: the caller sees that its path moved.
-            // Positions in tables differ between configurations, so the pool tells whether it is the same NAT.
+            // A flow that must leave by another gateway has no port there: the caller sees that its
+            // path has changed. Positions in tables differ between configurations, so the pool
+            // shows whether it is the same NAT.
             Purpose::Tracked(flow) => {
                 let kept = lease_of(flow).filter(|lease| *lease.key() == key);
                 Ok(Grant::Kept(kept.map(PortLease::port)))

@@ -1,27 +1,32 @@
-//! Layer 4: the engine. `vpc::path` says where a packet is led; the stages judge it hop by hop, and `packet::rewrite` rewrites.
+//! Layer 4: the engine. `vpc::path` lists the hops of a packet; the stages judge it hop by hop, and
+//! `packet::rewrite` rewrites it.
 //!
-//! [`Engine::judge`] looks a packet up in the flow table. On a miss, or under a new generation, its path is evaluated
-//! (`walk.rs`, where the order of AWS's checks is). [`Engine::explain`] evaluates the same path with a recorder that records.
+//! [`Engine::judge`] looks a packet up in the flow table. On a miss, or under a new generation, its
+//! path is evaluated (`walk.rs`, where the order of AWS's checks is). [`Engine::explain`] evaluates
+//! the same path with a recorder that records.
 //!
-//! A file may use what stands below it:
+//! A file may use the files below it:
 //!
 //! | files | what they do |
 //! |---|---|
 //! | `engine` | the entry points |
-//! | `judge`, `observe/watched` | a packet in, a verdict out; the same while it is watched |
-//! | `exempt`, `fragments`, `whole` | the three kinds of packets |
-//! | `icmp_error`, `admit`, `late`, `handover`, `forecast` | what a packet without a current flow means |
-//! | `send`, `answer`, `offload` | sending by a flow's outcome; what egret answers itself; what the kernel may carry |
-//! | `review` | what a configuration makes of a flow |
+//! | `judge`, `observe/watched` | judge a packet; judge a packet that is watched |
+//! | `exempt`, `fragments`, `whole` | judge the three kinds of packets |
+//! | `icmp_error`, `admit`, `late` | judge packets without a current flow |
+//! | `handover`, `forecast` | resume flows, forecast the outcome for a flow |
+//! | `send`, `answer`, `offload` | send by a flow's outcome, answer packets, select flows for tc |
+//! | `review` | decides the outcomes of a flow under a configuration |
 //! | `reach/` | verdicts over sets of packets |
 //! | `walk` | the order of the checks |
 //! | `stage/` | one check each |
-//! | `observe/{count,tell,nat_metrics}` | counting drops, telling watchers, adding up a gateway's metrics |
-//! | `tracking` | which flows an interface tracks |
-//! | `evaluation`, `leases`, `context`, `tables` | what these share |
-//! | `observe/{drops,nat_drops,totals,port_holders,watchers}`, `resolver_limit` | the tables that count, and the watchers |
-//! | `delivery` | what tc must know to carry what a device lets through |
-//! | `outcome`, `arrival`, `verdict`, `reason`, `trace` | the words |
+//! | `observe/{count,tell}` | count drops, report to watchers |
+//! | `observe/nat_metrics` | adds up a gateway's metrics |
+//! | `tracking` | decides which flows an interface tracks |
+//! | `evaluation`, `leases`, `context`, `tables` | the state that these share |
+//! | `observe/{drops,nat_drops,totals,port_holders}`, `resolver_limit` | the tables that count |
+//! | `observe/watchers` | the watchers |
+//! | `delivery` | lists the links and addresses that tc needs for a device |
+//! | `outcome`, `arrival`, `verdict`, `reason`, `trace` | the types |
 
 mod admit;
 mod answer;

@@ -1,5 +1,5 @@
-//! Which flows the kernel may carry by itself, and under which verdicts: each packet that it carries must be one that the
-//! engine would have sent on in the same way.
+//! Selects the flows that the kernel may forward, and their verdicts: the engine must have sent on
+//! each such packet in the same way.
 
 use super::observe::watchers::{Watch, Wish};
 use super::outcome::{FlowOutcome, Forward};
@@ -10,32 +10,33 @@ use crate::vpc::{Generation, Snapshot};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Packets both ways before a flow is worth its cache entries, which cost as much as some twenty packets that are judged:
-/// more than the nine of a connection that says one thing, hears another and ends.
+/// Packets both ways before a flow is worth its cache entries, which cost as much as some twenty
+/// judged packets: more than the nine of a connection with one request and one reply.
 const TWO_WAY: u64 = 12;
-/// Packets of a flow without replies, as metrics and logs are sent. A name looked up in vain is tried a few times.
+/// Packets of a flow without replies, such as metrics and logs. A client repeats a name lookup
+/// without an answer a few times.
 const ONE_WAY: u64 = 24;
 
-/// A flow that may be offloaded, and the verdicts to carry it by.
+/// A flow that may be offloaded, with the verdicts for it.
 #[derive(Debug)]
 pub struct Candidate {
     /// The flow.
     pub flow: Arc<Flow>,
-    /// The configuration that both verdicts were made under.
+    /// The configuration under which both verdicts were made.
     pub generation: Generation,
     /// From the task.
     pub egress: Forward,
-    /// Back to it; `None` where nothing may come back.
+    /// Back to the task; `None` if nothing may come back.
     pub returned: Option<Forward>,
-    /// How long the flow may be idle.
+    /// The time for which the flow may be idle.
     pub idle: Duration,
 }
 
-/// Returns by what to carry a flow that asked for it with this key; `None`, and the flow has been answered so, if it is to
-/// stay in user space.
+/// Returns the verdicts for a flow with this key that asked to be offloaded; `None`, after
+/// declining the request, if it is to stay in user space.
 pub(super) fn candidate(tables: &Tables, snapshot: &Snapshot, key: &FlowKey) -> Option<Candidate> {
     let flow = Arc::clone(&tables.flows.get(key)?.flow);
-    // Before the look: a watch that ends in between is another number.
+    // Read before the list of watchers: a watch that ends in between changes the number.
     let watches_ended = tables.watchers.ended();
     if tables.watchers.select(snapshot, &flow) {
         flow.decline_offload_while_watched(watches_ended);
@@ -59,7 +60,7 @@ fn verdicts(tables: &Tables, snapshot: &Snapshot, flow: &Arc<Flow>) -> Option<Ca
         }
     };
     let (egress, returned) = (forward(&flow.egress)?, forward(&flow.returned));
-    // What one side of TCP says is judged by what the other has said.
+    // The kernel judges segments of one side of TCP by the other side's numbers.
     let one_way = flow.inside().protocol() != Protocol::Tcp;
     if returned.is_none() && !one_way {
         return None;
@@ -68,8 +69,8 @@ fn verdicts(tables: &Tables, snapshot: &Snapshot, flow: &Arc<Flow>) -> Option<Ca
     Some(Candidate { flow: Arc::clone(flow), generation, egress, returned, idle })
 }
 
-/// Takes a flow back that has just been offloaded, if it is not to be any longer: it was judged again meanwhile, or a watch
-/// has begun.
+/// Withdraws a flow that has just been offloaded, if it must no longer be: it was judged again
+/// meanwhile, or a watch has begun.
 pub(super) fn confirm(tables: &Tables, snapshot: &Snapshot, candidate: &Candidate) {
     let Candidate { flow, generation, .. } = candidate;
     let current = tables
@@ -81,8 +82,9 @@ pub(super) fn confirm(tables: &Tables, snapshot: &Snapshot, candidate: &Candidat
     }
 }
 
-/// Begins to watch, until the [`Watch`] is dropped. User space carries what is watched: the kernel reports no
-/// packets. Flows that were taken back for it are offloaded again with their next packets after the end.
+/// Begins to watch, until the [`Watch`] is dropped. User space handles the packets that are
+/// watched, because the kernel reports none. Flows that were withdrawn for the watch are offloaded
+/// again with their next packets after its end.
 pub(super) fn watch(tables: &Tables, snapshot: &Snapshot, wish: Wish) -> Watch {
     let mut watch = tables.watchers.watch(wish);
     tables.flows.for_each(|entry| {
@@ -94,9 +96,10 @@ pub(super) fn watch(tables: &Tables, snapshot: &Snapshot, wish: Wish) -> Watch {
     watch
 }
 
-/// Looks at a punted packet of an offloaded flow, before it is judged. One that begins or ends something ends the flow's
-/// cache entries: what comes after it is the engine's to see, until the flow is steady again. After any other one, the
-/// reordering barrier of its direction may be lifted.
+/// Examines a punted packet of an offloaded flow, before it is judged. A packet that begins or ends
+/// a connection ends the flow's cache entries: the engine must see the packets after it, until the
+/// flow is steady again. After any other packet, the reordering barrier of its direction may be
+/// released.
 #[cold]
 pub(super) fn punted(now: Instant, flow: &Arc<Flow>, side: Side, packet: &mut Packet<'_>) {
     if packet.fragment() != Fragment::Whole {
@@ -108,7 +111,7 @@ pub(super) fn punted(now: Instant, flow: &Arc<Flow>, side: Side, packet: &mut Pa
     }
 }
 
-/// Marks a packet after which its flow may be offloaded: asked once for each flow.
+/// Marks a packet after which its flow may be offloaded: once per request of the flow.
 #[inline]
 pub(super) fn ask(tables: &Tables, flow: &Flow, packet: &mut Packet<'_>) {
     if flow.was_watched() {
@@ -131,7 +134,7 @@ fn is_worth_it(flow: &Flow) -> bool {
         Protocol::Tcp => two_way && flow.tcp.is_steady(),
         Protocol::Udp => two_way || sent >= ONE_WAY,
         Protocol::Icmp => two_way,
-        // Nothing in them tells flows apart.
+        // Packets of other protocols have nothing that tells flows apart.
         Protocol::Other(_) => false,
     }
 }

@@ -1,4 +1,5 @@
-//! What is remembered of a flow's direction: the verdict on its packets, with everything that the fast path needs.
+//! The cached outcome of a flow's direction: the verdict on its packets, with everything that the
+//! fast path needs.
 
 use super::Denial;
 use super::arrival::SpaceAddr;
@@ -6,29 +7,31 @@ use crate::packet::Rewrite;
 use crate::vpc::path::Link;
 use std::net::Ipv4Addr;
 
-/// What is remembered of a flow's direction.
+/// The cached outcome of a flow's direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FlowOutcome {
-    /// Rewrite and send on.
+    /// Packets are rewritten and sent on.
     Forward(Forward),
-    /// Drop.
+    /// Packets are dropped.
     Drop(Denial),
 }
 
-/// How packets of one direction are sent on.
+/// The way in which packets of one direction are sent on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Forward {
-    /// The only NAT at whose device they may be read, for packets of a task: their key does not say where it is attached.
-    /// A reply's key does, by the NAT's address.
+    /// The only NAT at whose device packets of a task may be read: their key does not contain the
+    /// attachment. A reply's key does, by the NAT's address.
     pub read_at: Option<SpaceAddr>,
     /// All header changes.
     pub rewrite: Rewrite,
-    /// Where they leave.
+    /// The link by which they leave.
     pub link: Link,
     /// The largest IP packet on that link, in bytes.
     pub mtu: u16,
-    /// What the MSS of a SYN is lowered to; `None` where no NAT gateway is on the path (spec 6).
+    /// The limit to which the MSS of a SYN is lowered; `None` if no NAT gateway is on the path
+    /// (spec 6).
     pub max_mss: Option<u16>,
-    /// Who sends time exceeded and fragmentation needed; `None` where nothing may be sent to the packet's sender.
+    /// The sender of time exceeded and fragmentation needed; `None` if nothing may be sent to the
+    /// packet's sender.
     pub answers_from: Option<Ipv4Addr>,
 }

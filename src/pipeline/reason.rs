@@ -1,12 +1,13 @@
-//! Why a packet was dropped, or answered by egret itself: one flat table of number, stage, sentence, hint, and
-//! the AWS Reachability Analyzer code where an honest one exists (spec 10.2).
+//! The reasons why a packet was dropped, or answered by egret itself: one flat table of number,
+//! stage, sentence, hint, and the AWS Reachability Analyzer code if an honest one exists
+//! (spec 10.2).
 
 use super::Stage;
 use crate::packet::Malformed;
 
 macro_rules! reasons {
     ($($number:literal $variant:ident $name:literal $stage:ident $code:expr, $sentence:literal, $hint:literal;)*) => {
-        /// Why a packet was dropped or answered.
+        /// The reason why a packet was dropped or answered.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[repr(u8)]
         pub enum Reason {
@@ -27,17 +28,18 @@ macro_rules! reasons {
                 match self { $(Self::$variant => Stage::$stage,)* }
             }
 
-            /// Returns the Reachability Analyzer's explanation code, where one says the same (spec 10.2).
+            /// Returns the Reachability Analyzer's explanation code with the same meaning, if there
+            /// is one (spec 10.2).
             pub const fn code(self) -> Option<&'static str> {
                 match self { $(Self::$variant => $code,)* }
             }
 
-            /// Says what happened, in one sentence.
+            /// Returns one sentence that states what happened.
             pub const fn sentence(self) -> &'static str {
                 match self { $(Self::$variant => $sentence,)* }
             }
 
-            /// Says how to fix it.
+            /// Returns a hint how to fix it.
             pub const fn hint(self) -> &'static str {
                 match self { $(Self::$variant => $hint,)* }
             }

@@ -6,10 +6,10 @@ use dashmap::DashMap;
 use foldhash::fast::FixedState;
 use std::time::Duration;
 
-/// The limit is one per second.
+/// The period of the limit.
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What was sent to the resolver, by the address of the ENI.
+/// The packets to the resolver, by the address of the ENI.
 #[derive(Debug)]
 pub(super) struct ResolverLimit(DashMap<SpaceAddr, Burst, FixedState>);
 
@@ -25,7 +25,7 @@ impl ResolverLimit {
         Self(DashMap::with_hasher(FixedState::with_seed(seed)))
     }
 
-    /// Counts packets, and decides whether they are too many for this second.
+    /// Counts packets, and decides whether they exceed the limit for this second.
     pub(super) fn exceeds(&self, now: Instant, eni: SpaceAddr, packets: u32, limit: u32) -> bool {
         let fresh = Burst { began: now, packets: 0 };
         let mut burst = self.0.entry(eni).or_insert(fresh);
@@ -36,7 +36,7 @@ impl ResolverLimit {
         burst.packets > limit
     }
 
-    /// Forgets the interfaces that do not exist any more.
+    /// Drops the interfaces that no longer exist.
     pub(super) fn retain(&self, exists: impl Fn(SpaceAddr) -> bool) {
         self.0.retain(|eni, _| exists(*eni));
     }

@@ -1,4 +1,4 @@
-//! What a configuration makes of a flow: the outcomes that its entries cache.
+//! Reviews a flow under a configuration: the outcomes that its entries cache.
 
 use super::arrival::{SpaceAddr, own_address};
 use super::context::{Context, MOVED};
@@ -38,7 +38,8 @@ impl Outcomes {
     }
 }
 
-/// Walks a flow again under a newer configuration, with its own ports offered: what is still allowed keeps them.
+/// Walks a flow again under a newer configuration, with its own ports offered: a flow that is still
+/// allowed keeps them.
 ///
 /// # Errors
 /// The flow would leave by another gateway and is ended.
@@ -59,7 +60,7 @@ pub(super) fn walk_again<R: Recorder>(
     }
 }
 
-/// Decides what a configuration makes of a flow, in both directions; no table is touched.
+/// Decides the outcomes of a flow under a configuration, in both directions; no table changes.
 ///
 /// # Errors
 /// The flow would leave by another gateway.
@@ -90,10 +91,11 @@ pub(super) fn review<R: Recorder>(
     }
 }
 
-/// Probes with a packet of a flow, if its task is still attached where the flow was made: only there the flow has its port.
+/// Makes the probe of a flow's packet, if its task is still attached where the flow was made: only
+/// there the flow has its port.
 ///
 /// # Errors
-/// It is not.
+/// The task is no longer attached there.
 pub(super) fn probe(snapshot: &Snapshot, flow: &Flow) -> Result<Probe, Denial> {
     let inside = flow.inside();
     let task = snapshot.task(inside.src()).filter(|task| is_at_its_nat(snapshot, task, flow));
@@ -106,7 +108,7 @@ fn is_at_its_nat(snapshot: &Snapshot, task: &Task, flow: &Flow) -> bool {
     now == flow.eni.as_ref().map(|(_, lease)| (lease.key().space, lease.key().address))
 }
 
-/// Where a flow's packets are read and where they leave.
+/// The devices and links of a flow's packets.
 #[derive(Debug)]
 pub(super) struct Ends {
     /// The NAT at whose device the task's packets are read.
@@ -125,12 +127,13 @@ pub(super) fn outcomes(snapshot: &Snapshot, flow: &Flow, ends: &Ends) -> Outcome
     let own = flow.eni.as_ref().map_or(back.dst, |(_, lease)| lease.key().address);
     let (beyond, back_mtu) = match link {
         Link::Internet => (mtu.internet, mtu.task),
-        // An internet gateway of the lab carries no larger packet in either direction.
+        // An internet gateway of the lab forwards no larger packet in either direction.
         Link::PublicEndpoint(_) => (mtu.internet, mtu.task.min(mtu.internet)),
         Link::Vpc(_) | Link::Endpoint(_) => (mtu.vpc, mtu.task),
         Link::Task(_) | Link::Services => (mtu.task, mtu.task),
     };
-    // An MSS limits what comes the other way, so both SYNs are held to what both links carry, less 40 bytes of headers.
+    // An MSS limits the other direction, so both SYNs get the limit that both links allow, less 40
+    // bytes of headers.
     let max_mss = ttl_hop.map(|_| mtu.task.min(beyond).saturating_sub(40));
     let egress = Forward {
         read_at,
@@ -146,14 +149,14 @@ pub(super) fn outcomes(snapshot: &Snapshot, flow: &Flow, ends: &Ends) -> Outcome
         rewrite: rewrite_to(inside.reversed().tuple(), ttl_hop.is_some()),
         link: Link::Task(inside.src()),
         mtu: back_mtu,
-        // Toward the outside only the address that it knows may speak.
+        // Toward the outside only the address that the outside knows may send.
         answers_from: Some(back.dst),
     };
     Outcomes { egress: FlowOutcome::Forward(egress), returned: FlowOutcome::Forward(returned) }
 }
 
-/// Decides on the replies of a flow whose requests are no longer let out: ACLs and the server's own route table judge
-/// them (spec 4.4, 5, 13).
+/// Decides the outcome of the replies of a flow whose requests are no longer allowed: ACLs and the
+/// server's own route table judge them (spec 4.4).
 fn replies<R: Recorder>(context: &mut Context<'_, R>, flow: &Flow, probe: Probe) -> FlowOutcome {
     let snapshot = context.snapshot;
     let denial = match ReturnPoint::of_flow(snapshot, flow) {
@@ -172,7 +175,8 @@ fn replies<R: Recorder>(context: &mut Context<'_, R>, flow: &Flow, probe: Probe)
     };
     let link = snapshot.vpc_in(flow.returned.space).map_or_else(by_internet, Link::Vpc);
     match outcomes(snapshot, flow, &Ends { read_at: None, link, ttl_hop }).returned {
-        // Nothing that egret would answer itself may go where the flow may not: another address may lie there by now.
+        // egret must send no answer where the flow itself may not go: another host may have the
+        // address by now.
         FlowOutcome::Forward(forward) => {
             FlowOutcome::Forward(Forward { answers_from: None, ..forward })
         }

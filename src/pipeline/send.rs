@@ -1,4 +1,4 @@
-//! Sending by a flow's entry: the fast path.
+//! Sends packets by a flow's entry: the fast path.
 
 use super::answer;
 use super::context::{Context, NOT_HERE, drop_packet};
@@ -13,7 +13,7 @@ use crate::packet::{Packet, Protocol, clamp_mss};
 use dashmap::mapref::one::Ref;
 use std::sync::Arc;
 
-/// Sends by an entry that was just put in place.
+/// Sends by an entry that was just inserted.
 pub(super) fn send_by<R: Recorder>(
     context: &mut Context<'_, R>,
     key: &FlowKey,
@@ -46,8 +46,8 @@ pub(super) fn send_current<R: Recorder>(
     send(context, &entry, packet)
 }
 
-/// Reviews a flow that a newer configuration denies: that one's rules have other names here, and what is counted and shown
-/// is of one configuration.
+/// Reviews a flow that a newer configuration denies: that configuration's rules have other
+/// positions here, and counts and output refer to one configuration.
 #[cold]
 fn own_entry<R>(
     context: &mut Context<'_, R>,
@@ -112,8 +112,8 @@ fn forward_packet<R>(
     Verdict::Forward { link: forward.link, decided_by: flow.admitted_by }
 }
 
-/// Drops a packet of a flow that is denied. One whose time to live ends at a NAT gateway is answered there, if what denies
-/// the flow is behind the gateway.
+/// Drops a packet of a flow that is denied. If its time to live ends at a NAT gateway before the
+/// hop that denies the flow, the gateway answers it.
 #[cold]
 fn deny<R: Recorder>(
     context: &mut Context<'_, R>,
@@ -141,7 +141,8 @@ fn deny<R: Recorder>(
     denial.into()
 }
 
-/// Records the step at which a flow is denied: the cached outcome does not have it, so the flow's path is evaluated again.
+/// Records the step at which a flow is denied: the cached outcome does not contain it, so the
+/// flow's path is evaluated again.
 fn record_denial<R: Recorder>(context: &mut Context<'_, R>, flow: &Flow, denial: Denial) {
     let mut steps: Vec<Step> = Vec::new();
     let _ = review::review(&mut context.recording(&mut steps), flow);
@@ -152,8 +153,9 @@ fn record_denial<R: Recorder>(context: &mut Context<'_, R>, flow: &Flow, denial:
     }
 }
 
-/// Decides whether a packet that is too big may leave in fragments (checklist U13). A segment of TCP fits, since its MSS
-/// was clamped or its path discovered; the kernel is to cut super-packets at their own size, and no other.
+/// Decides whether a packet that is too big may leave in fragments (checklist U13). A TCP segment
+/// fits, since its MSS was clamped or its path MTU discovered; the kernel must cut super-packets at
+/// their own size, and no other.
 #[cold]
 fn may_be_fragmented(packet: &Packet<'_>) -> bool {
     let cut_by_kernel = packet.vnet().is_super_packet() || packet.protocol() == Protocol::Tcp;

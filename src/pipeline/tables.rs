@@ -1,4 +1,4 @@
-//! What the engine keeps between packets.
+//! The state that the engine keeps between packets.
 
 use super::Denial;
 use super::arrival::Arrival;
@@ -17,18 +17,18 @@ use std::sync::Arc;
 pub(super) struct Tables {
     pub(super) flows: FlowTable<FlowOutcome>,
     pub(super) pools: Arc<PortPools>,
-    /// The datagrams that come in fragments.
+    /// The datagrams that arrive in fragments.
     pub(super) fragments: Fragments<(Generation, Denial), ReadFrom>,
     pub(super) drops: Drops,
     pub(super) watchers: Arc<Watchers>,
     pub(super) nat_drops: NatDrops,
     pub(super) totals: Totals,
     pub(super) resolver_limit: ResolverLimit,
-    /// Whether the kernel may carry flows by itself.
+    /// Set if the kernel may forward flows.
     pub(super) offloads: bool,
 }
 
-/// Where a fragment that is held was read, and under which configuration.
+/// The arrival of a held fragment, and its configuration.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ReadFrom {
     pub(super) arrival: Arrival,

@@ -1,4 +1,5 @@
-//! Typed evidence of one packet: what each stage looked at, and what it said. Text is made later, by the explain layer.
+//! Typed evidence of one packet: the component and the outcome of each stage. The explain layer
+//! makes text of it later.
 
 use crate::packet::Tuple;
 use crate::vpc::exempt;
@@ -12,9 +13,9 @@ use std::net::Ipv4Addr;
 /// A named kind of check or translation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Stage {
-    /// The bytes are a packet.
+    /// The check that the bytes are a packet.
     Parse,
-    /// The source address is the task's own.
+    /// The check that the source address is the task's own.
     SourceCheck,
     /// The flow table.
     FlowTable,
@@ -36,7 +37,8 @@ pub enum Stage {
     InternetGateway,
     /// A gateway endpoint.
     GatewayEndpoint,
-    /// An appliance's network interface or a Gateway Load Balancer endpoint, that the packet is routed through.
+    /// An appliance's network interface or a Gateway Load Balancer endpoint through which the
+    /// packet is routed.
     Middlebox,
     /// A peering connection.
     Peering,
@@ -48,11 +50,11 @@ pub enum Stage {
     PortLease,
     /// The end of the path.
     Deliver,
-    /// An ACL that the reply crosses.
+    /// An ACL on the reply's path.
     NetworkAclReturn,
     /// The route table of the destination's subnet, for the reply.
     RouteTableReturn,
-    /// A middlebox that the reply is routed through.
+    /// A middlebox through which the reply is routed.
     MiddleboxReturn,
 }
 
@@ -85,7 +87,7 @@ impl Stage {
     }
 }
 
-/// What a stage looked at.
+/// The object that a stage examined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Component {
     /// The task with this address.
@@ -125,7 +127,7 @@ pub enum Component {
 pub enum Outcome {
     /// The packet passes.
     Pass,
-    /// Does not apply to this packet.
+    /// The stage does not apply to this packet.
     Skip,
     /// Addresses or ports change here.
     Translate,
@@ -151,47 +153,48 @@ impl Outcome {
 /// Details of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Detail {
-    /// Nothing.
+    /// No details.
     None,
-    /// The subnet of the ENI that the task is attached to.
+    /// The subnet of the ENI to which the task is attached.
     Attached {
         /// The subnet.
         subnet: SubnetIx,
     },
-    /// The destination is in the ENI's own subnet, or the NAT gateway is: neither ACLs nor routes apply (spec 3.1).
+    /// The destination is in the ENI's own subnet, or the NAT gateway is: neither ACLs nor routes
+    /// apply (spec 3.1).
     SameSubnet(SubnetIx),
     /// A tracked flow: groups are not asked again (spec 4.4).
     Tracked,
     /// The packet's tuple before and after a translation.
     Translated {
-        /// As it arrived.
+        /// Before the translation.
         before: Tuple,
-        /// As it leaves.
+        /// After the translation.
         after: Tuple,
     },
     /// The rule that came nearest to allowing the packet.
     NearMiss(NearMiss, Direction),
-    /// What a network ACL compared: the remote side's address and the destination port.
+    /// The remote side's address and the destination port that a network ACL compared.
     Crossing {
         /// Source for ingress, destination for egress.
         remote: Ipv4Addr,
         /// The destination port; 0 without ports.
         port: u16,
     },
-    /// Forwarded to the internet, where the lab has no host with that address.
+    /// The packet is forwarded to the internet, where the lab has no host with this address.
     NoSuchHost(Ipv4Addr),
-    /// Delivered to a service that nothing filters (spec 4.3).
+    /// The packet is delivered to a service that nothing filters (spec 4.3).
     Exempt(exempt::Service),
 }
 
 /// One step of a packet's path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// Which stage.
+    /// The stage.
     pub stage: Stage,
-    /// What it looked at.
+    /// The object that it examined.
     pub component: Component,
-    /// The rule that decided, where one did.
+    /// The rule that decided, if one did.
     pub rule: Option<RuleRef>,
     /// Its outcome.
     pub outcome: Outcome,
@@ -199,15 +202,16 @@ pub struct Step {
     pub detail: Detail,
 }
 
-/// Takes the steps of an evaluation. The live path runs with [`Off`], which compiles to nothing.
+/// Receives the steps of an evaluation. The live path runs with [`Off`], which compiles to nothing.
 pub trait Recorder {
-    /// True if steps are wanted; work that only serves the evidence is behind this.
+    /// Set if steps are wanted; work that only serves the evidence depends on this.
     const ON: bool;
-    /// True if it is wanted how near the rules came to admitting what they deny.
+    /// Set if near misses are wanted: the rules that came nearest to admitting what was denied.
     const NEAR_MISSES: bool = Self::ON;
-    /// Takes one step.
+    /// Receives one step.
     fn step(&mut self, step: Step);
-    /// Learns that a NAT gateway has translated the reply back: what follows judges it on its way to the ENI.
+    /// Notes that a NAT gateway has translated the reply back: later steps judge it on the path to
+    /// the ENI.
     #[inline(always)]
     fn returned(&mut self) {}
 }

@@ -1,13 +1,14 @@
-//! Which flows an interface tracks (spec 4.4). What it tracks goes on without the rules that let it begin. What it does not
-//! track needs them for every packet, in both directions.
+//! Decides which flows an interface tracks (spec 4.4). A tracked flow continues without the rules
+//! that admitted it. An untracked flow needs them for every packet, in both directions.
 
 use super::evaluation::Transit;
 use crate::packet::Protocol;
 use crate::vpc::path::{Hop, Hops, Middlebox};
 use crate::vpc::{EniIx, ServiceKind, Snapshot};
 
-/// Decides whether an ENI does not track a flow that its groups let begin: TCP or UDP that they let through with everybody, as
-/// they do whatever may come back. `request` is as the task has sent it.
+/// Decides whether an ENI does not track a flow that its groups admit: TCP or UDP that their rules
+/// allow for every address, with replies that they allow for every address. `request` is as the
+/// task has sent it.
 pub(super) fn is_untracked(snapshot: &Snapshot, ix: EniIx, request: &Transit, hops: &Hops) -> bool {
     let eni = snapshot.eni(ix);
     let protocol = request.tuple.protocol;
@@ -19,10 +20,10 @@ pub(super) fn is_untracked(snapshot: &Snapshot, ix: EniIx, request: &Transit, ho
         && !hops.as_slice().iter().any(|hop| tracks(snapshot, *hop))
 }
 
-/// Decides whether what is led over a hop is tracked whatever the rules.
+/// Decides whether a flow over a hop is tracked whatever the rules.
 fn tracks(snapshot: &Snapshot, hop: Hop) -> bool {
     match hop {
-        // Behind such an endpoint is a network firewall.
+        // A network firewall is behind such an endpoint.
         Hop::NatGateway(_) | Hop::Middlebox { middlebox: Middlebox::Endpoint(_), .. } => true,
         Hop::GatewayEndpoint(ix) => {
             snapshot.gateway_endpoint(ix).service.rsplit('.').next() == Some("dynamodb")

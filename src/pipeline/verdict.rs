@@ -1,17 +1,17 @@
-//! What becomes of a packet.
+//! The verdict on a packet.
 
 use super::{Reason, Step};
 use crate::packet::{Inside, Outside};
 use crate::vpc::path::Link;
 use crate::vpc::{Generation, RuleRef};
 
-/// What becomes of a packet, always with what decided it.
+/// The verdict on a packet, always with the rule or object that decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Verdict {
     /// Rewritten in place, to be sent on.
     Forward {
-        /// Where it leaves.
+        /// The link by which it leaves.
         link: Link,
         /// The rule that admitted its flow.
         decided_by: RuleRef,
@@ -20,45 +20,45 @@ pub enum Verdict {
     Reply {
         /// Bytes of the reply.
         len: usize,
-        /// Why.
+        /// The reason for the drop.
         reason: Reason,
-        /// What decided.
+        /// The rule or object that decided.
         decided_by: RuleRef,
     },
-    /// Dropped in silence, as AWS does.
+    /// Dropped without an answer, as AWS does.
     Drop {
-        /// Why.
+        /// The reason for the drop.
         reason: Reason,
-        /// What decided.
+        /// The rule or object that decided.
         decided_by: RuleRef,
     },
-    /// Kept: a fragment that cannot be judged before the first one of its datagram. It is judged when that one has come, or
-    /// counted as a drop when it has waited for too long.
+    /// Held: a fragment that cannot be judged before the first one of its datagram. It is judged
+    /// when that one has come, or counted as a drop when it has waited for too long.
     Hold,
 }
 
-/// A denial: why, and what decided.
+/// A denial: the reason, and the rule or object that decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Denial {
-    /// Why.
+    /// The reason for the drop.
     pub reason: Reason,
-    /// What decided.
+    /// The rule or object that decided.
     pub decided_by: RuleRef,
 }
 
-/// What the walk of one packet showed: the answer to `egret explain`.
+/// The evidence of one packet's walk: the answer to `egret explain`.
 #[derive(Clone, Debug)]
 pub struct Evidence {
-    /// The configuration that it was walked under.
+    /// The configuration of the walk.
     pub generation: Generation,
     /// The packet as the task sends it.
     pub inside: Inside,
-    /// The packet as it reaches its destination, or the internet gateway of a public endpoint; `None` if it is dropped on
-    /// the way.
+    /// The packet as it reaches its destination, or the internet gateway of a public endpoint;
+    /// `None` if it is dropped on the path.
     pub outside: Option<Outside>,
-    /// Why it would be dropped, if it would.
+    /// The denial, if it would be dropped.
     pub denial: Option<Denial>,
-    /// What admitted it, if it passes.
+    /// The rule that admitted it, if it passes.
     pub admitted_by: Option<RuleRef>,
     /// The path, in order.
     pub steps: Vec<Step>,

@@ -1,10 +1,11 @@
-//! The order of AWS's checks (spec 13). There is no second one: new packets, flows of an older generation, replies, ICMP
-//! errors, `egret explain` and dry runs are all evaluated here.
+//! The order of AWS's checks (spec 13). There is no second one: new packets, flows of an older
+//! generation, replies, ICMP errors, `egret explain` and dry runs are all evaluated here.
 //!
-//! A request is checked in this order: source; exempt addresses; the ENI's groups; a port of the ENI; and then the hops of
-//! its path ([`path::request`]), each by its stage. A subnet that the packet leaves has its network ACL asked, then its route
-//! table; one that it enters, its network ACL; a NAT gateway its state and a port, and then the table of its subnet before
-//! the ACL; a destination its groups. The reply's hops ([`path::reply`]) come after the request's.
+//! A request is checked in this order: source; exempt addresses; the ENI's groups; a port of the
+//! ENI; and then the hops of its path ([`path::request`]), each by its stage. For a subnet that the
+//! packet leaves, its network ACL is checked, then its route table; for one that it enters, its
+//! network ACL; for a NAT gateway its state and a port, and then the table of its subnet before the
+//! ACL; for a destination its groups. The reply's hops ([`path::reply`]) come after the request's.
 
 use super::evaluation::{Evaluation, Message, Transit};
 use super::leases::Grant;
@@ -21,35 +22,36 @@ use crate::vpc::security_group::Remote;
 use crate::vpc::{EniIx, NatAddress, NatGatewayIx, RuleRef, Snapshot};
 use std::net::Ipv4Addr;
 
-/// A request that passes, and what becomes of its reply.
+/// A request that passes, with the outcome of its reply.
 #[derive(Debug)]
 pub(super) struct Admission {
     /// The packet as it reaches its destination, or the internet gateway of a public endpoint.
     pub(super) outside: Outside,
     /// The address space in which replies arrive.
     pub(super) space: Space,
-    /// Where the packet leaves egret.
+    /// The link by which the packet leaves egret.
     pub(super) link: Link,
-    /// The private address of the public endpoint that it is for, in its VPC's space.
+    /// The private address of the public endpoint that is its destination, in its VPC's space.
     pub(super) endpoint: Option<(Space, Ipv4Addr)>,
-    /// The ENI, and its port.
+    /// The ENI and the port at it.
     pub(super) eni: Option<(EniIx, Grant)>,
-    /// The last NAT behind the ENI, and its port; `None` in it is App Runner's own.
+    /// The last NAT after the ENI and the port at it; `None` inside is App Runner's own NAT.
     pub(super) nat: Option<(Option<NatGatewayIx>, Grant)>,
-    /// The address of the NAT that decrements the TTL; `None` where no hop does.
+    /// The address of the NAT that decrements the TTL; `None` if no hop does.
     pub(super) ttl_hop: Option<Ipv4Addr>,
     /// The rule that admitted the packet.
     pub(super) admitted_by: RuleRef,
-    /// Whether the ENI does not track the flow that begins with it.
+    /// Set if the ENI does not track the flow that begins with it.
     pub(super) untracked: bool,
-    /// Why the reply would be dropped, if it would.
+    /// The denial of the reply, if it would be dropped.
     pub(super) reply_denied: Option<Denial>,
 }
 
 /// Evaluates a request and the reply to it.
 ///
 /// # Errors
-/// The first check that the request does not pass. What denies the reply alone is in [`Admission::reply_denied`].
+/// The first check that the request does not pass. A denial of the reply alone is in
+/// [`Admission::reply_denied`].
 pub(super) fn walk<R: Recorder>(evaluation: &mut Evaluation<'_, R>) -> Result<Admission, Denial> {
     let Some(attachment) = enter(evaluation)? else {
         return Ok(untranslated(evaluation.probe.inside));
@@ -61,7 +63,7 @@ pub(super) fn walk<R: Recorder>(evaluation: &mut Evaluation<'_, R>) -> Result<Ad
     Ok(sent.admitted(evaluation.snapshot, inside, reply_denied))
 }
 
-/// Evaluates a request alone: for what expects no reply.
+/// Evaluates a request alone, for a packet that expects no reply.
 ///
 /// # Errors
 /// The first check that it does not pass.
@@ -79,7 +81,8 @@ pub(super) fn passes_nat_gateway<R: Recorder>(evaluation: &mut Evaluation<'_, R>
     sent.is_ok_and(|sent| sent.transit.nat.is_some_and(|nat| nat.gateway.is_some()))
 }
 
-/// Evaluates what comes before the path; returns `None` for a packet to an exempt address, which has no path.
+/// Evaluates the checks before the path; returns `None` for a packet to an exempt address, which
+/// has no path.
 ///
 /// # Errors
 /// The first check that it does not pass.
@@ -112,7 +115,7 @@ fn send<R: Recorder>(
     Ok(Sent { transit, eni: at_eni, link: hops.link(), admitted_by, untracked })
 }
 
-/// Takes a packet over its hops.
+/// Passes a packet over its hops.
 ///
 /// # Errors
 /// The first check that it does not pass, or the dead end of the list.
@@ -153,7 +156,7 @@ fn pass<R: Recorder>(
             (Hop::PublicEndpoint(_), Side::Return) => transit.leave_public_endpoint(),
             (Hop::GatewayEndpoint(ix), Side::Egress) => gateway_endpoint::pass(evaluation, ix)?,
             (Hop::Peering(ix), Side::Egress) => peering::pass(evaluation, ix),
-            // They keep no state, and let replies back as they let the requests out.
+            // These hops keep no state, and pass replies as they pass requests.
             (Hop::InternetGateway(_) | Hop::GatewayEndpoint(_) | Hop::Peering(_), Side::Return) => {
             }
             (Hop::Resource(vpc, ix), _) => {
@@ -225,7 +228,8 @@ impl Sent {
         let Self { transit, eni, link, admitted_by, untracked } = self;
         let space = match (link, &eni) {
             (Link::Internet | Link::PublicEndpoint(_), _) | (_, None) => Space::INTERNET,
-            // Replies come for the sender's own address, so they belong to its own VPC, whatever link they come by.
+            // Replies are addressed to the sender's own address, so they belong to its own VPC,
+            // whatever link they come by.
             (_, Some((ix, _))) => snapshot.space(snapshot.subnet(snapshot.eni(*ix).subnet).vpc),
         };
         Admission {
@@ -243,14 +247,14 @@ impl Sent {
     }
 }
 
-/// Returns the private address of the public endpoint that a link leads to, in its VPC's space.
+/// Returns the private address of the public endpoint at which a link ends, in its VPC's space.
 fn endpoint(snapshot: &Snapshot, link: Link) -> Option<(Space, Ipv4Addr)> {
     let Link::PublicEndpoint(ix) = link else { return None };
     Some((snapshot.space(snapshot.vpc_of_resource(ix)), snapshot.resource(ix).address))
 }
 
-/// Admits a packet to an exempt address as it is: link-local services and the VPC's resolver see the task itself, and
-/// nothing filters their packets (spec 4.3).
+/// Admits a packet to an exempt address unchanged: link-local services and the VPC's resolver see
+/// the task itself, and nothing filters their packets (spec 4.3).
 fn untranslated(inside: Inside) -> Admission {
     Admission {
         outside: Outside::new(inside.tuple()),
@@ -266,21 +270,22 @@ fn untranslated(inside: Inside) -> Admission {
     }
 }
 
-/// Where the replies to a request return to, with the ports that they are sent to.
+/// The NATs to which the replies to a request return, with their ports.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ReturnPoint {
     /// The ENI, its private address and its port; `None` for App Runner's own egress.
     eni: Option<(EniIx, Ipv4Addr, u16)>,
-    /// The NAT in front of it, its address and its port; `None` in it is App Runner's own.
+    /// The NAT in front of it, its address and its port; `None` inside is App Runner's own NAT.
     nat: Option<(Option<NatGatewayIx>, NatAddress, u16)>,
 }
 
-/// The ENI or the NAT gateway of a flow is not in this configuration.
+/// The error if the ENI or the NAT gateway of a flow is not in this configuration.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Removed;
 
 impl ReturnPoint {
-    /// Returns to an ENI what a NAT gateway itself sends; no ports are known yet.
+    /// Makes the return point of a packet that a NAT gateway itself sends to an ENI; no ports are
+    /// known yet.
     pub(super) fn of_nat_gateway(
         (eni, eni_address): (EniIx, Ipv4Addr),
         (ix, private): (NatGatewayIx, Ipv4Addr),
@@ -302,8 +307,8 @@ impl ReturnPoint {
         Self { eni, nat }
     }
 
-    /// Finds where a live flow's replies return to. The flow may be older than this configuration, so its ENI and its NAT
-    /// gateway are found by their addresses.
+    /// Finds the return point of a live flow's replies. The flow may be older than this
+    /// configuration, so its ENI and its NAT gateway are found by their addresses.
     ///
     /// # Errors
     /// [`Removed`].
@@ -335,7 +340,7 @@ impl ReturnPoint {
         ReturnTo::Eni { eni, address, nat_gateway }
     }
 
-    /// Returns the address by which the internet knows where replies return to.
+    /// Returns the address by which the internet knows the return point.
     fn public(&self, snapshot: &Snapshot) -> Option<Ipv4Addr> {
         match (self.nat, self.eni) {
             (Some((Some(_), own, _)), _) => own.public,
@@ -375,7 +380,7 @@ impl ReturnPoint {
             nat: None,
         };
         if let Some(ix) = hops.public_endpoint() {
-            // What another than the server sends keeps its source.
+            // A packet from a sender other than the server keeps its source.
             let is_servers = src == request.tuple.dst;
             let src = if is_servers { snapshot.resource(ix).address } else { src };
             transit.begin_at_public_endpoint(src, self.public(snapshot).unwrap_or(dst));
@@ -402,7 +407,7 @@ pub(super) fn reply<R: Recorder>(
     }
 }
 
-/// Evaluates what the server of a probe's flow, or a router near it, sends back.
+/// Evaluates a packet that the server of a probe's flow, or a router near it, sends back.
 ///
 /// # Errors
 /// The first check that it does not pass.
@@ -414,7 +419,7 @@ pub(super) fn return_from<R: Recorder>(
     return_to(evaluation, to, from).map(drop)
 }
 
-/// Takes what comes from a source to where replies return to.
+/// Passes a packet from a source to the return point.
 ///
 /// # Errors
 /// The first check that it does not pass.

@@ -1,5 +1,5 @@
-//! Judging a packet that has all of its headers: flow table first, the walk on a miss or under a new generation (spec 13).
-//! Only the hit is inlined: it is the fast path.
+//! Judges a packet that has all of its headers: flow table first, the walk on a miss or under a new
+//! generation (spec 13). Only the hit is inlined: it is the fast path.
 
 use super::context::{Context, drop_packet};
 use super::icmp_error::{self, IcmpError};
@@ -12,7 +12,6 @@ use crate::packet::{IcmpKind, Packet};
 use crate::vpc::Snapshot;
 use std::sync::Arc;
 
-/// Judges a packet.
 #[inline]
 pub(super) fn judge<R: Recorder>(context: &mut Context<'_, R>, packet: &mut Packet<'_>) -> Verdict {
     let key = context.key(packet);
@@ -23,7 +22,8 @@ pub(super) fn judge<R: Recorder>(context: &mut Context<'_, R>, packet: &mut Pack
         (Some(IcmpKind::Error { icmp_type, code, quoted }), _) => {
             return icmp_error::translate(context, IcmpError { icmp_type, code, quoted }, packet);
         }
-        // The tuples of all others may be that of an echo with the identifier 0: the flow table is not for them.
+        // The tuples of all other kinds may equal that of an echo with the identifier 0: the flow
+        // table is not for them.
         (Some(IcmpKind::EchoRequest), Side::Return) => {
             return late::refuse(context, &key, packet).into();
         }
@@ -47,7 +47,8 @@ pub(super) fn judge<R: Recorder>(context: &mut Context<'_, R>, packet: &mut Pack
     }
 }
 
-/// Judges a packet whose flow is known but not by what holds now: the flow may be over, or of an older configuration.
+/// Judges a packet whose flow is known but not current: the flow may be over, or of an older
+/// configuration.
 #[inline(never)]
 fn judge_outdated<R: Recorder>(
     context: &mut Context<'_, R>,
@@ -87,8 +88,8 @@ fn judge_first<R: Recorder>(
     }
 }
 
-/// Decides whether an entry may be used as it is. One of a newer configuration may: another worker has that one already,
-/// this one will have it with its next batch.
+/// Decides whether an entry may be used unchanged. One of a newer configuration may: another worker
+/// has that configuration already, and this one gets it with its next batch.
 #[inline]
 pub(super) fn is_current(
     now: Instant,
@@ -101,14 +102,15 @@ pub(super) fn is_current(
         && !(entry.side == Side::Egress && starts_anew(&entry.flow, packet))
 }
 
-/// Decides whether a packet is a SYN on a flow that is over: it begins another flow with the same tuple.
+/// Decides whether a packet is a SYN on a flow that is over: it begins another flow with the same
+/// tuple.
 #[inline]
 fn starts_anew(flow: &Flow, packet: &Packet<'_>) -> bool {
     packet.tcp().is_some_and(|tcp| tcp.flags.begins_connection())
         && flow.tcp.state() == TcpState::Closed
 }
 
-/// Records that a flow knew the packet.
+/// Records that the flow table has a flow for the packet.
 fn record_hit<R: Recorder>(context: &mut Context<'_, R>, entry: &FlowEntry<FlowOutcome>) {
     let (task, service) = (entry.flow.inside().src(), entry.flow.service_in(context.snapshot));
     let component = service.map_or(Component::Task(task), Component::Service);

@@ -1,4 +1,5 @@
-//! What tells packets apart that differ in one thing which the configuration leaves open, and the rule that does.
+//! Finds the rule that tells packets apart that differ in one property, which the configuration
+//! leaves open.
 
 use super::place;
 use super::view::{View, gateway_ports};
@@ -9,16 +10,12 @@ use crate::vpc::{
 };
 use ipnetwork::Ipv4Network;
 
-/// The one thing in which packets differ.
+/// The one property in which packets differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Apart {
-    /// The port of the ENI.
     EniPort,
-    /// The port of the NAT gateway.
     GatewayPort(NatGatewayIx),
-    /// The address of the ENI.
     EniAddress(EniIx),
-    /// The address of the NAT gateway.
     GatewayAddress(NatGatewayIx),
 }
 
@@ -27,11 +24,12 @@ pub(super) enum Apart {
 pub(super) enum Cause {
     /// A network ACL drops replies to some ports, by its rules in one direction.
     ReplyPorts(NetworkAclIx, Direction),
-    /// A rule is for some addresses of a subnet.
+    /// A rule applies to some addresses of a subnet.
     Addresses(RuleRef, SubnetIx),
 }
 
-/// Finds the rule that tells the packets of two classes apart; `None` if senders take none of the ports that fail.
+/// Finds the rule that tells the packets of two classes apart; `None` if senders use none of the
+/// ports that fail.
 pub(super) fn cause(view: &View, (failing, passing): (&Class, &Class), by: Apart) -> Option<Cause> {
     match subnet(view, by) {
         Some(subnet) => {
@@ -51,7 +49,7 @@ fn reply_ports(view: &View, failing: &Class, by: Apart) -> Option<Cause> {
     (is_reply && dropped.meets(&drawn(view, by))).then_some(found)
 }
 
-/// Returns the ports of a class by which packets differ.
+/// Returns the ports of a class, if packets differ by them.
 pub(super) fn ports(class: &Class, by: Apart) -> Option<&Ranges> {
     match by {
         Apart::EniPort => class.source_ports.as_ref(),
@@ -60,7 +58,7 @@ pub(super) fn ports(class: &Class, by: Apart) -> Option<&Ranges> {
     }
 }
 
-/// Returns the ports that the sender draws from.
+/// Returns the ports from which the sender draws.
 pub(super) fn drawn(view: &View, by: Apart) -> Ranges {
     match by {
         Apart::EniPort => view.source_ports(),
@@ -68,7 +66,7 @@ pub(super) fn drawn(view: &View, by: Apart) -> Ranges {
     }
 }
 
-/// Returns the subnet of the addresses by which packets differ.
+/// Returns the subnet of the addresses, if packets differ by them.
 fn subnet(view: &View, by: Apart) -> Option<SubnetIx> {
     match by {
         Apart::EniAddress(eni) => Some(view.eni_subnet(eni)),
@@ -77,7 +75,8 @@ fn subnet(view: &View, by: Apart) -> Option<SubnetIx> {
     }
 }
 
-/// Returns the rule that is for a part of the subnet: of those by which the two differ, the first.
+/// Returns the first rule that applies to a part of the subnet, among those by which the two
+/// classes differ.
 fn splitting(
     snapshot: &Snapshot,
     (failing, passing): (&Class, &Class),
@@ -95,7 +94,7 @@ fn is_part(block: Ipv4Network, cidr: Ipv4Network) -> bool {
     cidr.contains(block.network()) && block.prefix() > cidr.prefix()
 }
 
-/// Lists the blocks that a rule is for.
+/// Lists the blocks to which a rule applies.
 fn blocks(snapshot: &Snapshot, rule: RuleRef) -> Vec<Ipv4Network> {
     let of_list = |list| snapshot.prefix_list(list).entries.clone();
     if let RuleRef::SecurityGroupRule(group, direction, position) = rule {

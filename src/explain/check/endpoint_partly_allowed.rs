@@ -1,5 +1,5 @@
-//! `endpoint-partly-allowed`: the groups of a connector let a part of a gateway endpoint's prefix list out. One of which they
-//! let nothing out is `endpoint-not-allowed`.
+//! `endpoint-partly-allowed`: the groups of a connector let packets out to a part of a gateway
+//! endpoint's prefix list. An endpoint to which they let nothing out is `endpoint-not-allowed`.
 
 use super::super::coverage::{addresses, joined};
 use super::super::resolution::of_blocks;
@@ -17,14 +17,14 @@ const HTTPS: u16 = 443;
 /// The number of entries that the message names.
 const SHOWN: usize = 3;
 
-/// Finds the endpoints that the connector's routes lead to and its groups allow in part.
+/// Finds the endpoints to which the connector's routes lead, and which its groups allow in part.
 pub(super) fn find(subject: &Subject<'_>) -> Vec<LabFinding> {
     let endpoints = subject.view.snapshot().parts().gateway_endpoints.iter().enumerate();
     let found = endpoints.filter(|(at, _)| uses(subject, GatewayEndpointIx::from(*at)));
     found.filter_map(|(_, endpoint)| finding(subject, endpoint)).collect()
 }
 
-/// Decides whether packets of the connector are led to the endpoint.
+/// Decides whether the connector's routes lead packets to the endpoint.
 fn uses(subject: &Subject<'_>, endpoint: GatewayEndpointIx) -> bool {
     let snapshot = subject.view.snapshot();
     let subnets = subject.view.connector().map_or(&[][..], |own| &own.subnets);
@@ -59,8 +59,8 @@ fn finding(subject: &Subject<'_>, endpoint: &GatewayEndpoint) -> Option<LabFindi
     Some(subject.warning("endpoint-partly-allowed", span, (message, help)))
 }
 
-/// Returns the addresses to which the groups let HTTPS out; if there are none, those to which they let out anything that an
-/// endpoint carries.
+/// Returns the addresses to which the groups let HTTPS out; if there are none, those to which they
+/// let out anything that an endpoint supports.
 fn allowed(subject: &Subject<'_>, all: &Ranges) -> Ranges {
     let https = Ports::new([PortRange::Of(Protocol::Tcp, HTTPS, HTTPS)]);
     let carried = Ports::new([PortRange::Of(Protocol::Tcp, 1, u16::MAX), PortRange::Echo]);
@@ -74,7 +74,7 @@ fn allowed(subject: &Subject<'_>, all: &Ranges) -> Ranges {
     if of_https.is_empty() { let_out(&carried) } else { of_https }
 }
 
-/// Decides whether the groups let the packets of a class out, whatever becomes of them then.
+/// Decides whether the groups let the packets of a class out, whatever happens to them afterwards.
 fn is_let_out(class: &Class) -> bool {
     let is_of_groups = |reason: Reason| reason.stage() == Stage::SecurityGroupEgress;
     class.denial.is_none_or(|denial| !is_of_groups(denial.reason))

@@ -1,4 +1,4 @@
-//! All that is doubtful in a lab: what stands in its file, and what becomes of packets.
+//! Finds doubtful settings in a lab: by its file, and by the verdicts on packets.
 
 mod cause;
 mod endpoint_partly_allowed;
@@ -23,12 +23,13 @@ use self::view::Subject;
 use crate::config::{Diagnostic, Lab, LabFinding, Severity};
 use crate::vpc::{Generation, Snapshot};
 
-/// Returns what can be used and probably does not do what is wanted, by line.
+/// Returns settings that are valid and probably not intended, by line.
 pub fn check(lab: &Lab) -> Vec<Diagnostic> {
     check_saying(lab, &mut |_| {})
 }
 
-/// Checks a lab; `says` hears, again and again, which connector's packets are judged.
+/// Checks a lab; `says` is called repeatedly with the name of the connector whose packets are
+/// judged.
 pub fn check_saying(lab: &Lab, says: &mut dyn FnMut(&str)) -> Vec<Diagnostic> {
     let mut found = lab.lint();
     found.extend(lab.located(of_packets(lab, &lab.lower(Generation::default()), says)));
@@ -36,25 +37,25 @@ pub fn check_saying(lab: &Lab, says: &mut dyn FnMut(&str)) -> Vec<Diagnostic> {
     found
 }
 
-/// What a check finds in a lab and not in the one before.
+/// The findings of a check in a lab that the lab before does not have.
 #[derive(Clone, Debug, Default)]
 pub struct Since {
     /// The findings, by line.
     pub new: Vec<Diagnostic>,
-    /// How many warnings both have.
+    /// The number of warnings that both have.
     pub old_warnings: usize,
 }
 
-/// Returns what is doubtful in a lab and was not in the one before, wherever in the file.
+/// Returns the findings in a lab that were not in the one before, wherever they are in the file.
 pub fn check_since(lab: &Lab, before: &Lab) -> Since {
     since(check(before), check(lab))
 }
 
-/// Tells new findings from those that were known before.
+/// Separates new findings from those that were known before.
 pub fn since(mut known: Vec<Diagnostic>, found: Vec<Diagnostic>) -> Since {
     let is_known = |finding: &Diagnostic| {
         let same = |old: &Diagnostic| old.rule == finding.rule && old.message == finding.message;
-        // Of several alike, as many are known as there were.
+        // Of several equal findings, as many are known as there were before.
         known.iter().position(same).map(|at| known.swap_remove(at)).is_some()
     };
     let (old, new): (Vec<_>, Vec<_>) = found.into_iter().partition(is_known);
@@ -62,7 +63,8 @@ pub fn since(mut known: Vec<Diagnostic>, found: Vec<Diagnostic>) -> Since {
     Since { new, old_warnings }
 }
 
-/// Lists what the verdicts over sets of packets show. Connectors that are attached alike share one answer.
+/// Lists the findings from the verdicts over sets of packets. Connectors with equal attachments
+/// share one answer.
 fn of_packets(lab: &Lab, snapshot: &Snapshot, says: &mut dyn FnMut(&str)) -> Vec<LabFinding> {
     let (mut found, mut losses) = (Vec::new(), Vec::new());
     for view in view::all(snapshot, &lab.spec, says) {

@@ -1,4 +1,4 @@
-//! `no-internet-route`: no subnet of a connector has a way to the internet.
+//! `no-internet-route`: no subnet of a connector has a route to the internet.
 
 use super::super::resolution::of_blocks;
 use super::view::Subject;
@@ -7,8 +7,8 @@ use crate::pipeline::reach::public_unicast;
 use crate::vpc::path::{self, DeadEnd, Lead, Link};
 use crate::vpc::{Connector, Snapshot, SubnetIx};
 
-/// Finds a connector that no route leads to the internet. Routes that lead to something dead have findings of their own; a
-/// peering connection is alive, and carries nothing beyond the peer VPC.
+/// Finds a connector that has no route to the internet. Routes with targets that do not work have
+/// findings of their own; a peering connection works, and carries nothing beyond the peer VPC.
 pub(super) fn find(subject: &Subject<'_>) -> Option<LabFinding> {
     let snapshot = subject.view.snapshot();
     let connector = subject.view.connector()?;
@@ -30,7 +30,7 @@ pub(super) fn find(subject: &Subject<'_>) -> Option<LabFinding> {
     })
 }
 
-/// Decides whether a route leads a subnet's packets to the internet, or was to do so and is dead.
+/// Decides whether a route leads a subnet's packets to the internet, or would if its target worked.
 fn leads_out(snapshot: &Snapshot, subnet: SubnetIx) -> bool {
     public_leads(snapshot, subnet).iter().any(|lead| match lead.end {
         Ok(Link::Internet | Link::PublicEndpoint(_))
@@ -54,7 +54,8 @@ fn leads_out(snapshot: &Snapshot, subnet: SubnetIx) -> bool {
     })
 }
 
-/// Returns the id of the peering connection that a route leads a subnet's packets for the internet to.
+/// Returns the id of the peering connection to which a route leads a subnet's packets for the
+/// internet.
 fn peering(snapshot: &Snapshot, subnet: SubnetIx) -> Option<&str> {
     public_leads(snapshot, subnet).iter().find_map(|lead| match lead.end {
         Err(DeadEnd::OutsidePeer(peering)) => Some(snapshot.peering(peering).id.as_str()),
@@ -62,7 +63,7 @@ fn peering(snapshot: &Snapshot, subnet: SubnetIx) -> Option<&str> {
     })
 }
 
-/// Lists where packets for public addresses are led.
+/// Lists the leads of packets for public addresses.
 fn public_leads(snapshot: &Snapshot, subnet: SubnetIx) -> Vec<Lead> {
     let public = public_unicast();
     let is_public = |lead: &Lead| !of_blocks([lead.to]).intersection(&public).is_empty();
@@ -77,7 +78,7 @@ fn no_route(tables: &[String]) -> Option<String> {
     Some(format!("no route in {}{others}", tables.first()?))
 }
 
-/// Names the route tables of a connector's subnets.
+/// Returns the names of the route tables of a connector's subnets.
 fn tables(snapshot: &Snapshot, connector: &Connector) -> Vec<String> {
     let table = |subnet: &SubnetIx| snapshot.route_table(snapshot.subnet(*subnet).route_table);
     let mut names: Vec<String> =

@@ -1,4 +1,5 @@
-//! `nothing-leaves`: no packet of a connector passes anywhere, or none to the internet though its routes lead there.
+//! `nothing-leaves`: no packet of a connector passes, or none to the internet although its routes
+//! lead there.
 
 use super::super::names::decided_by;
 use super::reasons::{is_of_protocol, is_of_routes};
@@ -11,8 +12,8 @@ use crate::vpc::path::{self, Link};
 /// The number of deciding rules that the message names.
 const SHOWN: usize = 2;
 
-/// Finds a connector of which nothing passes. One that only its routes keep from the internet, and that has no interface to
-/// reach, has findings of its routes.
+/// Finds a connector of which no packet passes. If only its routes keep it from the internet, and
+/// it has no interface to reach, the findings about its routes say so instead.
 pub(super) fn find(subject: &Subject<'_>) -> Option<LabFinding> {
     let view = subject.view;
     let dropped: Vec<Denial> = view.classes().filter_map(|class| class.denial).collect();
@@ -29,8 +30,9 @@ pub(super) fn find(subject: &Subject<'_>) -> Option<LabFinding> {
     Some(subject.warning("nothing-leaves", subject.connector.name.span, (message, help.into())))
 }
 
-/// Finds a connector whose routes lead to the internet, and of whose TCP packets network ACLs let none get there. Where they
-/// do and only their replies are dropped, reply-ports-incomplete says so.
+/// Finds a connector whose routes lead to the internet, and whose TCP packets network ACLs all stop
+/// before it. If the packets get there and only their replies are dropped, the finding is
+/// reply-ports-incomplete.
 pub(super) fn find_of_internet(subject: &Subject<'_>) -> Option<LabFinding> {
     let view = subject.view;
     if view.reaches_internet() || !leads_to_internet(subject) {
@@ -41,7 +43,7 @@ pub(super) fn find_of_internet(subject: &Subject<'_>) -> Option<LabFinding> {
         view.classes().filter(|class| has_tcp(&class.ports)).filter(is_dropped).collect();
     dropped.sort_by_key(|class| std::cmp::Reverse(class.sample.steps.len()));
     let dropped: Vec<Denial> = dropped.iter().filter_map(|class| class.denial).collect();
-    // The packets that get furthest have passed all but this.
+    // The packets that get furthest have passed all checks except this one.
     let last = dropped.iter().find(|own| !is_of_protocol(own.reason))?;
     if !matches!(last.reason.stage(), Stage::NetworkAclEgress | Stage::NetworkAclIngress) {
         return None;
@@ -56,7 +58,7 @@ pub(super) fn find_of_internet(subject: &Subject<'_>) -> Option<LabFinding> {
     Some(subject.warning("nothing-leaves", subject.connector.name.span, (message, help.into())))
 }
 
-/// Decides whether a route leads packets to the internet that an internet gateway takes.
+/// Decides whether a route leads packets to the internet that an internet gateway passes.
 fn leads_to_internet(subject: &Subject<'_>) -> bool {
     let Some(connector) = subject.view.connector() else { return false };
     let mut leads =
@@ -67,7 +69,7 @@ fn leads_to_internet(subject: &Subject<'_>) -> bool {
     })
 }
 
-/// Names what decides, each reason with its rule once.
+/// Names the deciding rules, each with its reason once.
 fn deciders(subject: &Subject<'_>, dropped: &[Denial]) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for denial in dropped.iter().filter(|own| !is_of_protocol(own.reason)) {

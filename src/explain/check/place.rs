@@ -1,4 +1,4 @@
-//! Places in the lab file of the rules that decide.
+//! Finds the places in the lab file of the rules that decide.
 
 use crate::config::Span;
 use crate::config::spec::{self, Spec};
@@ -15,7 +15,7 @@ pub(super) fn acl(rule: RuleRef) -> Option<(NetworkAclIx, Direction)> {
     }
 }
 
-/// Returns the place of a rule; [`Span::NOWHERE`] if it stands in no file.
+/// Returns the place of a rule; [`Span::NOWHERE`] if it is not in the file.
 pub(super) fn of_rule(rule: RuleRef, spec: &Spec, snapshot: &Snapshot) -> Span {
     let found = if let RuleRef::SecurityGroupRule(group, direction, position) = rule {
         let id = &snapshot.security_group(group).id;

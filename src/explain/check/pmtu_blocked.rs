@@ -1,4 +1,5 @@
-//! `pmtu-blocked`: packets may be too large for the next link, and a network ACL stops the message that says so.
+//! `pmtu-blocked`: packets may be too large for the next link, and a network ACL stops the message
+//! that says so.
 
 use super::super::names::decided_by;
 use super::place;
@@ -8,10 +9,11 @@ use crate::pipeline::reach::{Class, fragmentation_needed};
 use crate::pipeline::{Component, Denial, Outcome, Stage};
 use crate::vpc::{EniIx, NatGatewayIx};
 
-/// Finds the NAT gateways whose answers to large packets do not come back, each ACL that stops them once.
+/// Finds the NAT gateways whose answers to large packets do not come back, each ACL that stops them
+/// once.
 ///
-/// Only the link to the internet may carry less than that of a task, and only a NAT gateway answers from behind an ACL: what
-/// an ENI answers itself crosses none.
+/// Only the link to the internet may have a smaller MTU than that of a task, and only a NAT gateway
+/// answers from behind an ACL: an ENI's own answers cross none.
 pub(super) fn find(subject: &Subject<'_>) -> Vec<LabFinding> {
     let mtu = subject.view.snapshot().parts().mtu;
     if mtu.internet >= mtu.task {
@@ -47,7 +49,7 @@ fn is_to_internet(class: &Class) -> bool {
     class.passes() && delivered.is_some_and(|step| step.component == Component::Internet)
 }
 
-/// Returns the ACL that stops the gateway's message on its way to the task.
+/// Returns the denial by the ACL that stops the gateway's message on its path to the task.
 fn stopped(
     subject: &Subject<'_>,
     class: &Class,

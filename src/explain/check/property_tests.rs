@@ -1,4 +1,5 @@
-//! What is found in random labs holds of each subnet asked alone, and of each packet.
+//! Compares the findings in random labs with questions about each subnet alone, and about each
+//! packet.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::super::reachability::destinations;
@@ -14,7 +15,7 @@ use crate::vpc::path::Attachment;
 use crate::vpc::{Generation, SubnetIx};
 use proptest::prelude::*;
 
-/// Returns what becomes of the packets from one subnet of a view's connector alone, by the subnet.
+/// Returns the answers about each subnet of a view's connector alone.
 fn alone(view: &View) -> Vec<(SubnetIx, Answer)> {
     let snapshot = view.snapshot();
     let (snapshot, all) =
@@ -67,8 +68,9 @@ fn passes(answer: &Answer, cell: (u32, PortRange)) -> bool {
     answer.classes.iter().any(|class| own(&class))
 }
 
-/// Holds the differences of a view against the answers for each subnet alone: what is said to pass from one subnet and not
-/// from another does, and what passes from one only is said, unless another finding is about it.
+/// Compares the differences of a view with the answers for each subnet alone: each difference
+/// holds, and packets that pass from one subnet only are a difference, unless another finding is
+/// about them.
 fn differ_as_alone(view: &View) {
     let (found, answers) = (differences(view), alone(view));
     for cell in cells(&answers) {
@@ -92,7 +94,8 @@ fn differ_as_alone(view: &View) {
     }
 }
 
-/// Decides whether rules drop a packet, whatever else is open, and something hears it: no other finding is about that.
+/// Decides whether rules drop a packet, whatever else is open, and a listener waits for it, so that
+/// no other finding is about it.
 fn is_own_finding(view: &View, answer: &Answer, (to, port): (u32, PortRange)) -> bool {
     let is_heard = !view.heard(&Ranges::one(to), &Ports::new([port])).is_empty();
     let is_of_rules = |class: &Class| {
@@ -111,7 +114,8 @@ fn is_own_finding(view: &View, answer: &Answer, (to, port): (u32, PortRange)) ->
     is_heard && answer.classes.iter().filter(own).all(is_of_rules)
 }
 
-/// Holds splits against their classes: those that pass do, and they have the destinations in common.
+/// Compares splits with their classes: the passing ones pass, and they have the destinations in
+/// common.
 fn splits_have_both(view: &View) {
     for split in super::split::splits(view) {
         assert!(!split.failing.passes());
@@ -124,7 +128,7 @@ fn splits_have_both(view: &View) {
     }
 }
 
-/// The number of random labs; more with `--long`.
+/// Returns the number of random labs; more with `--long`.
 fn cases() -> u32 {
     match std::env::var_os("PROPTEST_CASES") {
         Some(_) => ProptestConfig::default().cases.min(4096),

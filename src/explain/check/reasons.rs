@@ -1,8 +1,9 @@
-//! Reasons for drops, by which finding is about them.
+//! Groups the reasons for drops by the finding about them.
 
 use crate::pipeline::Reason;
 
-/// Decides whether a gateway or an endpoint drops the packets for what it carries of protocols: that is no doubt about a lab.
+/// Decides whether a gateway or an endpoint drops the packets because it does not support their
+/// protocol: that is no fault of the lab.
 pub(super) const fn is_of_protocol(reason: Reason) -> bool {
     matches!(
         reason,
@@ -10,13 +11,13 @@ pub(super) const fn is_of_protocol(reason: Reason) -> bool {
     )
 }
 
-/// Decides whether routes, or what they lead to, drop the packets: that has findings of its own.
+/// Decides whether routes, or their targets, drop the packets: these have findings of their own.
 pub(super) const fn is_of_routes(reason: Reason) -> bool {
     matches!(reason, Reason::NoRoute) || is_found_elsewhere(reason)
 }
 
-/// Decides whether another finding is about what drops these packets: public-subnet-in-connector, route-to-nothing or
-/// nat-gateway-without-way-out.
+/// Decides whether another finding is about the drop of these packets: public-subnet-in-connector,
+/// route-to-nothing or nat-gateway-without-way-out.
 pub(super) const fn is_found_elsewhere(reason: Reason) -> bool {
     matches!(
         reason,

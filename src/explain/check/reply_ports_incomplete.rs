@@ -1,4 +1,5 @@
-//! `reply-ports-incomplete`: a network ACL lets replies back to a part of the source ports only, or to none.
+//! `reply-ports-incomplete`: a network ACL lets replies back to a part of the source ports only, or
+//! to none.
 
 use super::super::coverage::{joined, port_numbers, thousands};
 use super::super::names::decided_by;
@@ -21,7 +22,7 @@ const LOSSES: usize = 2;
 /// Replies that a rule drops.
 pub(super) struct Loss {
     by: Denial,
-    /// Says in the words of the message which replies, before and after the connectors.
+    /// The words of the message for the replies, before and after the connectors.
     words: (String, String),
     connectors: Vec<String>,
 }
@@ -34,7 +35,7 @@ pub(super) fn losses(view: &View, spec: &Spec, splits: &[Split<'_>]) -> Vec<Loss
     parts.chain(wholes(view)).map(loss).collect()
 }
 
-/// Says what a rule does to replies of which a part returns.
+/// Describes the effect of a rule on replies of which a part returns.
 fn part(view: &View, split: &Split<'_>) -> Option<(Denial, (String, String))> {
     let (Cause::ReplyPorts(..), Some(denial)) = (split.cause, split.failing.denial) else {
         return None;
@@ -62,7 +63,8 @@ fn none_of(from: &str) -> (String, String) {
     (format!("lets no reply from {from} back to "), String::new())
 }
 
-/// Says what rules do to replies of which none returns, from destinations where they are missed.
+/// Describes the effect of rules on replies of which none returns, from destinations where replies
+/// are expected.
 fn wholes(view: &View) -> Vec<(Denial, (String, String))> {
     let mut found: Vec<(Denial, Ranges, Ports, bool)> = Vec::new();
     for region in &view.regions {
@@ -86,7 +88,8 @@ fn wholes(view: &View) -> Vec<(Denial, (String, String))> {
     found.into_iter().map(words).collect()
 }
 
-/// Lists the rules that drop replies in a region where none returns, each with whether it does so whatever the ports.
+/// Lists the rules that drop replies in a region where none returns; the flag is set for a rule
+/// that does so for all ports.
 fn droppers(view: &View, region: &Region) -> Vec<(Denial, bool)> {
     let drawn = view.source_ports();
     let is_sent = |class: &&Class| class.source_ports.as_ref().is_none_or(|own| own.meets(&drawn));
@@ -278,7 +281,8 @@ mod tests {
         says(&one.message, &["\"acl-private\" lets no reply from api (203.0.113.10)"]);
     }
 
-    /// A resource with a public address that NAT gateways reach; its network ACL lets replies back to some ports.
+    /// A resource with a public address that NAT gateways reach; its network ACL lets replies back
+    /// to some ports.
     const EDGE: &str = r#"
 [[subnet]]
 id = "edge"

@@ -1,4 +1,5 @@
-//! `rule-splits-subnet`: a rule is for a part of a subnet, and AWS may choose any address of it for an ENI or a NAT gateway.
+//! `rule-splits-subnet`: a rule applies to a part of a subnet, and AWS may choose any address of it
+//! for an ENI or a NAT gateway.
 
 use super::super::coverage::thousands;
 use super::super::names::decided_by;

@@ -1,4 +1,5 @@
-//! Packets that differ in one thing that the configuration leaves open, and have different verdicts.
+//! Finds packets that differ in one property that the configuration leaves open, and have different
+//! verdicts.
 
 use super::cause::{Apart, Cause, cause};
 use super::view::View;
@@ -7,7 +8,7 @@ use crate::pipeline::reach::{Class, GatewayAddress, Ports, Ranges};
 use crate::vpc::{EniIx, NatGatewayIx};
 use std::collections::{HashMap, HashSet};
 
-/// A class that fails, and those that pass and differ from it in one thing alone.
+/// A class that fails, and those that pass and differ from it in one property alone.
 pub(super) struct Split<'v> {
     pub(super) failing: &'v Class,
     pub(super) passing: Vec<&'v Class>,
@@ -18,7 +19,8 @@ pub(super) struct Split<'v> {
     pub(super) ports: Ports,
 }
 
-/// Finds the rules that tell packets apart which differ in one thing alone, each once with the first packets that show it.
+/// Finds the rules that tell packets apart that differ in one property alone, each once with the
+/// first packets that show it.
 pub(super) fn splits(view: &View) -> Vec<Split<'_>> {
     let wholes = Wholes::new(view);
     let classes = &view.asked.answer.classes;
@@ -38,7 +40,8 @@ pub(super) fn splits(view: &View) -> Vec<Split<'_>> {
     search.found.into_iter().map(|(_, split)| split).collect()
 }
 
-/// Returns the things in which packets that pass may differ from these: ports matter to replies only.
+/// Returns the properties in which packets that pass may differ from these: ports matter to replies
+/// only.
 fn may_tell_apart(class: &Class) -> Parts {
     let drops_replies =
         class.denial.is_some_and(|denial| denial.reason.stage() == Stage::NetworkAclReturn);
@@ -47,11 +50,11 @@ fn may_tell_apart(class: &Class) -> Parts {
 
 struct Search<'v> {
     view: &'v View,
-    /// The things in which another class may still differ from each class.
+    /// The properties in which another class may still differ from each class.
     open: Vec<Parts>,
     /// The pairs that were compared.
     known: HashSet<(usize, usize)>,
-    /// What was found, with the position of the class that fails.
+    /// The splits so far, with the position of the class that fails.
     found: Vec<(usize, Split<'v>)>,
 }
 
@@ -90,7 +93,7 @@ impl<'v> Search<'v> {
         }
     }
 
-    /// Adds what two classes show.
+    /// Adds the split that two classes show.
     fn begin(
         &mut self,
         (at, failing): (usize, &'v Class),
@@ -107,14 +110,15 @@ impl<'v> Search<'v> {
         Some(())
     }
 
-    /// Leaves out the port of a class that fails, about which no other class says more.
+    /// Closes the port of a class that fails: no other class adds anything about it.
     fn close_port(&mut self, at: usize, by: Apart) -> Option<()> {
         self.open.get_mut(at)?.close_port(by);
         Some(())
     }
 }
 
-/// Says of which things a class has a part only: those in which another class can differ from it.
+/// The properties of which a class has a part only: those in which another class can differ from
+/// it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Parts([bool; 4]);
 
@@ -138,7 +142,7 @@ impl Parts {
     }
 }
 
-/// Holds all ports and addresses of an answer.
+/// All ports and addresses of an answer.
 #[derive(Default)]
 struct Wholes {
     eni_ports: Ranges,
@@ -182,8 +186,8 @@ impl Wholes {
     }
 }
 
-/// Returns the one thing in which two classes have nothing in common; `None` if there are several, or if it is the subnet or
-/// the gateway itself.
+/// Returns the one property in which two classes have nothing in common; `None` if there are
+/// several, or if it is the subnet or the gateway itself.
 fn apart(a: &Class, b: &Class) -> Option<Apart> {
     let mut all = Vec::new();
     all.extend(enis_apart(a, b)?);
@@ -213,7 +217,8 @@ fn enis_apart(a: &Class, b: &Class) -> Option<Option<Apart>> {
     first.map(|eni| (!is_common).then_some(Apart::EniAddress(eni)))
 }
 
-/// Compares the addresses of the gateways that both classes have. A class may name none: then they do not matter.
+/// Compares the addresses of the gateways that both classes have. If a class names none, they do
+/// not matter.
 fn gateways_apart(a: &[GatewayAddress], b: &[GatewayAddress]) -> Option<Option<Apart>> {
     if a.is_empty() || b.is_empty() {
         return Some(None);

@@ -16,14 +16,14 @@ use std::hash::Hash;
 pub(super) struct Difference {
     /// The subnets that reach them.
     pub(super) reaching: BTreeSet<SubnetIx>,
-    /// One that does not.
+    /// One subnet that does not.
     pub(super) failing: SubnetIx,
     denial: Denial,
     pub(super) destinations: Ranges,
     pub(super) ports: Ports,
 }
 
-/// Finds where the subnets of a connector differ.
+/// Finds the destinations for which the subnets of a connector differ.
 pub(super) fn find(subject: &Subject<'_>) -> Option<LabFinding> {
     let found = differences(subject.view);
     let first = found.first()?;
@@ -92,18 +92,18 @@ fn of_region(view: &View, region: &Region) -> Vec<Difference> {
     failing.into_iter().filter_map(difference).collect()
 }
 
-/// Decides whether no other finding is about what drops the packets of a class.
+/// Decides whether no other finding is about the drop of a class's packets.
 fn counts(class: &Class) -> bool {
     let Some(Denial { reason, .. }) = class.denial else { return false };
     let mut steps = class.sample.steps.iter();
-    // no-route-back is about it.
+    // The finding no-route-back is about it.
     let is_of_peer = reason == Reason::ReplyNotRoutedBack
         && steps.any(|step| matches!(step.component, Component::Peering(_)));
     !is_of_peer && !is_of_protocol(reason) && !is_found_elsewhere(reason)
 }
 
-/// Returns the addresses behind the gateway endpoints of a subnet's VPC: where a table has no route to one,
-/// endpoint-not-in-table says so.
+/// Returns the addresses behind the gateway endpoints of a subnet's VPC: if a table has no route to
+/// one, the finding is endpoint-not-in-table.
 fn lists(view: &View, subnet: SubnetIx) -> Ranges {
     let snapshot = view.snapshot();
     let vpc = snapshot.subnet(subnet).vpc;
@@ -112,7 +112,8 @@ fn lists(view: &View, subnet: SubnetIx) -> Ranges {
     of_blocks(entries.copied())
 }
 
-/// Joins differences between the same subnets that one rule decides: with the same ports, then with the same destinations.
+/// Joins differences between the same subnets that one rule decides: with the same ports, then with
+/// the same destinations.
 fn merged(all: Vec<Difference>) -> Vec<Difference> {
     let by_ports = joined(
         all,

@@ -1,4 +1,5 @@
-//! The lab of these tests: sound, with a network ACL on every subnet, so that each test spoils one thing of it.
+//! The lab of these tests: without findings, with a network ACL on every subnet, so that each test
+//! introduces one fault.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::of_packets;
@@ -18,13 +19,13 @@ pub(super) fn replaced(text: &str, part: &str, by: &str) -> String {
     text.replace(part, by)
 }
 
-/// Returns what is found about packets.
+/// Returns the findings about packets.
 pub(super) fn found(text: &str) -> Vec<Diagnostic> {
     let lab = Lab::parse("lab.toml", text).unwrap();
     lab.located(of_packets(&lab, &lab.lower(Generation::default()), &mut |_| {}))
 }
 
-/// Returns the only finding, which is of this rule and not an error.
+/// Returns the only finding, and asserts that it is of this rule and not an error.
 pub(super) fn only(text: &str, rule: &str) -> Diagnostic {
     let mut found = found(text);
     assert_eq!(rules(&found), [rule], "{found:#?}");
@@ -34,7 +35,7 @@ pub(super) fn only(text: &str, rule: &str) -> Diagnostic {
     one
 }
 
-/// Names the rules of findings, sorted.
+/// Returns the names of the findings' rules, sorted.
 pub(super) fn rules(found: &[Diagnostic]) -> Vec<&'static str> {
     let mut rules: Vec<&str> = found.iter().map(|finding| finding.rule).collect();
     rules.sort_unstable();

@@ -1,4 +1,5 @@
-//! What the rules share: one answer about everything that connectors send which are attached alike.
+//! The view that the rules share: one answer about all packets of connectors with equal
+//! attachments.
 
 use super::super::coverage::joined;
 use super::super::reachability::{Asked, Known, alike, asked, destinations, port_words, vpcs};
@@ -17,16 +18,16 @@ use std::net::Ipv4Addr;
 /// The number of destinations that a message names.
 const SHOWN: usize = 3;
 
-/// What a word for all ports of a protocol ends in.
+/// The end of a word for all ports of a protocol.
 const EVERY_PORT: &str = " 1-65535";
 
-/// The ports that a Hyperplane ENI or a NAT gateway draws from.
+/// The ports from which a Hyperplane ENI or a NAT gateway draws.
 const DRAWN: (u32, u32) = (1024, 65_535);
 
-/// The ports that the kernel of a Fargate task draws from, which its ENI keeps.
+/// The ports from which the kernel of a Fargate task draws, which its ENI keeps.
 const OWN_PORTS: (u32, u32) = (32_768, 60_999);
 
-/// Holds the answer about connectors that are attached alike, and their service that was asked.
+/// The answer about connectors with equal attachments, and the service that was asked about.
 pub(super) struct View {
     pub(super) service: ServiceIx,
     pub(super) asked: Asked,
@@ -34,19 +35,20 @@ pub(super) struct View {
     known: Known,
     /// The connectors.
     own: Vec<ConnectorIx>,
-    /// The addresses of the interfaces that listen, public ones too, with what they listen on.
+    /// The addresses of the interfaces that listen, public ones too, with their listeners.
     listening: Vec<(u32, Vec<Listen>)>,
 }
 
-/// Holds a connector, with what becomes of its packets.
+/// A connector, with the verdicts on its packets.
 pub(super) struct Subject<'a> {
     pub(super) spec: &'a Spec,
     pub(super) connector: &'a Connector,
     pub(super) view: &'a View,
 }
 
-/// Asks about every connector, once for those that are attached alike. A connector that no service uses yet is asked as the
-/// first service would find it. `says` hears, again and again, which connector is asked about.
+/// Makes the views of every connector, one for those with equal attachments. A connector that no
+/// service uses yet is judged with the attachments of its first service. `says` is called
+/// repeatedly with the name of the connector.
 pub(super) fn all(snapshot: &Snapshot, spec: &Spec, says: &mut dyn FnMut(&str)) -> Vec<View> {
     let snapshot = &with_unused_connectors(snapshot);
     let services = snapshot.parts().services.iter().enumerate();
@@ -69,8 +71,8 @@ fn title(snapshot: &Snapshot, spec: &Spec, service: ServiceIx) -> String {
     connector.map_or_else(|| service.name.clone(), Connector::title)
 }
 
-/// Adds a service to each connector that has none, and the ENIs that it would have. Their addresses are nobody's, so all
-/// that are free in the subnet are asked.
+/// Adds a service to each connector that has none, and the ENIs that it would have. Their addresses
+/// are not chosen, so all free addresses of the subnet are considered.
 fn with_unused_connectors(snapshot: &Snapshot) -> Snapshot {
     let mut parts = snapshot.parts().clone();
     let mut nowhere = 0u32;
@@ -146,12 +148,13 @@ impl View {
         region.classes.iter().filter_map(|at| self.asked.answer.classes.get(*at))
     }
 
-    /// Returns the connector that was asked.
+    /// Returns the connector that was asked about.
     pub(super) fn connector(&self) -> Option<&crate::vpc::Connector> {
         self.own.first().map(|ix| self.snapshot().connector(*ix))
     }
 
-    /// Returns the destinations but for those that listen on none of the ports: what they drop is missed by nobody.
+    /// Returns the destinations, except those that listen on none of the ports: no reply is
+    /// expected from them.
     pub(super) fn heard(&self, destinations: &Ranges, ports: &Ports) -> Ranges {
         let hears = |on: &Vec<Listen>| on.iter().any(|own| ports.contains(own.protocol, own.port));
         let deaf = self.listening.iter().filter(|(address, on)| {
@@ -160,8 +163,9 @@ impl View {
         destinations.difference(&Ranges::new(deaf.map(|(address, _)| (*address, *address))))
     }
 
-    /// Returns the destinations of a region from which replies are expected. An interface that is known to listen replies on
-    /// its own ports, any other by TCP. So does an internet host; other public addresses count if none is reached.
+    /// Returns the destinations of a region from which replies are expected. An interface with
+    /// known listeners replies on its own ports, any other by TCP. So does an internet host; other
+    /// public addresses count if none is reached.
     pub(super) fn missed(&self, region: &Region) -> Ranges {
         let heard = self.heard(&region.destinations, &region.ports);
         let known = self.listeners(&region.ports);
@@ -189,12 +193,12 @@ impl View {
         self.classes().any(|class| class.passes() && has_tcp(&class.ports) && is_out(class))
     }
 
-    /// Decides whether packets of a class are for the internet.
+    /// Decides whether packets of a class have destinations on the internet.
     pub(super) fn is_for_internet(&self, class: &Class) -> bool {
         class.destinations.meets(&self.known.internet)
     }
 
-    /// Names destinations, with the ports if they are not all.
+    /// Returns the names of destinations, with the ports if they are not all.
     pub(super) fn named(&self, destinations: &Ranges, ports: &Ports) -> String {
         let to = joined(&self.known.words(destinations), SHOWN);
         if *ports == Ports::all() {
@@ -226,7 +230,7 @@ impl View {
         self.snapshot().nat_gateway(gateway).subnet
     }
 
-    /// Lists the subnets that packets of a class are sent from.
+    /// Lists the subnets from which packets of a class are sent.
     pub(super) fn subnets_of(&self, class: &Class) -> impl Iterator<Item = SubnetIx> {
         class.attachments.iter().filter_map(|attachment| match attachment {
             Attachment::Eni(eni) => Some(self.eni_subnet(*eni)),
@@ -240,7 +244,7 @@ pub(super) fn has_tcp(ports: &Ports) -> bool {
     ports.iter().any(|range| matches!(range, PortRange::Of(Protocol::Tcp, ..)))
 }
 
-/// Returns the ports that a NAT gateway draws from.
+/// Returns the ports from which a NAT gateway draws.
 pub(super) fn gateway_ports() -> Ranges {
     Ranges::of(DRAWN.0, DRAWN.1)
 }
@@ -261,7 +265,6 @@ impl Subject<'_> {
         self.connector.title()
     }
 
-    /// Makes a warning.
     pub(super) fn warning(
         &self,
         rule: &'static str,

@@ -1,16 +1,16 @@
-//! Changes that differ in one thing alone, merged: in destinations, in ports, or in attachments.
+//! Merges changes that differ in one property alone: in destinations, in ports, or in attachments.
 
 use super::side::Attachments;
 use crate::pipeline::reach::{Ports, Ranges};
 use std::collections::HashMap;
 use std::hash::Hash;
 
-/// A change, with all that tells it apart from others by name.
+/// A change, with everything that tells it apart from others by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Merged {
     /// The verdicts and rules on either side, by name.
     pub(super) verdicts: [String; 2],
-    /// Ports and gateway addresses of the source, as far as they are not all.
+    /// Ports and gateway addresses of the source, if they are not all.
     pub(super) others: Vec<String>,
     pub(super) attachments: Attachments,
     pub(super) destinations: Ranges,

@@ -1,5 +1,5 @@
-//! Two configurations compared: the packets whose verdict changes, with both deciding rules, and the names that resolve to
-//! other addresses.
+//! Compares two configurations: the packets whose verdict changes, with both deciding rules, and
+//! the names that resolve to other addresses.
 
 mod merge;
 mod names;
@@ -25,15 +25,15 @@ pub struct Comparison {
     pub services_only_after: Vec<String>,
     /// The packets whose verdict changes: those to interfaces before those to the internet.
     pub rows: Vec<ChangeRow>,
-    /// The names that resolve to other addresses, no more, or newly.
+    /// The names that resolve to other addresses, no longer, or newly.
     pub names: Vec<NameRow>,
 }
 
-/// Compares two configurations. `goes_on` is asked again and again whether the answer is still wanted, with the name of the
-/// service at hand.
+/// Compares two configurations. `goes_on` is called repeatedly with the name of the present
+/// service, and returns whether the answer is still wanted.
 ///
 /// # Errors
-/// The answer is not wanted any more.
+/// [`AskError::Interrupted`] once `goes_on` is false.
 pub fn compare(
     before: &Snapshot,
     after: &Snapshot,
@@ -76,7 +76,7 @@ impl Comparison {
             || services.iter().any(|only| !only.is_empty())
     }
 
-    /// Names the place of every rule in the sources that the lab files are made from.
+    /// Adds the place of every rule in the sources from which the lab files are made.
     pub fn name_places(&mut self, before: Option<Places<'_>>, after: Option<Places<'_>>) {
         for row in &mut self.rows {
             for (side, places) in [(&mut row.before, before), (&mut row.after, after)] {

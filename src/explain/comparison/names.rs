@@ -1,4 +1,5 @@
-//! Names that the services' resolvers answer with other addresses by another configuration.
+//! Compares names that the services' resolvers answer with other addresses under another
+//! configuration.
 
 use super::super::asking::vpc_of;
 use super::super::destination_names::{Unresolved, addresses_of_name, given_names};
@@ -11,15 +12,15 @@ use std::net::Ipv4Addr;
 /// Names with the same addresses before and with the same others after.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct NameRow {
-    /// The services whose resolver is asked, in the order of the configuration before.
+    /// The services whose resolver is used, in the order of the configuration before.
     pub services: Vec<String>,
     /// `lost` if the names resolve before only, `gained` if after only, `moved` if both times.
     pub change: &'static str,
     /// The names, in lower case; `*.` stands for every label.
     pub names: Vec<String>,
-    /// What they resolve to before.
+    /// Their addresses before.
     pub before: Resolved,
-    /// What they resolve to after.
+    /// Their addresses after.
     pub after: Resolved,
 }
 
@@ -28,11 +29,11 @@ pub struct NameRow {
 pub struct Resolved {
     /// The addresses, in ascending order.
     pub addresses: Vec<Ipv4Addr>,
-    /// Why there are none.
+    /// The reason why there are none.
     pub reason: Option<Unresolved>,
 }
 
-/// Compares what every name that either configuration gives resolves to.
+/// Compares the addresses of every name in either configuration.
 pub(super) fn rows(before: &Snapshot, after: &Snapshot, pairs: &[Pair]) -> Vec<NameRow> {
     let names: BTreeSet<String> = given_names(before).chain(given_names(after)).collect();
     let mut rows: Vec<NameRow> = Vec::new();
@@ -50,7 +51,7 @@ pub(super) fn rows(before: &Snapshot, after: &Snapshot, pairs: &[Pair]) -> Vec<N
     rows
 }
 
-/// Lists the VPCs whose resolvers are asked before and after, with the services that ask them.
+/// Lists the VPCs whose resolvers are used before and after, with the services that use them.
 fn views(before: &Snapshot, after: &Snapshot, pairs: &[Pair]) -> Vec<(Vpcs, Vec<String>)> {
     let mut views: Vec<(Vpcs, Vec<String>)> = Vec::new();
     let mut known = HashMap::new();
@@ -65,10 +66,10 @@ fn views(before: &Snapshot, after: &Snapshot, pairs: &[Pair]) -> Vec<(Vpcs, Vec<
     views
 }
 
-/// The VPC whose resolver is asked before, and that after; `None` is App Runner's own.
+/// The VPC whose resolver is used before, and that after; `None` is App Runner's own.
 type Vpcs = [Option<VpcIx>; 2];
 
-/// Lists the names that resolve to other addresses, those that change alike together.
+/// Lists the names that resolve to other addresses, those with equal changes together.
 fn changes(
     [before, after]: [&Snapshot; 2],
     vpcs: Vpcs,

@@ -1,4 +1,5 @@
-//! The questions to compare: for services that both configurations have, everything that they may reach in either.
+//! Makes the questions to compare: for services that both configurations have, all destinations
+//! that they may reach in either.
 
 use super::super::reachability::{Asked, alike, asked, destinations, exempt_addresses};
 use super::super::resolution::{internet, internet_hosts, public_endpoints};
@@ -10,7 +11,7 @@ use crate::pipeline::{Denial, Reason};
 use crate::vpc::path::Attachment;
 use crate::vpc::{RuleRef, ServiceIx, Snapshot};
 
-/// Services that both configurations have, attached alike in each of them.
+/// Services that both configurations have, with equal attachments in each of them.
 pub(super) struct Pair {
     /// One that stands for all, in the configuration before.
     pub(super) before: ServiceIx,
@@ -47,7 +48,7 @@ pub(super) fn pairs(before: &Snapshot, after: &Snapshot) -> Vec<Pair> {
     found
 }
 
-/// Compares what becomes of everything that a service may send.
+/// Compares the verdicts on all packets that a service may send.
 pub(super) fn changes(
     before: &Snapshot,
     after: &Snapshot,
@@ -69,8 +70,9 @@ pub(super) fn changes(
     Ok(Changes { before, after, changed })
 }
 
-/// Returns the interfaces that a service may reach in either configuration, the public endpoints of both, what AWS serves
-/// itself, and what is the internet in both: other public addresses of one lab are no hosts of the other.
+/// Returns the interfaces that a service may reach in either configuration, the public endpoints of
+/// both, the services that AWS itself provides, and the internet of both: other public addresses of
+/// one lab are not hosts of the other.
 fn all_destinations(before: &Snapshot, after: &Snapshot, pair: &Pair) -> Ranges {
     let outside = (internet(before), internet(after));
     let own = |service, snapshot| {
@@ -83,8 +85,8 @@ fn all_destinations(before: &Snapshot, after: &Snapshot, pair: &Pair) -> Ranges 
     interfaces.union(&outside.0.intersection(&outside.1))
 }
 
-/// Takes what passes to these addresses as dropped: they are public endpoints in the other configuration, and the internet
-/// has no host there in this one.
+/// Marks packets to these addresses as dropped: the addresses are public endpoints in the other
+/// configuration, and in this one the internet has no host there.
 fn not_reached(classes: Vec<Class>, missing: &Ranges) -> Vec<Class> {
     let denial = Denial { reason: Reason::NoSuchInternetHost, decided_by: RuleRef::Internet };
     let split = |class: Class| {
@@ -100,8 +102,8 @@ fn not_reached(classes: Vec<Class>, missing: &Ranges) -> Vec<Class> {
     classes.into_iter().flat_map(split).flatten().collect()
 }
 
-/// Lists the packets that pass by one answer only. Attachments that one side has alone are compared with those that the other
-/// side has alone; if that has none, with all of it.
+/// Lists the packets that pass by one answer only. Attachments that only one side has are compared
+/// with those that only the other side has; if it has none of its own, with all of them.
 fn changed(before: &Asked, after: &Asked) -> Vec<Changed> {
     let found = difference(answered(before), answered(after));
     let mut changed = found.changes;
@@ -124,7 +126,6 @@ fn answered(asked: &Asked) -> Answered<'_> {
     Answered { snapshot: &asked.snapshot, answer: &asked.answer }
 }
 
-/// Lists the attachments that an answer is about.
 pub(super) fn attachments(answer: &reach::Answer) -> Vec<Attachment> {
     let mut all: Vec<Attachment> = Vec::new();
     for at in answer.classes.iter().flat_map(|class| &class.attachments) {

@@ -18,13 +18,14 @@ pub struct ChangeRow {
     pub services: Vec<String>,
     /// `lost` if the packets passed before, `gained` if they pass after.
     pub change: &'static str,
-    /// What becomes of them before.
+    /// Their verdict before.
     pub before: SideOfChange,
-    /// What becomes of them after.
+    /// Their verdict after.
     pub after: SideOfChange,
-    /// Where they come from, if not from everywhere: subnets, source ports, addresses and ports of a NAT gateway.
+    /// Their source, if it is not everything: subnets, source ports, addresses and ports of a NAT
+    /// gateway.
     pub from: Vec<String>,
-    /// The destinations by name where they have one.
+    /// The destinations, by name if they have one.
     pub names: Vec<String>,
     /// The destination addresses.
     pub destinations: Vec<Span<Ipv4Addr>>,
@@ -36,7 +37,7 @@ pub struct ChangeRow {
 }
 
 impl ChangeRow {
-    /// Decides whether two rows differ in nothing but the services.
+    /// Decides whether two rows differ in nothing except the services.
     pub(super) fn is_like(&self, other: &Self) -> bool {
         let own = Self { services: other.services.clone(), ..self.clone() };
         own == *other
@@ -48,13 +49,13 @@ impl ChangeRow {
 pub struct SideOfChange {
     /// `forward` or `drop`.
     pub verdict: &'static str,
-    /// Why packets are dropped.
+    /// The reason why packets are dropped.
     pub reason: Option<&'static str>,
     /// The rule that admits or drops them.
     pub decided_by: Option<DecidedBy>,
 }
 
-/// Makes the rows of services that are attached alike.
+/// Makes the rows of services with equal attachments.
 pub(super) fn rows(services: &[String], changes: &Changes, known: &Known) -> Vec<ChangeRow> {
     let sources = Sources::new(changes);
     let sides: Vec<[SideOfChange; 2]> =

@@ -1,4 +1,5 @@
-//! Where packets come from, as far as it matters: subnets, ports, addresses of NAT gateways.
+//! Describes the sources of packets, as far as they matter: subnets, ports, addresses of NAT
+//! gateways.
 
 use super::super::class_table::gateway_address;
 use super::super::coverage::{addresses, joined, port_numbers};
@@ -15,10 +16,10 @@ const SHOWN_RANGES: usize = 3;
 /// The word for App Runner's own egress.
 const APP_RUNNER: &str = "app-runner";
 
-/// Names attachments of either side, the subnets before with those after.
+/// Attachments of either side by name, the subnets before with those after.
 pub(super) type Attachments = BTreeSet<(String, String)>;
 
-/// All that packets of a service may come from, on either side.
+/// All possible sources of a service's packets, on either side.
 pub(super) struct Sources<'c> {
     before: Source<'c>,
     after: Source<'c>,
@@ -35,14 +36,13 @@ impl<'c> Sources<'c> {
         Self { before: Source::new(&changes.before), after: Source::new(&changes.after) }
     }
 
-    /// Names the attachments of a change.
     pub(super) fn attachments(&self, changed: &Changed) -> Attachments {
         let before = changed.before.attachments.iter();
         let both = before.zip(&changed.after.attachments);
         both.map(|(a, b)| (self.before.attachment(a), self.after.attachment(b))).collect()
     }
 
-    /// Says which attachments packets come from; nothing if they come from all.
+    /// Lists the attachments of the packets; nothing if they are all.
     pub(super) fn shown(&self, own: &Attachments) -> Vec<String> {
         let names = |side: &Source<'_>| {
             let whole = |at: &Attachment| subnet_of(*at, &side.asked.snapshot);
@@ -60,7 +60,7 @@ impl<'c> Sources<'c> {
         own.iter().map(one).collect()
     }
 
-    /// Says which ports and gateway addresses packets have, as far as they are not all.
+    /// Lists ports and gateway addresses of the packets, if they are not all.
     pub(super) fn others(&self, changed: &Changed) -> Vec<String> {
         let mut words = Vec::new();
         let all_ports = self.before.ports.union(&self.after.ports);
@@ -85,7 +85,8 @@ impl<'c> Source<'c> {
         Self { asked, attachments: attachments(&asked.answer), ports }
     }
 
-    /// Names an attachment by its subnet, with the private addresses of its ENI if they are not all.
+    /// Names an attachment by its subnet, with the private addresses of its ENI if they are not
+    /// all.
     fn attachment(&self, (at, own): &(Attachment, Ranges)) -> String {
         let subnet = subnet_of(*at, &self.asked.snapshot).unwrap_or_else(app_runner);
         let of_eni = |class: &'c Class| {
@@ -99,7 +100,8 @@ impl<'c> Source<'c> {
         format!("{} in {subnet}", joined(&addresses(own), SHOWN_RANGES))
     }
 
-    /// Names addresses and ports of a NAT gateway, or ports of App Runner's own NAT, that are not all of it.
+    /// Lists addresses and ports of a NAT gateway, or ports of App Runner's own NAT, if they are
+    /// not all.
     fn gateways(&self, side: &ChangedSide) -> Vec<String> {
         let mut words = Vec::new();
         let all = |at: &GatewayAddress| {

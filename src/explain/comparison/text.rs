@@ -1,13 +1,14 @@
-//! A comparison for people: a table of packets, one of names, and the services that are in one configuration only.
+//! Writes a comparison for people: a table of packets, one of names, and the services that only one
+//! configuration has.
 
 use super::super::reachability::{Cells, port_words, rule_in_full, rule_in_short};
 use super::{ChangeRow, Comparison, NameRow, Resolved, SideOfChange};
 use std::io::{self, Write};
 
-/// The most rows of names that are shown but in a wide table.
+/// The most rows of names that are shown, except in a wide table.
 const MOST_NAMES: usize = 20;
 
-/// The kind of what decides about addresses that AWS serves itself.
+/// The kind of the decider for addresses that AWS serves itself.
 const EXEMPT: &str = "exempt-address";
 
 impl Comparison {
@@ -83,7 +84,8 @@ fn table(rows: &[ChangeRow], wide: bool) -> Cells {
     Cells::new(&headings, &rows.iter().map(row).collect::<Vec<_>>())
 }
 
-/// Shows a verdict by its rule; in a wide table with the reason. Where no rule can be changed, the reason says more.
+/// Returns a verdict by its rule; in a wide table with the reason. If no rule can be changed,
+/// returns the reason, which says more.
 fn side(side: &SideOfChange, wide: bool) -> String {
     let is_exempt = side.decided_by.as_ref().is_some_and(|rule| rule.kind == EXEMPT);
     let in_words = if wide { rule_in_full } else { rule_in_short };
@@ -110,7 +112,7 @@ fn names(rows: &[NameRow], wide: bool) -> Cells {
     Cells::new(&headings, &rows.iter().map(row).collect::<Vec<_>>())
 }
 
-/// Shows the addresses of a name; in a wide table with the reason if there are none.
+/// Returns the addresses of a name; in a wide table with the reason if there are none.
 fn resolved(side: &Resolved, wide: bool) -> Vec<String> {
     match side.reason {
         Some(reason) if wide => vec![format!("does not resolve: {reason}")],

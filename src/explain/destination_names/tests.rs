@@ -1,11 +1,12 @@
-//! Words of destinations against small labs.
+//! Tests words of destinations in small labs.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use super::*;
 use crate::config::Lab;
 use crate::vpc::Generation;
 
-/// Two peers with a database each, an endpoint with private DNS that shadows a host, a zone that only the first sees.
+/// Two peers with a database each, an endpoint with private DNS that shadows a host, a zone that
+/// only the first sees.
 const LAB: &str = r#"
 [[vpc]]
 id = "vpc-app"

@@ -1,4 +1,4 @@
-//! Changes that make services reach what they must, for expectations that fail.
+//! Proposes changes that let services reach what they must, for expectations that fail.
 
 use super::run::Subject;
 use super::tested::{FixSearch, Tested};
@@ -8,14 +8,16 @@ use crate::explain::asking::{AskError, Asking, ask};
 use crate::pipeline::reach::Tasks;
 use std::rc::Rc;
 
-/// The number of failing expectations of one run for which a change is looked for, which takes far longer than an answer.
+/// The most failing expectations of one run for which egret looks for a change, which takes far
+/// longer than an answer.
 pub const MOST_FIXES: usize = 5;
 
-/// Looks for a change that lets the first failing packets of an expectation pass, for the first `left` expectations that fail
-/// so; counts `left` down. With a source, the changes are written for it.
+/// Looks for a change that lets the first failing packets of an expectation pass, for the first
+/// `left` expectations with such packets; counts `left` down. With a source, the changes are
+/// written for it.
 ///
 /// # Errors
-/// That a question has no answer, or that the answer is not wanted any more.
+/// A question has no answer, or the answer is no longer wanted.
 pub fn propose_fixes(
     subject: &Subject<'_>,
     source: Option<&Source>,
@@ -69,7 +71,7 @@ mod tests {
 
     const THREE_AZ: &str = include_str!("../../../examples/three-az.toml");
 
-    /// Tests expectations about a lab, and looks for so many changes.
+    /// Tests expectations about a lab, and looks for this many changes.
     fn tested<'e>(
         (lab, source): (&Lab, Option<&Source>),
         expectations: &'e Expectations,

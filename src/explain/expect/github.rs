@@ -1,4 +1,5 @@
-//! What came of expectations as workflow commands, which GitHub shows at the file and line.
+//! Writes the results of expectations as workflow commands, which GitHub shows at the file and
+//! line.
 
 use super::printed::MOST_FAILURES;
 use super::tested::{Failure, Tested};
@@ -7,7 +8,8 @@ use crate::edge::shown;
 use crate::explain::names::Places;
 use std::io::{self, Write};
 
-/// Writes an annotation for each expectation that fails, and one for each that holds as far as its verdicts go.
+/// Writes an annotation for each expectation that fails, and one for each that holds by its
+/// verdicts only.
 ///
 /// # Errors
 /// Those of `w`.
@@ -59,7 +61,8 @@ fn annotation(
     writeln!(w, ",title={}::{}", property(title), data(message))
 }
 
-/// Escapes the text of a command, as GitHub's toolkit does; what is not seen becomes its number.
+/// Escapes the text of a command, as GitHub's toolkit does; an invisible character becomes its
+/// number.
 fn data(text: &str) -> String {
     let text = text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
     shown(&text).into_owned()

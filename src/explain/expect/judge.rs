@@ -1,4 +1,4 @@
-//! Decides whether an answer is what an expectation says.
+//! Decides whether an answer meets an expectation.
 
 use super::known;
 use super::resolve::{By, Resolved};
@@ -15,7 +15,7 @@ use ipnetwork::Ipv4Network;
 /// The number of addresses that a message lists.
 const SHOWN: usize = 3;
 
-/// Says how an answer is not what is expected.
+/// The difference between an answer and the expectation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Miss {
     pub(super) message: String,
@@ -23,7 +23,8 @@ pub(super) struct Miss {
     pub(super) class: usize,
 }
 
-/// Compares an answer with an expectation; `None` if it is met. `pool` has the tasks' own addresses.
+/// Compares an answer with an expectation; `None` if it is met. `pool` has the tasks' own
+/// addresses.
 pub(super) fn judge(of: &Resolved<'_>, answer: &Explained, pool: Ipv4Network) -> Option<Miss> {
     let is = of.expectation.is;
     match (is, answer.verdict()) {
@@ -49,7 +50,7 @@ fn unresolved(of: &Resolved<'_>) -> Option<Miss> {
     (!is_met).then(|| Miss { message: format!("DROP {NAME_NOT_RESOLVED}"), class: 0 })
 }
 
-/// Says what else than the verdict is different in a class.
+/// Describes a difference of a class other than the verdict.
 fn otherwise(
     of: &Resolved<'_>,
     class: &Class,
@@ -83,12 +84,12 @@ fn decided_otherwise(by: By<'_>, class: &Class, snapshot: &Snapshot) -> Option<S
     })
 }
 
-/// Decides whether an object decided, by itself or with others.
+/// Decides whether an object decided, alone or with others.
 fn is_of(decided: &DecidedBy, id: &str) -> bool {
     decided.id == id || decided.id.split(',').any(|one| one == id)
 }
 
-/// Says that some packets of a class pass none of these objects.
+/// Describes that some packets of a class pass none of these objects.
 fn misses(via: &[At<String>], class: &Class, snapshot: &Snapshot) -> Option<String> {
     let is_met = via.is_empty() || via.iter().any(|id| known::is_on_path(class, id, snapshot));
     let ids = || via.iter().map(|id| id.value.clone()).collect::<Vec<_>>().join(" or ");

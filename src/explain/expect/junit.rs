@@ -1,11 +1,12 @@
-//! What came of expectations as JUnit XML, which CI systems show.
+//! Writes the results of expectations as JUnit XML, which CI systems show.
 
 use super::tested::{Failure, Tested};
 use crate::edge::is_hidden;
 use crate::explain::names::Places;
 use std::io::{self, Write};
 
-/// Writes one `<testsuites>` document: a suite for each file, with the lines of the lab file that it is about.
+/// Writes one `<testsuites>` document: a suite for each file of expectations, with the lines of its
+/// lab file.
 ///
 /// # Errors
 /// Those of `w`.
@@ -52,8 +53,8 @@ fn case(w: &mut dyn Write, tested: &Tested<'_>, file: &str, places: Places<'_>) 
     writeln!(w, "    </testcase>")
 }
 
-/// Escapes a text for an element or an attribute. Characters that XML 1.0 does not have, or that are not
-/// seen, become U+FFFD.
+/// Escapes a text for an element or an attribute. Characters that XML 1.0 does not allow, or that
+/// are invisible, become U+FFFD.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {

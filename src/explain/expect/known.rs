@@ -1,4 +1,4 @@
-//! The ids that an expectation may name, and which of them are on a path.
+//! The ids that an expectation may name, and the check that they are on a path.
 
 use crate::explain::explained::NAME_NOT_RESOLVED;
 use crate::explain::names;
@@ -6,7 +6,8 @@ use crate::pipeline::reach::{Class, Ranges};
 use crate::pipeline::{Component, Reason};
 use crate::vpc::Snapshot;
 
-/// Lists the ids of what can be on a path: gateways, endpoints, peering connections and appliances' interfaces.
+/// Lists the ids of objects that can be on a path: gateways, endpoints, peering connections and
+/// appliances' interfaces.
 pub(super) fn on_paths(snapshot: &Snapshot) -> Vec<&str> {
     let parts = snapshot.parts();
     let gateways = parts.vpcs.iter().filter_map(|vpc| vpc.internet_gateway.as_ref());
@@ -22,7 +23,7 @@ pub(super) fn on_paths(snapshot: &Snapshot) -> Vec<&str> {
     unique(ids.chain(interfaces.map(|interface| &interface.id)).map(String::as_str))
 }
 
-/// Lists the ids of what can decide.
+/// Lists the ids of objects that can decide.
 pub(super) fn deciding(snapshot: &Snapshot) -> Vec<&str> {
     let parts = snapshot.parts();
     let ids = parts.security_groups.iter().map(|group| &group.id);
@@ -38,7 +39,7 @@ pub(super) fn reasons() -> Vec<&'static str> {
     Reason::ALL.iter().map(|reason| reason.name()).chain([NAME_NOT_RESOLVED]).collect()
 }
 
-/// Decides whether all packets of a class that passes go through what has an id.
+/// Decides whether all packets of a class that passes go through the object with an id.
 pub(super) fn is_on_path(class: &Class, id: &str, snapshot: &Snapshot) -> bool {
     class.sample.steps.iter().any(|step| match step.component {
         Component::NetworkInterface(ix) => {
@@ -65,8 +66,8 @@ pub(super) fn is_on_path(class: &Class, id: &str, snapshot: &Snapshot) -> bool {
     })
 }
 
-/// Decides whether an interface endpoint has all destinations of a class. Interfaces with the same groups are in one class,
-/// of which the steps show one alone.
+/// Decides whether an interface endpoint has all destinations of a class. Interfaces with the same
+/// groups are in one class, of which the steps show one alone.
 fn is_endpoint(class: &Class, id: &str, snapshot: &Snapshot) -> bool {
     let of_endpoint =
         snapshot.parts().resources.iter().filter(|resource| {

@@ -1,4 +1,4 @@
-//! Expectations: whether services reach what they must, and nothing that they must not.
+//! Expectations: services must reach some destinations, and must not reach others.
 
 mod fixes;
 mod github;

@@ -1,4 +1,5 @@
-//! What came of expectations, for people: a line for each, and the explanation of those that fail.
+//! Writes the results of expectations for people: a line for each, and the explanation of those
+//! that fail.
 
 use super::fixes::MOST_FIXES;
 use super::live::Live;
@@ -21,7 +22,8 @@ pub(super) const MOST_FAILURES: usize = 5;
 const INDENT: &str = "      ";
 
 impl Tested<'_> {
-    /// Writes a line, and below it the explanation if the expectation fails. `places` names lines of the lab file.
+    /// Writes a line, and below it the explanation if the expectation fails. `places` names lines
+    /// of the lab file.
     ///
     /// # Errors
     /// Those of `w`.
@@ -50,7 +52,8 @@ impl Tested<'_> {
         self.explanation(w, places, look)
     }
 
-    /// Returns place and words with as many items of each list as fit, and what was sent if that does not fit.
+    /// Returns place and words with as many items of each list as fit, and the packets sent if
+    /// those do not fit.
     fn line(&self, look: Look) -> (String, Option<String>) {
         let place = self.place();
         let live = self.live.as_ref().map(Live::in_short);
@@ -69,7 +72,7 @@ impl Tested<'_> {
         }
     }
 
-    /// Returns the explanation of what fails, without the line before it and without indent.
+    /// Returns the explanation of a failure, without the line before it and without indent.
     pub(super) fn explained(&self, places: Places<'_>) -> io::Result<String> {
         let mut text = Vec::new();
         self.explanation(&mut text, places, Look::default())?;
@@ -105,12 +108,12 @@ impl Tested<'_> {
 }
 
 impl Failure {
-    /// Says in one line what is different.
+    /// Describes the difference in one line.
     pub(super) fn line(&self) -> String {
         format!("{} -> {}: {}", self.service, self.destination, self.message)
     }
 
-    /// Says who decided that packets are dropped, if all are.
+    /// Names the decider of the drops, if all packets are dropped.
     pub(super) fn decided_by(&self, places: Places<'_>) -> Option<String> {
         let class = self.class_shown()?;
         let decided_by = names::decided_by(class.denial?.decided_by, self.explained.snapshot());
@@ -120,13 +123,13 @@ impl Failure {
         })
     }
 
-    /// Returns a class that shows what is different; `None` if the table of all shows it.
+    /// Returns a class that shows the difference; `None` if the table of all shows it.
     fn class_shown(&self) -> Option<&Class> {
         let is_mixed = self.explained.verdict() == SetVerdict::Mixed;
         self.explained.classes().get(self.class).filter(|_| !is_mixed)
     }
 
-    /// Writes the classes if some packets pass, else the stages of one packet and who decided.
+    /// Writes the classes if some packets pass, else the stages of one packet and the decider.
     fn details(
         &self,
         w: &mut dyn Write,
@@ -148,7 +151,7 @@ impl Failure {
         self.fix(w, places, look)
     }
 
-    /// Writes what lets the packets pass.
+    /// Writes the change that lets the packets pass.
     fn fix(&self, w: &mut dyn Write, places: Places<'_>, look: Look) -> io::Result<()> {
         let indent = INDENT.len();
         match self.fix {
@@ -187,7 +190,8 @@ impl Failure {
         Ok(String::from_utf8_lossy(&table).lines().map(str::to_owned).collect())
     }
 
-    /// Returns the stages of one packet on its way to the destination, and the one that drops its reply.
+    /// Returns the stages of one packet on its path to the destination, and the one that drops its
+    /// reply.
     fn stages(&self, class: &Class, look: Look) -> Vec<String> {
         let evidence = evidence_of(class);
         let named = named_steps(&evidence, self.explained.snapshot());
@@ -205,7 +209,7 @@ impl Failure {
     }
 }
 
-/// Decides whether a stage is of a request, past the check of its source.
+/// Decides whether a stage belongs to a request, after the check of its source.
 fn is_on_the_way(stage: Stage) -> bool {
     let others = [
         Stage::Parse,
@@ -217,7 +221,7 @@ fn is_on_the_way(stage: Stage) -> bool {
     !others.contains(&stage)
 }
 
-/// Returns a stage with the rule in short, or with what it translates.
+/// Returns a stage with the rule in short, or with the translation.
 fn stage(named: &NamedStep, [stage, component]: [usize; 2], look: Look) -> String {
     let (mark, style) = mark_of(&named.outcome);
     let is_translation = named.outcome == Outcome::Translate.name();
@@ -230,7 +234,7 @@ fn stage(named: &NamedStep, [stage, component]: [usize; 2], look: Look) -> Strin
     format!("  {} {}", look.paint().with(style, mark), cut(text.trim_end(), room))
 }
 
-/// Counts what holds and what fails.
+/// Counts the expectations that hold and those that fail.
 pub fn summary(held: usize, failed: usize) -> String {
     let all = held + failed;
     let expectations = if all == 1 { "1 expectation" } else { &format!("{all} expectations") };

@@ -1,4 +1,4 @@
-//! What came of expectations, for programs.
+//! The results of expectations, for programs.
 
 use super::fixes::MOST_FIXES;
 use super::live::Live;
@@ -12,7 +12,7 @@ use serde::Serialize;
 /// The answer of `egret test --json`.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct TestReport {
-    /// True if all expectations hold.
+    /// Set if all expectations hold.
     pub ok: bool,
     /// The number of expectations that hold.
     pub held: usize,
@@ -36,11 +36,11 @@ pub struct TestedRow {
     seen_as: Vec<String>,
     note: Option<String>,
     ok: bool,
-    /// What the verdicts do not cover.
+    /// Notes on what the verdicts do not cover.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     notes: Vec<String>,
     failures: Vec<FailureRow>,
-    /// What real packets say, with `--live`.
+    /// The results of real packets, with `--live`.
     #[serde(skip_serializing_if = "Option::is_none")]
     live: Option<Live>,
 }
@@ -52,13 +52,14 @@ struct FailureRow {
     verdict: &'static str,
     message: String,
     explanation: SetExplanation,
-    /// The reason for which no fix was looked for.
+    /// The reason why no fix was searched for.
     #[serde(skip_serializing_if = "Option::is_none")]
     fix_left_out: Option<String>,
 }
 
 impl TestReport {
-    /// Adds what came of the expectations of one file. `places` names lines of the lab file where it was made from a source.
+    /// Adds the results of the expectations of one file. `places` names lines of the lab file if it
+    /// was made from a source.
     pub fn add(&mut self, tested: &[Tested<'_>], places: Option<Places<'_>>) {
         self.expectations.extend(tested.iter().map(|tested| row(tested, places)));
         self.failed = self.expectations.iter().filter(|row| !row.ok).count();

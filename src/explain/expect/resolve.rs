@@ -1,4 +1,5 @@
-//! The names of an expectation, looked up in a configuration. A name that means nothing is an error, never a pass.
+//! Looks up the names of an expectation in a configuration. An unknown name is an error, never a
+//! pass.
 
 use super::known;
 use crate::config::At;
@@ -14,16 +15,16 @@ use std::collections::{BTreeSet, HashMap};
 /// The word for each service.
 const EVERY: &str = "*";
 
-/// What an expectation says by `by`.
+/// The value of an expectation's `by`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum By<'e> {
     /// A drop reason.
     Reason(&'e str),
-    /// The id of what decides.
+    /// The id of the object that decides.
     Object(&'e str),
 }
 
-/// An expectation whose names mean something.
+/// An expectation with names that were found.
 pub(super) struct Resolved<'e> {
     pub(super) expectation: &'e Expectation,
     pub(super) by: Option<By<'e>>,
@@ -31,7 +32,7 @@ pub(super) struct Resolved<'e> {
     pub(super) questions: Vec<usize>,
 }
 
-/// A question: what one service sends to one destination.
+/// A question: the packets of one service to one destination.
 pub(super) struct Question<'e> {
     pub(super) service: ServiceIx,
     pub(super) to: &'e str,
@@ -66,7 +67,7 @@ impl<'e, 's> Resolver<'e, 's> {
         }
     }
 
-    /// Looks up the names of an expectation, and takes note of those that mean nothing.
+    /// Looks up the names of an expectation, and records the unknown ones.
     pub(super) fn resolve(&mut self, expectation: &'e Expectation) -> Resolved<'e> {
         let services = self.services(&expectation.from);
         let by = self.by(expectation);
@@ -197,7 +198,8 @@ impl<'e, 's> Resolver<'e, 's> {
         Ok(self.questions.len() - 1)
     }
 
-    /// Reports a name without an address that is to be blocked: a misspelt name below a private zone looks the same.
+    /// Reports a name without an address that must be blocked: a misspelt name below a private zone
+    /// looks the same.
     fn must_resolve(&mut self, expectation: &Expectation, to: &At<String>, position: usize) {
         let Some(question) = self.questions.get(position) else { return };
         let Resolution::NotResolved { name, why, .. } = &question.resolution else { return };

@@ -1,4 +1,5 @@
-//! Tests expectations: each question is asked once, and what questions have in common is computed once.
+//! Tests expectations: each question is asked once, and parts that questions share are computed
+//! once.
 
 use super::judge::judge;
 use super::resolve::{Question, Resolved, Resolver};
@@ -24,10 +25,10 @@ pub struct Subject<'s> {
     pub pool: Ipv4Network,
 }
 
-/// Why expectations are not tested.
+/// The reason why expectations are not tested.
 #[derive(Debug, thiserror::Error)]
 pub enum TestError {
-    /// Names that mean nothing, by line.
+    /// Unknown names, by line.
     #[error("{0}")]
     Names(Diagnostics),
     /// A question has no answer.
@@ -35,7 +36,7 @@ pub enum TestError {
     Ask(#[from] AskError),
 }
 
-/// Finds the names in expectations that mean nothing in a configuration.
+/// Finds the names in expectations that a configuration does not have.
 pub fn name_errors(snapshot: &Snapshot, expectations: &Expectations) -> Diagnostics {
     let mut resolver = Resolver::new(snapshot);
     for expectation in &expectations.list {
@@ -44,11 +45,11 @@ pub fn name_errors(snapshot: &Snapshot, expectations: &Expectations) -> Diagnost
     expectations.errors(resolver.faults)
 }
 
-/// Tests expectations. `goes_on` is asked again and again, with the number of expectations that are tested, whether the
-/// outcome is still wanted.
+/// Tests expectations. `goes_on` is called repeatedly with the number of expectations that are
+/// tested, and returns whether the result is still wanted.
 ///
 /// # Errors
-/// All names that mean nothing; or that the outcome is not wanted any more.
+/// All unknown names; or the result is no longer wanted.
 pub fn test<'e>(
     subject: &Subject<'_>,
     expectations: &'e Expectations,
@@ -114,7 +115,7 @@ impl<'a, 'e> Answers<'a, 'e> {
         Ok(failures)
     }
 
-    /// Says once each what the answers that were given do not cover.
+    /// Lists notes on what the given answers do not cover, each once.
     fn notes(&self, of: &Resolved<'_>) -> Vec<String> {
         let mut notes = Vec::new();
         for answer in of.questions.iter().filter_map(|position| self.known.get(position)) {

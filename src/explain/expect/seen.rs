@@ -5,7 +5,8 @@ use crate::vpc::Snapshot;
 use ipnetwork::Ipv4Network;
 use std::net::Ipv4Addr;
 
-/// Returns the source addresses of a class that passes, as they arrive. `pool` has the tasks' own addresses.
+/// Returns the source addresses of a class that passes, as they arrive. `pool` has the tasks' own
+/// addresses.
 pub(super) fn seen(class: &Class, pool: Ipv4Network, snapshot: &Snapshot) -> Ranges {
     let Some(outside) = class.sample.outside else { return Ranges::default() };
     let shown = outside.src();
@@ -19,7 +20,8 @@ pub(super) fn seen(class: &Class, pool: Ipv4Network, snapshot: &Snapshot) -> Ran
     }
 }
 
-/// Returns the addresses of the NAT gateways on the path, public or private as the one that the sample arrives with.
+/// Returns the addresses of the NAT gateways on the path: public or private, like the source
+/// address of the arriving sample.
 fn of_gateways(class: &Class, shown: Ipv4Addr, snapshot: &Snapshot) -> Option<Ranges> {
     let public = class.gateway_addresses.iter().filter_map(|address| {
         let gateway = snapshot.nat_gateway(address.gateway);
@@ -30,7 +32,8 @@ fn of_gateways(class: &Class, shown: Ipv4Addr, snapshot: &Snapshot) -> Option<Ra
     [public, private].into_iter().find(|addresses| addresses.contains(shown.to_bits()))
 }
 
-/// Returns the addresses of the ENIs, public or private as the one that the sample arrives with.
+/// Returns the addresses of the ENIs: public or private, like the source address of the arriving
+/// sample.
 fn of_enis(class: &Class, shown: Ipv4Addr, snapshot: &Snapshot) -> Option<Ranges> {
     let private = class.eni_addresses.iter().flat_map(|(_, addresses)| addresses.iter());
     let enis = class.eni_addresses.iter().map(|(ix, _)| snapshot.eni(*ix));

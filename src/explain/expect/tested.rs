@@ -1,4 +1,4 @@
-//! An expectation and what came of it.
+//! An expectation and its result.
 
 use super::live::{Contradiction, Live};
 use crate::config::{At, Expectation};
@@ -20,9 +20,9 @@ pub struct Tested<'e> {
     pub expectation: &'e Expectation,
     /// The questions whose answers are not what is expected.
     pub failures: Vec<Failure>,
-    /// What the verdicts do not cover: a destination where the lab has no host.
+    /// Notes on what the verdicts do not cover, such as a destination where the lab has no host.
     pub notes: Vec<String>,
-    /// What real packets say, if any were to be sent.
+    /// The results of real packets, if any were to be sent.
     pub live: Option<Live>,
 }
 
@@ -31,43 +31,45 @@ pub struct Tested<'e> {
 pub struct Failure {
     /// The service that was asked about.
     pub service: String,
-    /// The destination, as the expectation has it.
+    /// The destination, as written in the expectation.
     pub destination: String,
-    /// What is different, such as `DROP no-route`.
+    /// The difference, such as `DROP no-route`.
     pub message: String,
     /// The answer.
     pub explained: Rc<Explained>,
     /// The position of a class that shows it.
     pub(super) class: usize,
-    /// Tells whether a change was looked for.
+    /// The state of the search for a change.
     pub(super) fix: FixSearch,
 }
 
-/// Tells whether a change was looked for that lets the packets pass.
+/// The state of the search for a change that lets the packets pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FixSearch {
-    /// None was.
+    /// There was none.
     None,
-    /// The answer has what was found.
+    /// The answer has the result.
     Done,
-    /// None was: too many other expectations fail.
+    /// There was none, because too many other expectations fail.
     LeftOut,
 }
 
 impl Failure {
-    /// Decides whether packets are dropped that should pass: a name without an address has none.
+    /// Decides whether packets are dropped that should pass: a name without an address has no
+    /// packets.
     pub(super) fn drops_packets(&self) -> bool {
         self.explained.verdict() != SetVerdict::Forward && !self.explained.classes().is_empty()
     }
 }
 
 impl Tested<'_> {
-    /// Decides whether everything is as expected, and real packets meet what the verdicts say.
+    /// Decides whether everything is as expected, and the results of real packets are those of the
+    /// verdicts.
     pub fn holds(&self) -> bool {
         self.failures.is_empty() && self.live.as_ref().is_none_or(Live::agrees)
     }
 
-    /// Says in a line each what real packets met that the verdicts do not say.
+    /// Describes, a line each, the results of real packets that contradict the verdicts.
     pub(super) fn contradictions(&self) -> Vec<String> {
         let all = self.live.iter().flat_map(|live| &live.contradictions);
         all.map(Contradiction::line).collect()
@@ -92,7 +94,7 @@ impl fmt::Display for Tested<'_> {
 }
 
 impl Tested<'_> {
-    /// Returns the expectation in words, with so many items of each list.
+    /// Returns the expectation in words, with this many items of each list.
     pub(super) fn words(&self, items: usize) -> String {
         let Expectation { from, to, protocol, is, by, via, seen_as, .. } = self.expectation;
         let names = |list: &[At<String>]| {

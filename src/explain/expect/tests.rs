@@ -1,4 +1,5 @@
-//! Expectations in labs where one packet is not like all others; misspelt names; what people and programs read.
+//! Tests expectations in labs in which one packet is not like all others; misspelt names; output
+//! for people and programs.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use super::*;
@@ -112,7 +113,7 @@ impl Case {
         }
     }
 
-    /// Tests one expectation, and returns what is different; nothing if it holds.
+    /// Tests one expectation, and returns the differences; nothing if it holds.
     fn differences(&self, text: &str) -> Vec<String> {
         let expectations = expectation(text);
         let tested = self.tested(&expectations);
@@ -191,7 +192,8 @@ fn an_expectation_agrees_with_the_explanation() {
     }
 }
 
-/// The VPC lets the packet out, and nothing answers: no program may take that for success without a word.
+/// The VPC lets the packet out, and no host answers: every form of the output must say so, or a
+/// program would take it for success.
 #[test]
 fn regression_an_address_that_no_host_has_is_named_in_every_form_of_the_outcome() {
     let endpoint = include_str!("../cases/public-endpoint.toml");
@@ -288,7 +290,7 @@ fn what_is_on_the_path_is_compared() {
     Case::new(PEER).holds(&of("web", "redis", "reachable", "via = \"pcx-1\""));
 }
 
-/// As accounts have a NAT gateway for each zone.
+/// As in accounts with a NAT gateway for each zone.
 #[test]
 fn each_packet_passes_one_of_several_ids() {
     let case = Case::new(TWO_GATEWAYS);

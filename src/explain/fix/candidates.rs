@@ -1,4 +1,4 @@
-//! The changes that may let packets pass the gate that drops them, in the order in which they are tried.
+//! Lists the changes that may remove a denial, in the order in which they are tried.
 
 use super::change::Change;
 use super::failing::Failing;
@@ -6,7 +6,7 @@ use super::{endpoints, groups, network_acls, routes};
 use crate::pipeline::Reason;
 use crate::vpc::RuleRef;
 
-/// Lists changes; none where it takes a person to decide.
+/// Lists changes; none if a person must decide.
 pub(super) fn candidates(failing: &Failing<'_>) -> Vec<Change> {
     match failing.decided_by {
         RuleRef::EniSecurityGroups(..) => {
@@ -52,7 +52,8 @@ pub(super) fn candidates(failing: &Failing<'_>) -> Vec<Change> {
     }
 }
 
-/// Returns the change for a task's own ENI from which an internet gateway drops packets for want of a public address.
+/// Returns the change for a task's own ENI whose packets an internet gateway drops because it has
+/// no public address.
 fn public_addresses(failing: &Failing<'_>) -> Option<Change> {
     let task = failing.eni().filter(|_| failing.reason == Reason::IgwNoPublicAddress)?.task?;
     Some(Change::PublicAddresses { connector: task.connector })

@@ -1,4 +1,4 @@
-//! A change of a configuration, and the configuration with it.
+//! A change of a configuration, and the changed configuration.
 
 use super::new_endpoint::{NewGateway, NewInterface};
 use crate::vpc::{
@@ -9,7 +9,6 @@ use crate::vpc::{
 use ipnetwork::Ipv4Network;
 use std::net::Ipv4Addr;
 
-/// A change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Change {
     /// Adds rules to a security group.
@@ -18,7 +17,7 @@ pub(super) enum Change {
     AclRules { acl: NetworkAclIx, direction: Direction, rules: Vec<AclRule> },
     /// Adds a route to a table.
     AddRoute { table: RouteTableIx, destination: Ipv4Network, target: Target },
-    /// Leads a route of a table, by position, to another target.
+    /// Gives a route of a table, by position, another target.
     Redirect { table: RouteTableIx, position: u16, target: Target },
     /// Adds a route table to a gateway endpoint.
     EndpointTable { endpoint: GatewayEndpointIx, table: RouteTableIx },
@@ -28,7 +27,7 @@ pub(super) enum Change {
     MoveConnector { connector: ConnectorIx, subnets: Vec<SubnetIx> },
     /// Gives the tasks of a connector public addresses.
     PublicAddresses { connector: ConnectorIx },
-    /// Lets an appliance forward.
+    /// Turns off the source/dest check of an appliance, so that it forwards.
     SourceDestCheckOff { appliance: ResourceIx },
     /// Gives a VPC an interface endpoint.
     InterfaceEndpoint(NewInterface),
@@ -37,12 +36,12 @@ pub(super) enum Change {
 }
 
 impl Change {
-    /// Decides whether tasks are attached elsewhere with the change.
+    /// Decides whether the change moves the attachments of tasks.
     pub(super) const fn is_move(&self) -> bool {
         matches!(self, Self::MoveConnector { .. })
     }
 
-    /// Returns the interface endpoint that the change adds: a name leads there then.
+    /// Returns the interface endpoint that the change adds, to which a name then leads.
     pub(super) const fn new_interface(&self) -> Option<&NewInterface> {
         match self {
             Self::InterfaceEndpoint(endpoint) => Some(endpoint),
@@ -59,7 +58,7 @@ impl Change {
         }
     }
 
-    /// Returns a configuration with the change. What it has keeps its position.
+    /// Returns a copy of a configuration with the change. Existing objects keep their positions.
     pub(super) fn applied(&self, snapshot: &Snapshot) -> Snapshot {
         let mut parts = snapshot.parts().clone();
         self.apply(&mut parts, snapshot);
@@ -128,8 +127,8 @@ fn add_route(table: &mut RouteTable, destination: Destination, target: Target) {
     table.routes.push(Route { destination, target, line: 0 });
 }
 
-/// Gives a connector other subnets, with an ENI in each that has none. The addresses of new ENIs are open: they get some
-/// that nothing is ever sent to or from (RFC 1122, 3.2.1.3).
+/// Gives a connector other subnets, with an ENI in each that has none. The addresses of new ENIs
+/// are open: they get some to or from which no packet is ever sent (RFC 1122, 3.2.1.3).
 fn move_connector(parts: &mut Parts, snapshot: &Snapshot, ix: ConnectorIx, subnets: &[SubnetIx]) {
     let connector = &mut parts.connectors[ix.get()];
     connector.subnets = subnets.to_vec();

@@ -1,4 +1,5 @@
-//! Endpoints for VPCs that have no route to the internet, so that their services reach AWS's own by endpoints alone.
+//! Proposes endpoints for VPCs that have no route to the internet, so that their services reach
+//! AWS's own by endpoints alone.
 
 use super::change::Change;
 use super::failing::Failing;
@@ -21,8 +22,8 @@ const BY_GATEWAY: [&str; 2] = ["s3", "dynamodb"];
 /// The first labels of names of services with two words: `api.ecr` is the service `ecr.api`.
 const SECOND_WORDS: [&str; 2] = ["api", "runtime"];
 
-/// Lists the interface endpoints that the VPC lacks, by the service's name that was asked: with the groups of the others,
-/// or with a group that admits the connector's.
+/// Lists the interface endpoints that the VPC lacks, by the service's name in the question: with
+/// the groups of the others, or with a group that admits the connector's.
 pub(super) fn missing_interface(failing: &Failing<'_>) -> Vec<Change> {
     let found = || {
         let (name, vpc) = (canonical_name(failing.name?), failing.vpc()?);
@@ -85,11 +86,11 @@ pub(super) fn missing_gateway(failing: &Failing<'_>) -> Option<Change> {
 
 /// A service of AWS that has interface endpoints.
 struct Service {
-    /// Such as `com.amazonaws.us-east-1.ecr.api`.
+    /// The full name, such as `com.amazonaws.us-east-1.ecr.api`.
     name: String,
-    /// Such as `ecr-api`.
+    /// A short word, such as `ecr-api`.
     word: String,
-    /// The name that leads to an endpoint, perhaps a wildcard.
+    /// The name that leads to an endpoint, possibly a wildcard.
     private_name: String,
     /// The zone of that name.
     zone: String,
@@ -114,7 +115,7 @@ impl Service {
     }
 }
 
-/// Decides whether no table of a VPC leads to the internet.
+/// Decides whether no table of a VPC has a route to the internet.
 fn is_isolated(snapshot: &Snapshot, vpc: VpcIx) -> bool {
     let mut tables = snapshot.parts().route_tables.iter().filter(|table| table.vpc == vpc);
     let leads_out = |route: &Route| match route.target {
@@ -129,7 +130,8 @@ fn is_isolated(snapshot: &Snapshot, vpc: VpcIx) -> bool {
     !tables.any(|table| table.routes.iter().any(leads_out))
 }
 
-/// Decides whether a route is for addresses of the internet: a middlebox may stand between subnets, too.
+/// Decides whether a route is for addresses of the internet: a middlebox may also be between
+/// subnets.
 fn is_for_public(snapshot: &Snapshot, destination: Destination) -> bool {
     let blocks = match destination {
         Destination::Cidr(block) => addresses(block),
@@ -154,8 +156,8 @@ fn has_endpoint(snapshot: &Snapshot, vpc: VpcIx, service: &str) -> bool {
     interfaces(snapshot, vpc).any(is_it)
 }
 
-/// Returns whether private names in a VPC need `enable_dns_hostnames` first; `None` if they cannot be had without leading
-/// other names elsewhere.
+/// Returns whether private names in a VPC need `enable_dns_hostnames` first; `None` if enabling
+/// them would also change where other names lead.
 fn lacks_hostnames(snapshot: &Snapshot, vpc: VpcIx) -> Option<bool> {
     let own = snapshot.vpc(vpc);
     if own.has_private_names() {
@@ -167,7 +169,7 @@ fn lacks_hostnames(snapshot: &Snapshot, vpc: VpcIx) -> Option<bool> {
     (own.enable_dns_support && is_free).then_some(true)
 }
 
-/// Decides whether a private zone of this name hides others: all that is public below it.
+/// Decides whether a private zone of this name hides others: all public names below it.
 fn hides_names(snapshot: &Snapshot, zone: &str) -> bool {
     let parts = snapshot.parts();
     let hosts = parts.internet_hosts.iter();
@@ -191,7 +193,8 @@ fn groups_of_others(snapshot: &Snapshot, vpc: VpcIx) -> Vec<Vec<SecurityGroupIx>
     all
 }
 
-/// Makes a group that admits the connector's; its VPC's addresses if the lab file does not name the connector's group.
+/// Makes a group that admits the connector's; its VPC's addresses if the lab file does not name the
+/// connector's group.
 fn new_group(failing: &Failing<'_>, vpc: VpcIx, endpoint: &str) -> Guard {
     let snapshot = failing.snapshot;
     let own = failing.eni().into_iter().flat_map(|eni| &eni.security_groups);
@@ -218,8 +221,8 @@ fn one_in_each_zone(failing: &Failing<'_>) -> Vec<SubnetIx> {
     subnets.filter(|subnet| zones.insert(zone(subnet))).collect()
 }
 
-/// Decides whether the destination belongs to a service with gateway endpoints: by the name that was asked, or by those of
-/// the host that has the address.
+/// Decides whether the destination belongs to a service with gateway endpoints: by the name in the
+/// question, or by those of the host that has the address.
 fn is_of_gateway_service(failing: &Failing<'_>, word: &str) -> bool {
     let parts = failing.snapshot.parts();
     let service = format!("{word}.{}.amazonaws.com", parts.region);
@@ -233,8 +236,8 @@ fn is_of_gateway_service(failing: &Failing<'_>, word: &str) -> bool {
     failing.name.is_some_and(is_it) || names.any(|name| is_it(name))
 }
 
-/// Returns a list that has the destinations: that of an endpoint of the same service, or else one that has the service's
-/// word in its id and public addresses only.
+/// Returns a list that contains the destinations: that of an endpoint of the same service, or else
+/// one that has the service's word in its id and public addresses only.
 fn known_list(failing: &Failing<'_>, service: &str, word: &str) -> Option<PrefixListIx> {
     let parts = failing.snapshot.parts();
     let has_them = |list: &PrefixListIx| {

@@ -1,4 +1,4 @@
-//! What a change is wanted for: packets that are dropped at one gate.
+//! The packets for which a change is wanted: those that are dropped at one stage.
 
 use crate::explain::packet::{destination_vpc, eni_of, packet_at, whereabouts};
 use crate::packet::{Protocol, Tuple};
@@ -11,7 +11,7 @@ use crate::vpc::{
 };
 use std::net::Ipv4Addr;
 
-/// Packets that are dropped at one gate, with what one of them meets.
+/// Packets that are dropped at one stage, with the evidence for one of them.
 pub(super) struct Failing<'a> {
     pub(super) snapshot: &'a Snapshot,
     pub(super) evidence: &'a Evidence,
@@ -22,9 +22,9 @@ pub(super) struct Failing<'a> {
     pub(super) subnets: Vec<SubnetIx>,
     pub(super) destinations: Ranges,
     pub(super) ports: Ports,
-    /// The private addresses of the NAT gateway, where they decide.
+    /// The private addresses of the NAT gateway, if they decide.
     pub(super) gateway_addresses: Vec<GatewayAddress>,
-    /// The name that was asked, if it was one.
+    /// The name in the question, if there is one.
     pub(super) name: Option<&'a str>,
 }
 
@@ -82,7 +82,7 @@ impl<'a> Failing<'a> {
         })
     }
 
-    /// Returns the ENI that the packet leaves by.
+    /// Returns the ENI by which the packet leaves.
     pub(super) fn eni(&self) -> Option<&'a Eni> {
         self.snapshot.parts().enis.get(eni_of(self.evidence, self.snapshot)?.get())
     }
@@ -96,7 +96,6 @@ impl<'a> Failing<'a> {
         }
     }
 
-    /// Lists the subnets of the connector.
     pub(super) fn connector_subnets(&self) -> &'a [SubnetIx] {
         self.connector().map_or(&[], |ix| &self.snapshot.connector(ix).subnets)
     }
@@ -106,19 +105,19 @@ impl<'a> Failing<'a> {
         Some(whereabouts(eni_of(self.evidence, self.snapshot)?, self.snapshot)?.1)
     }
 
-    /// Returns the packet as the gate sees it.
+    /// Returns the packet as the stage that drops it sees it.
     pub(super) fn at_gate(&self) -> Tuple {
         packet_at(self.evidence, self.evidence.steps.len())
     }
 
-    /// Returns the other end of the packet as the network ACL sees it that drops it.
+    /// Returns the other end of the packet, as the network ACL that drops it sees it.
     pub(super) fn crossing(&self) -> Option<Ipv4Addr> {
         let dropped = self.evidence.steps.iter().rev().find(|s| s.outcome == Outcome::Drop)?;
         let Detail::Crossing { remote, .. } = dropped.detail else { return None };
         Some(remote)
     }
 
-    /// Returns whether the gate drops replies.
+    /// Returns whether the stage drops replies.
     pub(super) fn drops_replies(&self) -> bool {
         self.reason.stage() == Stage::NetworkAclReturn
     }
@@ -140,7 +139,7 @@ impl<'a> Failing<'a> {
         Some(self.snapshot.subnet(subnet).route_table)
     }
 
-    /// Returns the NAT gateway that the packet has come to.
+    /// Returns the NAT gateway that the packet has reached.
     pub(super) fn nat_gateway(&self) -> Option<NatGatewayIx> {
         self.evidence.steps.iter().find_map(|step| {
             let Component::NatGateway(ix) = step.component else { return None };

@@ -1,4 +1,4 @@
-//! Changes of security groups, and of the prefix lists that their rules name.
+//! Proposes changes of security groups, and of the prefix lists that their rules name.
 
 use super::change::Change;
 use super::failing::Failing;
@@ -24,7 +24,8 @@ pub(super) fn of_eni(failing: &Failing<'_>) -> Vec<Change> {
     gate.changes(failing, &failing.destinations, peers)
 }
 
-/// Lists the changes that let the packets reach their destination, a resource with a private address of a VPC.
+/// Lists the changes that let the packets reach their destination, a resource with a private
+/// address of a VPC.
 pub(super) fn of_destination(
     failing: &Failing<'_>,
     (vpc, address): (VpcIx, Ipv4Addr),
@@ -42,8 +43,9 @@ pub(super) fn of_destination(
     }
 }
 
-/// Lists the changes that let the packets reach a public endpoint: its groups see the senders' public addresses. There are
-/// none if one of these is not known, as a rule for it would hold in the lab alone.
+/// Lists the changes that let the packets reach a public endpoint: its groups see the senders'
+/// public addresses. There are none if one of these is not known, because a rule for it would be
+/// right in the lab alone.
 fn of_public_endpoint(
     failing: &Failing<'_>,
     group: SecurityGroupIx,
@@ -51,7 +53,7 @@ fn of_public_endpoint(
 ) -> Vec<Change> {
     let gate = Gate { group, direction: Direction::Ingress, most: NatGateway::MAX_ADDRESSES };
     let Some(known) = senders.known() else { return Vec::new() };
-    // A rule for everybody is a decision of a person.
+    // A rule for every address is a decision for a person.
     let admits_all = |rule: &SecurityGroupRule| rule.peer == Peer::Cidr(everywhere());
     let is_narrow = |change: &Change| !matches!(change, Change::GroupRules { rules, .. } if rules.iter().any(admits_all));
     gate.changes(failing, known, None).into_iter().filter(is_narrow).collect()
@@ -77,8 +79,8 @@ fn of_interface(failing: &Failing<'_>, group: SecurityGroupIx) -> Vec<Change> {
     changes
 }
 
-/// Lists the changes that let an appliance pass the packets on. They are by addresses: what is routed through an appliance
-/// matches no reference to a group.
+/// Lists the changes that let an appliance pass the packets on. They are by addresses: packets
+/// routed through an appliance match no reference to a group.
 pub(super) fn of_appliance(
     failing: &Failing<'_>,
     appliance: ResourceIx,
@@ -92,7 +94,7 @@ pub(super) fn of_appliance(
         Direction::Ingress => packet.src,
     };
     let gate = Gate { group: *group, direction, most: MOST_RULES };
-    // Of a reply the ports are others than those that were asked.
+    // A reply has other ports than the question.
     let is_request = packet.dst == failing.evidence.inside.dst();
     let ports = if is_request { traffic(&failing.ports) } else { vec![exactly(failing)] };
     let one = gate.rules(&ports, &[Peer::Cidr(address.into())]);
@@ -105,7 +107,7 @@ pub(super) fn of_appliance(
     one.into_iter().chain(wide).chain(subnet).collect()
 }
 
-/// Returns the traffic of the packet at the gate.
+/// Returns the traffic of the packet at the stage that drops it.
 fn exactly(failing: &Failing<'_>) -> TrafficMatch {
     let packet = failing.at_gate();
     let ports = crate::vpc::PortMatch { from: packet.dport, to: packet.dport };
@@ -125,8 +127,9 @@ struct Gate {
 }
 
 impl Gate {
-    /// Lists the changes that admit packets from or to these addresses, whose interfaces have these groups: by a prefix list
-    /// that is in use, by the groups, by an entry of a list that a rule names, by any list, by CIDR blocks.
+    /// Lists the changes that admit packets from or to these addresses, whose interfaces have these
+    /// groups: by a prefix list that is in use, by the groups, by an entry of a list that a rule
+    /// names, by any list, by CIDR blocks.
     fn changes(
         &self,
         failing: &Failing<'_>,
@@ -175,7 +178,8 @@ impl Gate {
         self.rules(&traffic(&failing.ports), &[Peer::Cidr(subnet.cidr)])
     }
 
-    /// Decides whether a list is in use where it would be named: by a route, an endpoint or another rule of the group.
+    /// Decides whether a list is in use near the new rule: by a route, an endpoint or another rule
+    /// of the group.
     fn uses(&self, failing: &Failing<'_>, list: PrefixListIx) -> bool {
         let parts = failing.snapshot.parts();
         let vpc = failing.snapshot.security_group(self.group).vpc;
@@ -193,8 +197,9 @@ impl Gate {
         failing.snapshot.security_group(self.group).rules(self.direction).iter()
     }
 
-    /// Adds addresses to the list of a rule that admits the traffic already, but not these addresses. A list that
-    /// routes name, or a gateway endpoint, is for public addresses outside every VPC.
+    /// Adds addresses to the list of a rule that admits the traffic already, but not these
+    /// addresses. A list that routes name, or a gateway endpoint, is for public addresses outside
+    /// every VPC.
     fn entries(&self, failing: &Failing<'_>, addresses: &[Ipv4Network]) -> Option<Change> {
         let parts = failing.snapshot.parts();
         let public = public_unicast();
@@ -238,7 +243,8 @@ fn lists_with(failing: &Failing<'_>, addresses: &Ranges) -> Vec<PrefixListIx> {
     have.map(|(ix, _)| ix).collect()
 }
 
-/// Returns a group of each of the interfaces that have these addresses; `None` if one has no interface with a group.
+/// Returns a group of each of the interfaces that have these addresses; `None` if one has no
+/// interface with a group.
 fn groups_of(failing: &Failing<'_>, addresses: &Ranges) -> Option<Vec<SecurityGroupIx>> {
     if addresses.count() > 1 << 12 {
         return None;

@@ -1,9 +1,9 @@
-//! Ids for what is new in the lab file.
+//! Finds ids for new objects in the lab file.
 
 use crate::vpc::Snapshot;
 use std::collections::BTreeSet;
 
-/// Returns a word that nothing in the lab is called by: this one, or with a number behind it.
+/// Returns an id that no object in the lab has: this word, or the word with a number after it.
 pub(super) fn free_id(snapshot: &Snapshot, word: &str) -> String {
     let taken = taken(snapshot);
     let numbered = (2..).map(|number: u32| format!("{word}-{number}"));
@@ -11,7 +11,8 @@ pub(super) fn free_id(snapshot: &Snapshot, word: &str) -> String {
     words.find(|word| !taken.contains(word)).unwrap_or_default()
 }
 
-/// Lists the ids of all that egret may add, and of what may not have the same.
+/// Lists the ids of all kinds of objects that egret may add, and of those that must differ from
+/// them.
 fn taken(snapshot: &Snapshot) -> BTreeSet<&String> {
     let parts = snapshot.parts();
     let gateways = parts.vpcs.iter().filter_map(|vpc| Some(&vpc.internet_gateway.as_ref()?.id));

@@ -1,4 +1,5 @@
-//! What a change takes from services: packets that pass without it and are dropped with it.
+//! Finds the packets that a change takes from services: those that pass without it and are dropped
+//! with it.
 
 use super::change::Change;
 use super::terms::{addresses, all_addresses};
@@ -14,13 +15,13 @@ use std::collections::HashSet;
 
 /// The packets that a change may take.
 enum Scope {
-    /// None: the change only adds what admits.
+    /// None: the change only admits more packets.
     Nothing,
-    /// Those of services in VPCs that a route table is asked for, to these destinations.
+    /// Those of services in VPCs that use a route table, to these destinations.
     Routed { vpc: VpcIx, destinations: Ranges },
     /// Those of the services of a connector.
     Moved(ConnectorIx),
-    /// Those of services in a VPC to these destinations, to which a name leads no more.
+    /// Those of services in a VPC to these destinations, to which a name no longer leads.
     Renamed { vpc: VpcIx, destinations: Ranges },
 }
 
@@ -42,7 +43,7 @@ pub(super) struct Compared<'a> {
     pub(super) before: &'a Snapshot,
     pub(super) after: &'a Snapshot,
     pub(super) change: &'a Change,
-    /// The private addresses with which all is asked.
+    /// The private addresses that all questions consider.
     pub(super) addresses: Addresses,
 }
 
@@ -78,7 +79,7 @@ impl Compared<'_> {
         goes_on: &mut dyn FnMut() -> bool,
     ) -> Result<bool, Interrupted> {
         let is_moved = self.change.is_move();
-        // After a move, tasks are attached where they may be.
+        // After a move, tasks are at their possible attachments.
         let at = if is_moved { Addresses::Open } else { self.addresses };
         let ask = |snapshot: &Snapshot, goes_on: &mut dyn FnMut() -> bool| {
             let (snapshot, attachments) =
@@ -108,14 +109,15 @@ impl Compared<'_> {
         Ok(changes.iter().any(|changed| changed.before.passes()))
     }
 
-    /// Returns the addresses of a VPC's public endpoints, whose replies to any service its tables route.
+    /// Returns the addresses of a VPC's public endpoints, whose replies to any service the VPC's
+    /// tables route.
     fn public_endpoints(&self, vpc: VpcIx) -> Ranges {
         let vpc_of = |ix| self.before.vpc_of_resource(ix);
         let own = self.before.public_endpoints().filter(|(_, ix)| vpc_of(*ix) == vpc);
         Ranges::new(own.map(|(public, _)| (public.to_bits(), public.to_bits())))
     }
 
-    /// Lists the services, one of those that are attached alike.
+    /// Lists the services, one for each set with equal attachments.
     fn all(&self) -> Vec<ServiceIx> {
         let vpcs: Vec<VpcIx> = (0..self.before.parts().vpcs.len()).map(VpcIx::from).collect();
         let mut services = self.before.parts().services.iter();
@@ -123,7 +125,7 @@ impl Compared<'_> {
         self.near(&vpcs).into_iter().chain(default.map(ServiceIx::from)).collect()
     }
 
-    /// Lists the services in these VPCs, one of those that are attached alike.
+    /// Lists the services in these VPCs, one for each set with equal attachments.
     fn near(&self, vpcs: &[VpcIx]) -> Vec<ServiceIx> {
         let snapshot = self.before;
         let is_near = |ix: &ConnectorIx| {
@@ -146,7 +148,7 @@ impl Compared<'_> {
         found.map(|(service, _)| service).collect()
     }
 
-    /// Returns one service of a connector: all are attached alike.
+    /// Returns one service of a connector: all have equal attachments.
     fn of_connector(&self, ix: ConnectorIx) -> Vec<ServiceIx> {
         let mut services = self.before.parts().services.iter();
         let first = services.position(|service| service.egress == Egress::Vpc(ix));
@@ -188,7 +190,8 @@ impl Compared<'_> {
         }
     }
 
-    /// Returns what tables with routes for a prefix list may lead otherwise, with entries more in the list.
+    /// Returns the packets that tables with routes for a prefix list may route differently, with
+    /// more entries in the list.
     fn listed(&self, list: PrefixListIx, entries: &[Ipv4Network]) -> Scope {
         let tables = self.before.parts().route_tables.iter().enumerate();
         let named = Destination::PrefixList(list);
@@ -210,8 +213,9 @@ impl Compared<'_> {
         }
     }
 
-    /// Returns what a table may lead otherwise than before, of these destinations: those for which another route, or none,
-    /// wins now. If replies to tasks are among them, all packets may be concerned.
+    /// Returns the packets that a table may route differently than before, of these destinations:
+    /// those for which another route, or none, wins now. If replies to tasks are among them, all
+    /// packets may be affected.
     fn routed(&self, table: RouteTableIx, destinations: Ranges) -> Scope {
         let (before, after) = (self.before.route_table(table), self.after.route_table(table));
         let vpc = before.vpc;

@@ -1,4 +1,5 @@
-//! The exact lines to add or change in the lab file, where they are verified to help and to break nothing.
+//! Proposes the exact lines to add or change in the lab file, if they are verified to help and to
+//! break nothing.
 
 mod candidates;
 mod change;
@@ -36,22 +37,22 @@ use verified::{Effect, Wanted};
 /// The most changes that are tried.
 const MOST_CHANGES: usize = 8;
 
-/// The number of small steps that all trials may take together: under 0.2 s in a large lab.
+/// The most small steps of all trials together: under 0.2 s in a large lab.
 const MOST_STEPS: usize = 50_000;
 
-/// What is proposed for packets that are dropped.
+/// The proposal for packets that are dropped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Proposal {
     /// A change that is verified.
     Change(Box<Fix>),
-    /// No change; the reason for which those that come to mind are none.
+    /// No change, with the reason why the obvious ones are not proposed.
     Nothing(&'static str),
-    /// It takes a person to decide.
+    /// A person must decide.
     Unknown,
 }
 
 impl Proposal {
-    /// Writes the change in the words of the source that the lab file is made from.
+    /// Writes the change in the words of the source from which the lab file is made.
     pub(super) fn write_for(&mut self, source: &Source, snapshot: &Snapshot) {
         if let Self::Change(fix) = self {
             fix.write_for(source, snapshot);
@@ -92,8 +93,8 @@ const IDLE: &str =
     "no change is proposed: nothing there takes these packets, whatever the rules allow";
 const LARGE: &str = "no change is proposed: the lab is too large to verify one in short time";
 
-/// Proposes the first change that lets the packets of a class pass the gate that drops them, and takes none from others.
-/// `name` is that of the destination, if one was asked.
+/// Proposes the first change that removes the denial of a class's packets, and takes none from
+/// others. `name` is that of the destination, if the question has one.
 ///
 /// # Errors
 /// [`Interrupted`] once `goes_on` is false.
@@ -132,7 +133,8 @@ pub(super) fn propose(
     Ok(why.map_or(Proposal::Unknown, Proposal::Nothing))
 }
 
-/// Returns the change that is tried first for one packet. It is not verified: what tests make up has no configuration.
+/// Returns the change that is tried first for one packet. It is not verified: tests make up
+/// evidence without a configuration.
 #[cfg(test)]
 pub(crate) fn first_candidate(evidence: &Evidence, snapshot: &Snapshot) -> Option<Fix> {
     let failing = Failing::packet(evidence, snapshot)?;

@@ -1,4 +1,4 @@
-//! Rules that a network ACL lacks.
+//! Proposes rules that a network ACL lacks.
 
 use super::change::Change;
 use super::failing::Failing;
@@ -17,7 +17,8 @@ const REPLY_PORTS: PortMatch = PortMatch { from: 1024, to: u16::MAX };
 /// The ports of Fargate tasks, whose ENIs keep them.
 const OWN_PORTS: PortMatch = PortMatch { from: 1, to: u16::MAX };
 
-/// Lists the rules that let the packets pass an ACL, which denies them by the rule at a position, or by none.
+/// Lists the rules that let the packets pass an ACL, which denies them by the rule at a position,
+/// or by none.
 pub(super) fn of_acl(
     failing: &Failing<'_>,
     acl: NetworkAclIx,
@@ -41,9 +42,9 @@ pub(super) fn of_acl(
     changes
 }
 
-/// Lists blocks for the other end, the best first. An ENI or a NAT gateway has neighbours in other zones that the service's
-/// other tasks use, so it is their VPC's block; a reply may come from anywhere on the internet, unless a rule forbids
-/// this one.
+/// Lists blocks for the other end, the best first. An ENI or a NAT gateway has neighbours in other
+/// zones that the service's other tasks use, so it is their VPC's block; a reply may come from
+/// anywhere on the internet, unless a rule forbids this one.
 fn opened_for(
     failing: &Failing<'_>,
     remote: Ipv4Addr,
@@ -82,8 +83,9 @@ fn opened_for(
     all
 }
 
-/// Lists blocks for the public addresses that the network ACL of a public endpoint sees, the best first: where no rule forbids
-/// them, replies may go anywhere on the internet, and requests may come from there as a last resort.
+/// Lists blocks for the public addresses that the network ACL of a public endpoint sees, the best
+/// first: unless a rule forbids it, replies may go anywhere on the internet, and requests may come
+/// from there as a last resort.
 fn opened_for_public(
     failing: &Failing<'_>,
     senders: &Senders,
@@ -133,7 +135,8 @@ fn insert(numbers: &mut Vec<u16>, number: u16) {
     numbers.insert(numbers.partition_point(|own| *own < number), number);
 }
 
-/// Returns a free rule number before the one at `position`: halfway to its predecessor, or else the highest one below that.
+/// Returns a free rule number before the one at `position`: halfway to its predecessor, or else the
+/// highest one below that.
 fn before(numbers: &[u16], position: usize) -> Option<u16> {
     let denies = *numbers.get(position)?;
     let previous = position.checked_sub(1).and_then(|p| numbers.get(p)).copied().unwrap_or(0);
@@ -141,7 +144,8 @@ fn before(numbers: &[u16], position: usize) -> Option<u16> {
     if number > previous { Some(number) } else { highest_free(numbers, denies.saturating_sub(1)) }
 }
 
-/// Returns a rule number after all others, in AWS's habit of hundreds, or else the highest free one.
+/// Returns a rule number after all others, a multiple of a hundred as is usual on AWS, or else the
+/// highest free one.
 fn after(numbers: &[u16]) -> Option<u16> {
     const HIGHEST: u16 = 32_766;
     let last = numbers.last().copied().unwrap_or(0);
@@ -149,7 +153,7 @@ fn after(numbers: &[u16]) -> Option<u16> {
     if next <= HIGHEST { Some(next) } else { highest_free(numbers, HIGHEST) }
 }
 
-/// Returns the highest number up to `highest` that ascending numbers do not have.
+/// Returns the highest number up to `highest` that is not among ascending numbers.
 fn highest_free(numbers: &[u16], highest: u16) -> Option<u16> {
     (1..=highest).rev().find(|number| numbers.binary_search(number).is_err())
 }

@@ -23,18 +23,18 @@ pub(super) struct NewInterface {
     pub(super) service: String,
     /// The service's public name, which leads to the endpoint in its VPC.
     pub(super) private_name: String,
-    /// The name that was asked; of image registries it is one below the public name.
+    /// The name in the question; for image registries it is one below the public name.
     pub(super) asked: String,
     pub(super) subnets: Vec<SubnetIx>,
     pub(super) guard: Guard,
-    /// True if the VPC needs `enable_dns_hostnames` for it.
+    /// Set if the VPC needs `enable_dns_hostnames` for it.
     pub(super) hostnames: bool,
 }
 
 /// The groups of a new interface endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Guard {
-    /// Those that another endpoint has.
+    /// The groups of another endpoint.
     Groups(Vec<SecurityGroupIx>),
     /// A new one with these inbound rules.
     New { id: String, ingress: Vec<SecurityGroupRule> },
@@ -54,7 +54,7 @@ pub(super) struct NewGateway {
 /// The prefix list of a new gateway endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Listed {
-    /// One that there is.
+    /// An existing one.
     Known(PrefixListIx),
     /// A new one.
     New { id: String, entries: Vec<Ipv4Network> },
@@ -83,7 +83,8 @@ impl NewInterface {
             .extend(interfaces.map(|own| Resource { security_groups: groups.clone(), ..own }));
     }
 
-    /// Returns the addresses that the name leads to in a configuration with the endpoint; `None` if they are not its own.
+    /// Returns the addresses of the name in a configuration with the endpoint; `None` if they are
+    /// not the endpoint's own.
     pub(super) fn addresses(&self, after: &Snapshot) -> Option<Ranges> {
         let found = self.resolved(after);
         let of_endpoint = |own: &&Resource| own.endpoint.as_ref().is_some_and(|e| e.id == self.id);
@@ -98,7 +99,7 @@ impl NewInterface {
         (!own.is_empty() && found == own).then_some(own)
     }
 
-    /// Returns the addresses to which the name that was asked leads in the endpoint's VPC.
+    /// Returns the addresses of the question's name in the endpoint's VPC.
     pub(super) fn resolved(&self, snapshot: &Snapshot) -> Ranges {
         let answer = snapshot.resolve(Some(self.vpc), &self.asked, RecordType::A);
         let addresses = answer.records.iter().filter_map(|record| match record.data {
@@ -147,7 +148,7 @@ impl NewGateway {
         }
     }
 
-    /// Returns the blocks that its route is for.
+    /// Returns the blocks of its route.
     pub(super) fn entries<'a>(&'a self, snapshot: &'a Snapshot) -> &'a [Ipv4Network] {
         match &self.list {
             Listed::Known(list) => &snapshot.prefix_list(*list).entries,
@@ -156,7 +157,8 @@ impl NewGateway {
     }
 }
 
-/// Returns an address that AWS may give an interface in a subnet: the last free one, which is the first for nothing else.
+/// Returns an address that AWS may give an interface in a subnet: the last free one, because
+/// other objects get the first ones.
 fn free_address(subnet: SubnetIx, snapshot: &Snapshot) -> Option<Ipv4Addr> {
     let own = snapshot.subnet(subnet);
     let (first, last) = (own.cidr.network().to_bits() + 4, own.cidr.broadcast().to_bits() - 1);

@@ -1,4 +1,4 @@
-//! A change in the words of the lab file.
+//! Writes a change in the words of the lab file.
 
 use super::change::Change;
 use super::new_endpoint::NewInterface;
@@ -18,20 +18,21 @@ use std::collections::BTreeSet;
 pub struct Fix {
     /// The object to change.
     pub id: String,
-    /// Its line in the lab file; 0 where it is implied.
+    /// Its line in the lab file; 0 if it is implied.
     #[serde(rename = "line", serialize_with = "line_or_null")]
     pub at: Line,
-    /// Its place in the source that the lab file is made from, if it is made from one.
+    /// Its place in the source from which the lab file is made, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub place: Option<String>,
-    /// What to do, such as `add to egress`.
+    /// The instruction, such as `add to egress`.
     pub action: String,
-    /// The rule in the lab file's syntax; of several, one on each line. For an implied object its whole section, for a new one
-    /// all of its sections. Of a source, its own commands, blocks or fragment.
+    /// The rule in the lab file's syntax; several rules are on a line each. For an implied object
+    /// its whole section, for a new one all of its sections. For a source, its own commands, blocks
+    /// or fragment.
     pub rule: String,
-    /// How the rule is written.
+    /// The form in which the rule is written.
     pub form: Form,
-    /// The reason for which it is not written for the source.
+    /// The reason why it is not written for the source.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
     /// The change of the lab file's text.
@@ -40,12 +41,13 @@ pub struct Fix {
     /// The change itself.
     #[serde(skip)]
     pub(super) change: Option<Change>,
-    /// What the change does, where the hint of the drop's reason says something else.
+    /// The effect of the change, if the hint of the drop's reason says something else.
     #[serde(skip)]
     pub(in crate::explain) advice: Option<&'static str>,
-    /// True: the packets pass with the change, or get further, and no service loses anything.
+    /// Always true: the packets pass with the change, or get further, and no service loses
+    /// anything.
     pub verified: bool,
-    /// The reason for which some of the packets are dropped with the change, further on their path.
+    /// The reason why some of the packets are dropped with the change, further on their path.
     pub next: Option<&'static str>,
 }
 
@@ -60,12 +62,12 @@ pub(in crate::explain) const SECTION: &str = "add this section";
 /// The action for objects that are new.
 pub(in crate::explain) const NEW_SECTIONS: &str = "add to the lab file";
 
-/// Puts a change into words.
+/// Writes a change in words.
 pub(super) fn rendered(change: &Change, snapshot: &Snapshot) -> Fix {
     Fix { advice: advice(change), change: Some(change.clone()), ..words(change, snapshot) }
 }
 
-/// Says what a change does that is none of those that come to mind first.
+/// Describes the effect of a change that is not an obvious one.
 fn advice(change: &Change) -> Option<&'static str> {
     match change {
         Change::EndpointTable { .. } => Some(
@@ -138,7 +140,7 @@ fn words(change: &Change, snapshot: &Snapshot) -> Fix {
     }
 }
 
-/// A section that a change is for.
+/// The section of an object to change.
 struct Object<'a> {
     list: &'static str,
     name: &'a str,
@@ -217,8 +219,8 @@ fn of_service(service: &Service) -> Object<'_> {
     Object::new("service", &service.name, service.line)
 }
 
-/// The subnets of a Lambda function or a Fargate service are in its own section. If a connector has the same subnets and
-/// groups, the service may name it instead.
+/// Writes a change of a connector. The subnets of a Lambda function or a Fargate service are in its
+/// own section. If a connector has the same subnets and groups, the service may name it instead.
 fn of_connector(snapshot: &Snapshot, ix: ConnectorIx, (key, value): (&'static str, String)) -> Fix {
     let connector = snapshot.connector(ix);
     let own = users(snapshot, ix).find(|service| service.kind != ServiceKind::AppRunner);
@@ -293,8 +295,8 @@ fn group_rules(
     whole_sections(&group.id, SECTION, all.join("\n\n"))
 }
 
-/// Writes rules of a group, and the sections of the groups that they name and that the lab file implies: it can name a group
-/// only by its section.
+/// Writes rules of a group, and the sections of the groups that they name and that the lab file
+/// implies: a rule can name a group only by its section.
 fn named_rules(
     snapshot: &Snapshot,
     own: SecurityGroupIx,

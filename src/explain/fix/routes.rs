@@ -1,4 +1,5 @@
-//! Changes of where packets are led: routes, the tables of gateway endpoints, and the subnets of connectors.
+//! Proposes changes of routing: routes, the tables of gateway endpoints, and the subnets of
+//! connectors.
 
 use super::change::Change;
 use super::endpoints;
@@ -54,7 +55,7 @@ pub(super) fn wrong(failing: &Failing<'_>, table: RouteTableIx, position: u16) -
     changes
 }
 
-/// Lists the changes for the route that the packets followed last.
+/// Lists the changes for the last route on the packets' path.
 pub(super) fn last_followed(failing: &Failing<'_>) -> Vec<Change> {
     let followed = |step: &Step| {
         let Some(RuleRef::Route(table, position)) = step.rule else { return None };
@@ -79,7 +80,7 @@ pub(super) fn around(failing: &Failing<'_>, gateway: NatGatewayIx) -> Vec<Change
     }
 }
 
-/// Puts routes and moves of the connector in order: a table that others use is changed last.
+/// Orders routes and moves of the connector: a table that others use is changed last.
 fn routes_and_moves(
     failing: &Failing<'_>,
     table: RouteTableIx,
@@ -95,7 +96,7 @@ fn routes_and_moves(
     }
 }
 
-/// Decides whether a table has subnets that are not the connector's, or that others are in.
+/// Decides whether a table has subnets that are not the connector's, or that others use.
 fn is_shared(failing: &Failing<'_>, table: RouteTableIx) -> bool {
     let parts = failing.snapshot.parts();
     let has = |subnet: SubnetIx| failing.snapshot.subnet(subnet).route_table == table;
@@ -109,8 +110,8 @@ fn is_shared(failing: &Failing<'_>, table: RouteTableIx) -> bool {
         || connectors.any(|pair| others(&pair) && pair.1.subnets.iter().any(|ix| has(*ix)))
 }
 
-/// Lists moves of the connector: its subnets that fail are replaced by some from which a NAT gateway or an endpoint leads on,
-/// in the same zones if there are any.
+/// Lists moves of the connector: some subnets with a route to a NAT gateway or an endpoint replace
+/// its subnets that fail, in the same zones if possible.
 fn moves(failing: &Failing<'_>) -> Option<Change> {
     let ix = failing.connector()?;
     let snapshot = failing.snapshot;
@@ -132,8 +133,8 @@ fn moves(failing: &Failing<'_>) -> Option<Change> {
     (subnets != *own).then_some(Change::MoveConnector { connector: ix, subnets })
 }
 
-/// Decides whether a subnet of the connector's VPC, which does not fail, has a route for the destination to a NAT gateway
-/// that works or to a gateway endpoint.
+/// Decides whether a subnet of the connector's VPC, which does not fail, has a route for the
+/// destination to a NAT gateway that works or to a gateway endpoint.
 fn leads_on(failing: &Failing<'_>, subnet: SubnetIx) -> bool {
     let to = failing.evidence.inside.dst();
     let own = failing.snapshot.subnet(subnet);
@@ -150,7 +151,7 @@ fn leads_on(failing: &Failing<'_>, subnet: SubnetIx) -> bool {
     leads && Some(own.vpc) == failing.vpc() && !failing.subnets.contains(&subnet)
 }
 
-/// Lists the gateway endpoints that the table could lead to.
+/// Lists the gateway endpoints to which the table could lead.
 fn to_endpoints(failing: &Failing<'_>, table: RouteTableIx) -> Vec<Change> {
     let parts = failing.snapshot.parts();
     let own = failing.snapshot.route_table(table);
@@ -165,14 +166,15 @@ fn to_endpoints(failing: &Failing<'_>, table: RouteTableIx) -> Vec<Change> {
     endpoints.map(|(endpoint, _)| Change::EndpointTable { endpoint, table }).collect()
 }
 
-/// Returns the route of the connector's table by the connection to a destination that a peered VPC has.
+/// Returns the route of the connector's table by the connection to a peered VPC that has the
+/// destination.
 fn to_peer(failing: &Failing<'_>) -> Option<Change> {
     let table = failing.own_table()?;
     let (vpc, peering) = destination_vpc(failing.evidence, failing.snapshot)?;
     by_peering(failing, table, (vpc, failing.evidence.inside.dst()), peering?)
 }
 
-/// Lists the routes for replies that a table leads nowhere, or astray by the route at a position.
+/// Lists the routes for replies for which a table has no route, or a wrong one at a position.
 fn back(failing: &Failing<'_>, table: RouteTableIx, position: Option<u16>) -> Vec<Change> {
     match Senders::of(failing) {
         Some(senders) => out_again(failing, &senders, (table, position)),
@@ -180,8 +182,9 @@ fn back(failing: &Failing<'_>, table: RouteTableIx, position: Option<u16>) -> Ve
     }
 }
 
-/// Lists the routes from the subnet of a public endpoint to the internet gateway that the request came in by. The route that
-/// leads astray may be meant for others: then there is one for the sender alone, if its address is known.
+/// Lists the routes from the subnet of a public endpoint to the internet gateway by which the
+/// request came in. The wrong route may be meant for others: then there is one for the sender
+/// alone, if its address is known.
 fn out_again(
     failing: &Failing<'_>,
     senders: &Senders,
@@ -192,7 +195,8 @@ fn out_again(
     let Some(position) = position else { return vec![add(everywhere())] };
     let only = senders.known().and_then(blocks).unwrap_or_default();
     let route = failing.snapshot.route_table(table).routes.get(usize::from(position));
-    // The local route can neither be changed so, nor have a more specific one to an internet gateway (spec 3.4).
+    // The local route cannot be changed in this way, nor have a more specific one to an internet
+    // gateway (spec 3.4).
     if route.is_some_and(|own| own.target == Target::Local) {
         return Vec::new();
     }
@@ -202,15 +206,15 @@ fn out_again(
     is_block.then_some(redirect).into_iter().chain(narrow).collect()
 }
 
-/// Returns the route back from a peered VPC, by the connection that the request came by.
+/// Returns the route back from a peered VPC, by the connection by which the request came.
 fn to_requester(failing: &Failing<'_>, table: RouteTableIx) -> Option<Change> {
     let (_, peering) = destination_vpc(failing.evidence, failing.snapshot)?;
     let source = failing.evidence.outside?.src();
     by_peering(failing, table, (failing.vpc()?, source), peering?)
 }
 
-/// Leads a table to an address of a peered VPC: by the route that wins so far if it is for no more than the VPC's block, or
-/// else by a new one for the block.
+/// Leads a table to an address of a peered VPC: by the route that wins so far if it covers no more
+/// than the VPC's block, or else by a new one for the block.
 fn by_peering(
     failing: &Failing<'_>,
     table: RouteTableIx,
@@ -231,7 +235,8 @@ fn by_peering(
     }
 }
 
-/// Lists where the table ought to lead: the connector's to a NAT gateway, the NAT gateway's own to an internet gateway.
+/// Lists the targets that the table should have: the connector's a NAT gateway, the NAT gateway's
+/// own an internet gateway.
 fn targets(failing: &Failing<'_>, table: RouteTableIx) -> Vec<Target> {
     let connector = matches!(
         failing.reason,
@@ -263,8 +268,9 @@ fn is_at_work(gateway: &NatGateway) -> bool {
     gateway.connectivity == Connectivity::Public && gateway.state == NatGatewayState::Available
 }
 
-/// Lists the public NAT gateways of the VPC whose path leads to the internet, and would still: one on whose path `changed` is
-/// asked would be led to itself. Those in the zones of the ENIs come first.
+/// Lists the public NAT gateways of the VPC whose path leads to the internet, and still would with
+/// the change: one whose path uses the table `changed` would be led to itself. Those in the zones
+/// of the ENIs come first.
 fn working_nat_gateways(failing: &Failing<'_>, changed: RouteTableIx) -> Vec<Target> {
     let snapshot = failing.snapshot;
     let vpc = snapshot.route_table(changed).vpc;
@@ -283,7 +289,7 @@ fn working_nat_gateways(failing: &Failing<'_>, changed: RouteTableIx) -> Vec<Tar
     gateways.into_iter().map(|(ix, _)| Target::NatGateway(ix)).collect()
 }
 
-/// Decides whether a NAT gateway leads on by an internet gateway, without asking one table.
+/// Decides whether a NAT gateway has a path to an internet gateway that does not use one table.
 fn leads_out(failing: &Failing<'_>, gateway: NatGatewayIx, without: RouteTableIx) -> bool {
     let snapshot = failing.snapshot;
     let hops = path::request_beyond(snapshot, gateway, failing.evidence.inside.dst());

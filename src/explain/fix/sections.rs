@@ -1,4 +1,4 @@
-//! Whole sections of the lab file: for what it implies so far, and for what is new.
+//! Writes whole sections of the lab file: for objects that it implies so far, and for new ones.
 
 use super::ids::free_id;
 use super::new_endpoint::{Guard, HTTPS, Listed, NewGateway, NewInterface};
@@ -6,7 +6,8 @@ use super::words::{group_rule, quoted};
 use crate::vpc::{Direction, RouteTableIx, SecurityGroupIx, SecurityGroupRule, Snapshot};
 use ipnetwork::Ipv4Network;
 
-/// Returns the section of an implied default group, with the rules that it implies and further ones.
+/// Returns the section of an implied default group, with the rules that it implies and further
+/// ones.
 pub(super) fn default_group(
     snapshot: &Snapshot,
     ix: SecurityGroupIx,
@@ -106,7 +107,8 @@ fn prefix_list(id: &str, entries: &[Ipv4Network]) -> String {
     format!("[[prefix_list]]\nid = \"{id}\"\nentries = [{entries}]")
 }
 
-/// Returns a free name for what the lab file implies: the implied one is none that the file could give.
+/// Returns a free name for an object that the lab file implies: the file could not use the implied
+/// one.
 fn section_id(implied: &str, snapshot: &Snapshot) -> String {
     free_id(snapshot, &implied.replace('/', "-"))
 }

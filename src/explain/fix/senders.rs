@@ -1,4 +1,5 @@
-//! The public addresses by which the VPC of a public endpoint sees packets: those that a rule there may name.
+//! Finds the public addresses by which the VPC of a public endpoint sees packets: those that a rule
+//! there may name.
 
 use super::failing::Failing;
 use crate::pipeline::reach::Ranges;
@@ -13,10 +14,10 @@ const APP_RUNNER: &str = "no change is proposed: App Runner's public address (ap
 const TASK: &str = "no change is proposed: AWS draws a new public address for each task, so no rule can name it; a NAT gateway \
                     has one that stays";
 
-/// The public addresses that packets come from.
+/// The public source addresses of packets.
 pub(super) struct Senders {
     all: Ranges,
-    /// Says why some of them are not known: egret chose them, and AWS will choose others.
+    /// The reason why some of them are not known: egret chose them, and AWS will choose others.
     pub(super) unknown: Option<&'static str>,
 }
 
@@ -53,7 +54,7 @@ impl Senders {
     }
 }
 
-/// Says why no rule is proposed for a gate that sees a public address.
+/// Returns the reason why no rule is proposed for a stage that sees a public address.
 pub(super) fn why_none(failing: &Failing<'_>) -> Option<&'static str> {
     let senders = Senders::of(failing)?;
     let is_of_groups = matches!(failing.decided_by, RuleRef::DestinationSecurityGroups(..));
@@ -62,7 +63,7 @@ pub(super) fn why_none(failing: &Failing<'_>) -> Option<&'static str> {
     senders.unknown.filter(|_| is_seen)
 }
 
-/// Lists the Elastic IPs of the positions that fail; all of them if it does not matter which of them a packet takes.
+/// Lists the Elastic IPs of the positions that fail; all of them if any of them may be used.
 fn of_nat_gateway(
     failing: &Failing<'_>,
     ix: NatGatewayIx,

@@ -1,4 +1,5 @@
-//! Sets of ports and addresses in the terms of rules: protocols with port ranges, and CIDR blocks.
+//! Writes sets of ports and addresses as rules have them: protocols with port ranges, and CIDR
+//! blocks.
 
 use crate::packet::Protocol;
 use crate::pipeline::reach::{PortRange, Ports, Ranges};
@@ -9,7 +10,8 @@ use std::net::Ipv4Addr;
 /// The most rules that a change adds.
 pub(super) const MOST_RULES: usize = 4;
 
-/// Lists the traffic that admits a set of ports: exactly, if a few rules can say it, otherwise a little more.
+/// Lists the traffic that admits a set of ports: exactly, if a few rules suffice, otherwise a
+/// little more.
 pub(super) fn traffic(ports: &Ports) -> Vec<TrafficMatch> {
     let ranges: Vec<PortRange> = ports.iter().collect();
     if *ports == Ports::all() || ranges.len() > 2 * MOST_RULES {
@@ -58,12 +60,12 @@ fn of_range(range: PortRange) -> TrafficMatch {
     }
 }
 
-/// Lists the blocks that are exactly these addresses; `None` if they are more than a change may have rules.
+/// Lists the blocks with exactly these addresses; `None` if a change may not have as many rules.
 pub(super) fn blocks(addresses: &Ranges) -> Option<Vec<Ipv4Network>> {
     blocks_up_to(MOST_RULES, addresses)
 }
 
-/// Lists the blocks that are exactly these addresses; `None` if there are more of them than `most`.
+/// Lists the blocks with exactly these addresses; `None` if there are more of them than `most`.
 pub(super) fn blocks_up_to(most: usize, addresses: &Ranges) -> Option<Vec<Ipv4Network>> {
     let mut blocks = Vec::new();
     for (first, last) in addresses.iter() {
@@ -93,7 +95,7 @@ pub(super) fn all_addresses(blocks: &[Ipv4Network]) -> Ranges {
     Ranges::new(blocks.iter().map(|block| (block.network().to_bits(), block.broadcast().to_bits())))
 }
 
-/// Decides whether a set holds all of another one.
+/// Decides whether a set contains all of another one.
 pub(super) fn holds(set: &Ranges, others: &Ranges) -> bool {
     others.difference(set).is_empty()
 }

@@ -5,8 +5,8 @@ use crate::explain::fix_tests::{ask, proposed, some, text};
 use crate::explain::{Fix, Repair, repair};
 use crate::pipeline::reach::SetVerdict;
 
-/// A VPC with a database whose groups are the implied default one, and tables and groups that have the names which egret
-/// gives first to what is implied.
+/// A VPC with a database whose groups are the implied default one, and tables and groups with the
+/// names that egret gives first to implied objects.
 const TAKEN: &str = r#"
 [[vpc]]
 id = "vpc-a"
@@ -63,7 +63,7 @@ name = "web"
 vpc_connector = "c"
 "#;
 
-/// Reads a text, and asks it until everything passes.
+/// Reads a text, and asks about it until everything passes.
 fn repaired(lab: &str, service: &str, destination: &str) -> (String, Vec<Fix>) {
     let read = |text: &str| Lab::parse("lab.toml", text).map(|_| text.to_owned());
     let mut read = |text: &str| read(text).map_err(|_| Refused);
@@ -95,7 +95,8 @@ fn an_implied_section_gets_an_id_that_nothing_else_has() {
     assert!(text.contains("id = \"vpc-a-main-2\"\nvpc = \"vpc-a\"\nmain = true"), "{text}");
 }
 
-/// What egret made of the file is no lab: the user has not seen that text, so its errors mean nothing to them.
+/// If the text that egret made of the file is not a lab, its errors do not help the user, who has
+/// not seen that text.
 #[test]
 fn an_edited_text_that_is_no_lab_is_no_repair() {
     let mut read = |text: &str| match text == TAKEN {
@@ -125,7 +126,8 @@ service = [{ name = "web", vpc_connector = "c" }]
     assert!(!text.contains("[["), "{text}");
 }
 
-/// Two peered VPCs whose tables have a blackhole for each other, that of the first for a part of the other's block.
+/// Two peered VPCs whose tables have a blackhole for each other, that of the first for a part of
+/// the other's block.
 const PEERS: &str = r#"
 [[vpc]]
 id = "vpc-a"
@@ -228,7 +230,7 @@ fn no_rule_is_opened_for_an_address_that_nothing_has() {
         let why = "no change is proposed: nothing there takes these packets, whatever the rules";
         assert!(text.contains(why), "{text}");
     }
-    // Of a block, a part may pass.
+    // A part of a block may pass.
     let (id, action, _) = proposed(&closed, "web", "10.0.1.16/28:5432").unwrap();
     assert_eq!((id.as_str(), action.as_str()), ("vpc-a-default", "add to egress"));
 }

@@ -1,5 +1,5 @@
-//! Whether a change does what it is proposed for: in a copy of the configuration, the packets pass their gate, and no service
-//! loses anything.
+//! Verifies a proposed change: in a copy of the configuration, the denial of the packets is
+//! removed, and no service loses anything.
 
 use super::change::Change;
 use super::losses::Compared;
@@ -9,16 +9,16 @@ use crate::pipeline::reach::{
 use crate::pipeline::{Component, Denial, Evidence, Outcome, Reason, Stage};
 use crate::vpc::{RuleRef, Snapshot};
 
-/// What a change does.
+/// The effect of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
     /// The packets pass, or are dropped for another reason further on their path.
     Fixes(Option<Denial>),
     /// Some of the packets are dropped as before.
     Fails,
-    /// All of them pass their gate, and come to an address that takes none.
+    /// All of them get past the denial, and come to an address that accepts none.
     Idle,
-    /// The packets pass, and others do not any more.
+    /// The packets pass, and others no longer do.
     Breaks,
 }
 
@@ -53,9 +53,9 @@ impl Wanted<'_> {
         Ok(if compared.loses(goes_on)? { Effect::Breaks } else { Effect::Fixes(next) })
     }
 
-    /// Returns the question about the packets of the class with a change. A connector that is moved is asked in its new
-    /// subnets, where its ENIs have no addresses yet.
-    /// With a new interface endpoint, the name that was asked leads there.
+    /// Returns the question about the packets of the class with a change. A connector that is moved
+    /// is asked about in its new subnets, in which its ENIs have no addresses yet. With a new
+    /// interface endpoint, the question's name leads there.
     fn question_after(&self, change: &Change, after: &Snapshot) -> Option<(Snapshot, Question)> {
         let Question { service, .. } = *self.question;
         let (snapshot, attachments) = match change.is_move() {
@@ -79,7 +79,7 @@ impl Wanted<'_> {
         Some((snapshot, question))
     }
 
-    /// Says which packets of the class are dropped with the change.
+    /// Returns the packets of the class that are dropped with the change.
     fn remaining(&self, change: &Change, (snapshot, answer): (&Snapshot, &Answer)) -> Remaining {
         let classes = vec![self.class.clone()];
         let own = Answer { verdict: SetVerdict::Drop, classes, walks: 0 };
@@ -117,12 +117,13 @@ impl Wanted<'_> {
     }
 }
 
-/// Decides whether the groups of the ENI drop a packet, which they may be opened for.
+/// Decides whether the groups of the ENI drop a packet, because a later change may open them for
+/// it.
 fn is_of_own_groups(denial: &Denial) -> bool {
     matches!(denial.decided_by, RuleRef::EniSecurityGroups(..))
 }
 
-/// Decides whether a destination takes no packets, so that no change lets any pass.
+/// Decides whether a destination accepts no packets, so that no change lets any pass.
 const fn takes_nothing(reason: Reason) -> bool {
     matches!(reason, Reason::NoInterface | Reason::EniAddress | Reason::NatAddress)
 }
@@ -135,7 +136,7 @@ enum Remaining {
     AtGate,
 }
 
-/// Returns the gate that drops a packet, with its position on the path.
+/// Returns the stage and component that drop a packet, with their position on the path.
 fn gate(evidence: &Evidence) -> Option<(usize, (Stage, Component))> {
     let position = evidence.steps.iter().rposition(|step| step.outcome == Outcome::Drop)?;
     let step = evidence.steps.get(position)?;

@@ -1,4 +1,4 @@
-//! Rules, routes and lists in the syntax of the lab file.
+//! Writes rules, routes and lists in the syntax of the lab file.
 
 use crate::explain::names;
 use crate::explain::packet::protocol_word;
@@ -14,7 +14,6 @@ pub(super) fn quoted(words: impl IntoIterator<Item = String>) -> String {
     words.collect::<Vec<_>>().join(", ")
 }
 
-/// Returns a rule of a group.
 pub(super) fn group_rule(
     rule: &SecurityGroupRule,
     direction: Direction,
@@ -56,7 +55,6 @@ fn traffic(traffic: &TrafficMatch) -> String {
     }
 }
 
-/// Returns a route.
 pub(super) fn route(
     destination: &str,
     target: &Target,
@@ -69,7 +67,7 @@ pub(super) fn route(
     }
 }
 
-/// Returns the lab file's word for a target; none for one that no change leads to.
+/// Returns the lab file's word for a target; `None` for one that no change uses.
 pub(super) fn target_id<'s>(
     target: &Target,
     table: RouteTableIx,

@@ -1,20 +1,19 @@
-//! Services that are attached alike: what one of them reaches, all do.
+//! Groups services with equal attachments: all of them reach the same destinations.
 
 use crate::pipeline::reach::Addresses;
 use crate::vpc::{
     ConnectorIx, Egress, SecurityGroupIx, ServiceIx, ServiceKind, Snapshot, SubnetIx,
 };
 
-/// Services that are attached alike.
+/// Services with equal attachments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::explain) struct Alike {
     /// One that stands for all.
     pub(in crate::explain) first: ServiceIx,
-    /// Their names.
     pub(in crate::explain) names: Vec<String>,
 }
 
-/// What services have in common that are attached alike.
+/// The properties that services with equal attachments share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Attached<'a> {
     AppRunner,
@@ -22,7 +21,7 @@ enum Attached<'a> {
     Tasks(ConnectorIx),
 }
 
-/// Groups services by how they are attached, in the order of their first ones.
+/// Groups services by their attachments, in the order of their first ones.
 pub(in crate::explain) fn alike(
     services: &[ServiceIx],
     snapshot: &Snapshot,

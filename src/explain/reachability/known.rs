@@ -1,5 +1,5 @@
-//! Sets of destinations and ports in words; of destinations interfaces, internet hosts, the internet, services behind
-//! endpoints, blocks.
+//! Writes sets of destinations and ports in words; destinations are interfaces, internet hosts, the
+//! internet, services behind endpoints, blocks.
 
 use super::super::coverage::{addresses, protocols};
 use super::super::resolution::{internet, of_blocks};
@@ -12,10 +12,11 @@ use std::net::Ipv4Addr;
 /// The most parts of the internet that are named as exceptions.
 const MOST_EXCEPTIONS: usize = 3;
 
-/// The longest range of which each address is named by itself, if all have names.
+/// The longest range in which each address is named, if all have names.
 const MOST_NEIGHBOURS: u32 = 16;
 
-/// Names protocols with ports. Those without a name of their own are one if all are there.
+/// Returns the words for protocols with ports. Protocols without a name of their own are one word
+/// if all are there.
 pub(in crate::explain) fn port_words(ports: &Ports) -> Vec<String> {
     let unnamed = |ports: &Ports| {
         let is_one = |range: &PortRange| matches!(range, PortRange::Protocols(..));
@@ -33,7 +34,7 @@ pub(in crate::explain) fn port_words(ports: &Ports) -> Vec<String> {
     words
 }
 
-/// What a service knows by name.
+/// The names that a service knows.
 pub(in crate::explain) struct Known {
     names: BTreeMap<u32, String>,
     /// The public addresses of services behind gateway endpoints, by service.
@@ -66,7 +67,7 @@ impl Known {
         Self { names, lists, internet: internet(snapshot) }
     }
 
-    /// Adds what another configuration knows, as far as this one has no name for it.
+    /// Adds the names of another configuration, if this one has no name for the addresses.
     pub(in crate::explain) fn with(mut self, other: Self) -> Self {
         for (address, name) in other.names {
             self.names.entry(address).or_insert(name);
@@ -75,7 +76,7 @@ impl Known {
         self
     }
 
-    /// Names destinations.
+    /// Returns the words for destinations.
     pub(in crate::explain) fn words(&self, destinations: &Ranges) -> Vec<String> {
         let mut words = Vec::new();
         let rest = self.without_internet(destinations, &mut words);
@@ -85,7 +86,7 @@ impl Known {
         shown
     }
 
-    /// Takes the internet out of a set that has it, or all of it but a few parts.
+    /// Removes the internet from a set that contains it, or all of it except a few parts.
     fn without_internet(&self, destinations: &Ranges, words: &mut Vec<String>) -> Ranges {
         let own = destinations.intersection(&self.internet);
         let missing = self.internet.difference(&own);

@@ -1,4 +1,5 @@
-//! What services reach: rows of destinations and ports with one verdict, rule and path; and who reaches one destination.
+//! Answers what services reach, in rows of destinations and ports with one verdict, rule and path;
+//! and which services reach one destination.
 
 mod alike;
 mod known;
@@ -25,25 +26,25 @@ pub use row::ReachRow;
 use serde::Serialize;
 pub use to::ReacherRow;
 
-/// What the user asks.
+/// The user's question.
 #[derive(Clone, Copy, Debug)]
 pub struct Reaching<'a> {
     /// The services; empty: all.
     pub services: &'a [ServiceIx],
     /// [`Addresses::Real`] of a running lab, [`Addresses::Open`] of a file.
     pub addresses: Addresses,
-    /// What is wanted of them.
+    /// The kind of answer.
     pub wanted: Wanted<'a>,
 }
 
-/// What is wanted to know.
+/// The kind of answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted<'a> {
     /// The packets that pass.
     Passing,
     /// The packets that are dropped.
     Drops,
-    /// Who reaches a destination, given as `DEST`.
+    /// The services that reach a destination, given as `DEST`.
     To(&'a str),
 }
 
@@ -51,24 +52,24 @@ pub enum Wanted<'a> {
 #[derive(Clone, Debug, Serialize)]
 #[serde(untagged)]
 pub enum Reachability {
-    /// What services reach, or do not.
+    /// The packets of services that pass, or that are dropped.
     Rows {
-        /// The services that were asked, by name.
+        /// The services of the question, by name.
         services: Vec<String>,
-        /// True if the rows are about packets that are dropped.
+        /// Set if the rows are about packets that are dropped.
         drops: bool,
         /// The rows: by service, those to interfaces before those to the internet.
         rows: Vec<ReachRow>,
     },
-    /// Who reaches a destination.
+    /// The services that reach a destination.
     To {
-        /// The services that were asked, by name.
+        /// The services of the question, by name.
         services: Vec<String>,
         /// The destination as it was written, a URL without its user.
         to: String,
-        /// One row for services that are attached alike.
+        /// One row for services with equal attachments.
         rows: Vec<ReacherRow>,
-        /// What the rows do not cover: another address of the destination.
+        /// Notes on what the rows do not cover: another address of the destination.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         notes: Vec<String>,
     },
@@ -77,7 +78,7 @@ pub enum Reachability {
 /// Reads the names of services.
 ///
 /// # Errors
-/// A name that no service has, with those that there are.
+/// No service has the name; the error lists those that exist.
 pub fn services(words: &[String], snapshot: &Snapshot) -> Result<Vec<ServiceIx>, TargetError> {
     let all = &snapshot.parts().services;
     let find = |word: &String| match all.iter().position(|service| service.name == *word) {
@@ -90,11 +91,11 @@ pub fn services(words: &[String], snapshot: &Snapshot) -> Result<Vec<ServiceIx>,
     words.iter().map(find).collect()
 }
 
-/// Answers what the user asks. `goes_on` is asked again and again whether the answer is still wanted, with the name of the
-/// service at hand.
+/// Answers the user's question. `goes_on` is called repeatedly with the name of the present
+/// service, and returns whether the answer is still wanted.
 ///
 /// # Errors
-/// What is wrong with the question, and what would be right; or that the answer is not wanted any more.
+/// The fault in the question and how to correct it; or [`AskError::Interrupted`].
 pub fn reach(
     snapshot: &Snapshot,
     reaching: &Reaching<'_>,
@@ -123,7 +124,7 @@ pub fn reach(
 }
 
 impl Reachability {
-    /// Names the place of every rule in the source that the lab file is made from.
+    /// Adds the place of every rule in the source from which the lab file is made.
     pub fn name_places(&mut self, places: Places<'_>) {
         let rules: Box<dyn Iterator<Item = _>> = match self {
             Self::Rows { rows, .. } => {

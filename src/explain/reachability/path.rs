@@ -1,4 +1,4 @@
-//! A packet's path in short: the gateways and middleboxes that it passes.
+//! Writes a packet's path in short: the gateways and middleboxes that it passes.
 
 use super::super::names;
 use crate::pipeline::{Evidence, Outcome, Stage};
@@ -7,7 +7,8 @@ use crate::vpc::Snapshot;
 /// The path of a packet that passes none.
 const LOCAL: &str = "local";
 
-/// Lists the gateways, middleboxes and peering connections on a packet's path, in order; `local` if there are none.
+/// Lists the gateways, middleboxes and peering connections on a packet's path, in order; `local` if
+/// there are none.
 pub(super) fn path(evidence: &Evidence, snapshot: &Snapshot) -> Vec<String> {
     let mut hops: Vec<String> = Vec::new();
     for step in &evidence.steps {

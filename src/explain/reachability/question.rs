@@ -1,4 +1,4 @@
-//! The question about everything that a service may reach.
+//! Makes the question about everything that a service may reach.
 
 use super::super::asking::vpc_of;
 use super::super::resolution::beyond_internet_gateways;
@@ -8,14 +8,14 @@ use crate::pipeline::reach::{
 use crate::vpc::exempt::{self, Service};
 use crate::vpc::{ServiceIx, Snapshot, VpcIx};
 
-/// An answer, with the configuration that it is about.
+/// An answer, with its configuration.
 pub(in crate::explain) struct Asked {
     /// The configuration, with an ENI for each attachment.
     pub(in crate::explain) snapshot: Snapshot,
     pub(in crate::explain) answer: Answer,
 }
 
-/// Asks what becomes of everything that a service may send to these destinations and ports.
+/// Returns the verdicts on all packets that a service may send to these destinations and ports.
 pub(in crate::explain) fn asked(
     snapshot: &Snapshot,
     service: ServiceIx,
@@ -38,9 +38,9 @@ pub(in crate::explain) fn asked(
     Ok(Asked { snapshot: completed, answer })
 }
 
-/// Returns the interfaces of the service's VPC and of those that are peered with it, the public addresses of resources, and
-/// the internet. ENIs and NAT gateways take no requests, and are not among them. App Runner's own egress is asked for the
-/// interfaces of all VPCs.
+/// Returns the interfaces of the service's VPC and of those that are peered with it, the public
+/// addresses of resources, and the internet. ENIs and NAT gateways take no requests, and are not
+/// among them. For App Runner's own egress, the interfaces of all VPCs.
 pub(in crate::explain) fn destinations(service: ServiceIx, snapshot: &Snapshot) -> Ranges {
     let near = vpcs(service, snapshot);
     let own = interfaces(&near, snapshot).map(|(address, _)| (address, address));
@@ -59,8 +59,8 @@ pub(in crate::explain) fn vpcs(service: ServiceIx, snapshot: &Snapshot) -> Vec<V
     }
 }
 
-/// Lists the addresses at which AWS serves a service's tasks itself, with their names: the VPC's resolver, then those that
-/// every task has.
+/// Lists the addresses at which AWS serves a service's tasks itself, with their names: the VPC's
+/// resolver, then those that every task has.
 pub(in crate::explain) fn exempt_addresses(
     service: ServiceIx,
     snapshot: &Snapshot,
@@ -80,7 +80,8 @@ const fn word(service: Service) -> &'static str {
     }
 }
 
-/// Lists the addresses of resources in these VPCs, with their names. An address that two of them have is the first one's.
+/// Lists the addresses of resources in these VPCs, with their names. If two VPCs have an address,
+/// the first one's resource counts.
 pub(in crate::explain) fn interfaces<'s>(
     vpcs: &'s [VpcIx],
     snapshot: &'s Snapshot,

@@ -1,4 +1,5 @@
-//! Rows of what a service reaches: regions that have verdict, rules and paths in common.
+//! Makes rows of the destinations that a service reaches: regions with the same verdict, rules and
+//! paths.
 
 use super::super::asking::AskError;
 use super::super::coverage::{PortSpan, Span, address_spans, port_spans};
@@ -16,19 +17,20 @@ use std::net::Ipv4Addr;
 /// Destinations and ports with one verdict, the same deciding rules and the same paths.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ReachRow {
-    /// The services, which are attached alike.
+    /// The services, which have equal attachments.
     pub services: Vec<String>,
     /// `forward`, `mixed` or `drop`.
     pub verdict: &'static str,
     /// The part of the packets to one destination and port that pass, from 0 to 1.
     pub share: f64,
-    /// Why packets are dropped; empty if all pass.
+    /// The reasons why packets are dropped; empty if all pass.
     pub reasons: Vec<&'static str>,
     /// The rules that admit the packets; in a list of drops, those that drop them.
     pub decided_by: Vec<DecidedBy>,
-    /// The paths of those that pass: gateways, middleboxes and peering connections in order, or `local`.
+    /// The paths of those that pass: gateways, middleboxes and peering connections in order, or
+    /// `local`.
     pub paths: Vec<Vec<String>>,
-    /// The destinations by name where they have one: `db (10.0.1.20)`, `internet`, a block.
+    /// The destinations, by name if they have one: `db (10.0.1.20)`, `internet`, a block.
     pub names: Vec<String>,
     /// The destination addresses.
     pub destinations: Vec<Span<Ipv4Addr>>,
@@ -75,7 +77,7 @@ pub(super) fn rows(
     Ok(found.into_iter().map(|all| row(alike, all, &of_classes, &known)).collect())
 }
 
-/// What a row says of a class.
+/// The values of a class in a row.
 struct OfClass {
     rule: Option<DecidedBy>,
     rule_text: String,
@@ -96,10 +98,10 @@ impl OfClass {
     }
 }
 
-/// What the regions of a row have in common.
+/// The values that the regions of a row have in common.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
-    /// The share of what passes, in millionths; all and nothing are exact.
+    /// The share of packets that pass, in millionths; all and nothing are exact.
     share: u32,
     reasons: Vec<&'static str>,
     /// The names of the deciding rules, with the position of a class that each decides.
@@ -107,7 +109,7 @@ struct Key {
     paths: Vec<Vec<String>>,
 }
 
-/// A share of everything.
+/// The whole share.
 const WHOLE: u32 = 1_000_000;
 
 impl Key {
@@ -159,7 +161,8 @@ const STEPS: usize = 64;
 
 type Merged = (Key, Ranges, Ports);
 
-/// Merges regions with one key: first those with the same ports, then those with the same destinations.
+/// Merges regions with one key: first those with the same ports, then those with the same
+/// destinations.
 fn merged(
     regions: impl Iterator<Item = Merged>,
     goes_on: &mut dyn FnMut() -> bool,
@@ -178,7 +181,7 @@ fn merged(
         let known = by_destinations.entry((name, destinations));
         let (first, union) = known.or_insert_with(|| (key.clone(), Ports::new([])));
         *union = union.union(&ports);
-        // Of rules with one name, the class that comes first in the answer stands for all.
+        // Among rules with one name, the class that comes first in the answer represents all.
         if key.rules < first.rules {
             *first = key;
         }

@@ -1,9 +1,9 @@
-//! Deciding rules for a column of a table, in short and in full.
+//! Writes deciding rules for a column of a table, in short and in full.
 
 use super::super::names::DecidedBy;
 use super::super::text::short;
 
-/// Names a rule with what it says and where it is written.
+/// Returns a rule with its text and its place.
 pub(in crate::explain) fn rule_in_full(rule: &DecidedBy) -> String {
     let places: Vec<&str> = match rule.groups.as_slice() {
         [] => rule.place.as_deref().into_iter().collect(),
@@ -19,7 +19,7 @@ pub(in crate::explain) fn rule_in_full(rule: &DecidedBy) -> String {
     }
 }
 
-/// Names a rule without what it says; where no rule of an object decided, the object.
+/// Returns a rule without its text; if no rule of an object decided, the object.
 pub(in crate::explain) fn rule_in_short(rule: &DecidedBy) -> String {
     match rule.kind {
         "security-groups" => rule.id.replace(',', ", "),

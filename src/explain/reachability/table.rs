@@ -1,4 +1,5 @@
-//! Tables of lists that fit the width of a terminal: the widest columns show the beginnings of their lists.
+//! Writes tables of lists that fit the width of a terminal: the widest columns show the beginnings
+//! of their lists.
 
 use super::super::class_table::cut;
 use super::super::layout::WIDTH;
@@ -8,7 +9,7 @@ use std::io::{self, Write};
 /// The blanks between two columns.
 const GAP: usize = 2;
 
-/// The columns whose cells are never shortened: words that scripts look for.
+/// The columns whose cells are never shortened: words for which scripts search.
 const WHOLE: [&str; 4] = ["CHANGE", "VERDICT", "REASON", "REACHES"];
 
 /// Rows of lists, one for each column.
@@ -69,7 +70,7 @@ impl Cells {
     }
 }
 
-/// Shows as many items of a list as fit, and counts the others.
+/// Returns as many items of a list as fit, and the number of the others.
 fn shown(items: &[String], widest: usize) -> String {
     let all = items.join(", ");
     if items.is_empty() {

@@ -1,4 +1,4 @@
-//! Reachability for people: one table.
+//! Writes reachability for people: one table.
 
 use super::super::class_table::percent;
 use super::super::layout::paragraph;
@@ -9,11 +9,11 @@ use super::table::Cells;
 use super::{ReachRow, Reachability, ReacherRow};
 use std::io::{self, Write};
 
-/// The rows that people get, unless they want a wide table.
+/// The most rows for people, unless they ask for a wide table.
 const MOST_ROWS: usize = 200;
 
 impl Reachability {
-    /// Writes the answer for people, of a huge one the first rows.
+    /// Writes the answer for people, with the first rows of a huge one.
     ///
     /// # Errors
     /// Those of `w`.
@@ -65,7 +65,7 @@ fn first<T>(rows: &[T]) -> &[T] {
     rows.get(..MOST_ROWS).unwrap_or(rows)
 }
 
-/// Says how many rows are not shown.
+/// Writes the number of rows that are not shown.
 fn rest(w: &mut dyn Write, rows: usize) -> io::Result<()> {
     match rows {
         0 => Ok(()),
@@ -114,7 +114,7 @@ fn of_reachers(rows: &[ReacherRow], wide: bool) -> Cells {
     Cells::new(&headings, &rows.iter().map(row).collect::<Vec<_>>())
 }
 
-/// Says how much passes; that it is all or nothing only in a wide table.
+/// Returns the share of packets that pass; all or nothing is shown only in a wide table.
 fn verdict(row: &ReachRow, wide: bool) -> Vec<String> {
     match row.verdict {
         "mixed" => vec![format!("mixed: {} pass", percent(row.share))],

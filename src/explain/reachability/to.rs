@@ -1,4 +1,4 @@
-//! Who reaches a destination, and by which rule.
+//! Answers which services reach a destination, and by which rule.
 
 use super::super::asking::{AskError, vpc_of};
 use super::super::destination::{Destination, Place};
@@ -14,16 +14,16 @@ use crate::vpc::Snapshot;
 use serde::Serialize;
 use std::net::Ipv4Addr;
 
-/// Whether services reach a destination.
+/// The result for services and one destination.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ReacherRow {
-    /// The services, which are attached alike.
+    /// The services, which have equal attachments.
     pub services: Vec<String>,
-    /// `all`, `part` or `none`: of the packets that the question leaves open.
+    /// `all`, `part` or `none` of the packets that the question leaves open.
     pub reaches: &'static str,
     /// The part that passes, from 0 to 1.
     pub share: f64,
-    /// Why packets are dropped; empty if all pass.
+    /// The reasons why packets are dropped; empty if all pass.
     pub reasons: Vec<&'static str>,
     /// The rules that drop packets; those that admit them if all pass.
     pub decided_by: Vec<DecidedBy>,
@@ -31,7 +31,7 @@ pub struct ReacherRow {
     pub paths: Vec<Vec<String>>,
 }
 
-/// Asks whether services that are attached alike reach a destination.
+/// Makes the row of services with equal attachments, for a destination.
 pub(super) fn row(
     snapshot: &Snapshot,
     alike: &Alike,
@@ -53,7 +53,7 @@ pub(super) fn row(
     Ok(of_classes(alike, asked.answer.verdict, &counted, &asked.snapshot))
 }
 
-/// Says that services pass to one address, where the lab has no host.
+/// Returns a note that packets of services pass to one address where the lab has no host.
 pub(super) fn missing_host_note(
     snapshot: &Snapshot,
     destination: &str,
@@ -70,7 +70,8 @@ pub(super) fn missing_host_note(
     (is_missing && passes).then(|| no_host_at(&word))
 }
 
-/// Names the public address of the resource that a destination names: the rows are about its private address alone.
+/// Returns a note with the public address of the resource that a destination names: the rows are
+/// about its private address alone.
 pub(super) fn public_address_note(snapshot: &Snapshot, destination: &str) -> Option<String> {
     let Destination { place: Place::Named(word), .. } =
         Destination::parse(destination, None).ok()?

@@ -1,4 +1,4 @@
-//! Ends, restarts and windows of TCP connections, also of those that only the kernel saw.
+//! Tests ends, restarts and windows of TCP connections, also of those that only the kernel saw.
 
 #![allow(clippy::indexing_slicing, reason = "tests")]
 
@@ -105,7 +105,7 @@ fn regression_what_is_told_late_sets_nothing_back() {
     assert_eq!(tcp.windows()[0], Window { end: 120, ack: 700, claimed: 130 });
 }
 
-/// More than half of all numbers between two looks, and more than all of them.
+/// More than half of all sequence numbers between two syncs, and more than all of them.
 #[test]
 fn regression_much_that_was_carried_meanwhile_hides_no_end() {
     for carried in [3_u64 << 30, (1 << 31) + 1, 1 << 32, 9 << 32] {
@@ -144,8 +144,8 @@ fn regression_an_acknowledgement_of_what_was_never_sent_hides_no_end() {
     }
 }
 
-/// Sends so much with so many bytes in flight at most, after a slow start. Returns the last sequence number, with what
-/// is still to be acknowledged.
+/// Sends `total` bytes with at most `window` bytes in flight, after a slow start. Returns the last
+/// sequence number, and the numbers that are still to be acknowledged.
 fn send_much(tcp: &TcpTracker, is_egress: bool, window: u64, total: u64) -> (u32, Vec<u32>) {
     const CHUNK: u32 = 64_000;
     let (mut seq, other) = if is_egress { (101_u32, 501) } else { (501, 101) };
@@ -205,7 +205,7 @@ fn regression_more_in_flight_than_is_accepted_hides_no_end() {
     }
 }
 
-/// Only both directions together say that more is in flight.
+/// Only both directions together show that more is in flight.
 #[test]
 fn segments_and_acknowledgements_far_ahead_move_nothing_by_themselves() {
     for off in [MAX_FLIGHT, 100_000_000, 1 << 28, (1 << 31) - 20] {
@@ -216,10 +216,10 @@ fn segments_and_acknowledgements_far_ahead_move_nothing_by_themselves() {
             let before = numbers(&tcp);
             tcp.observe(&segment(ACK, own + off, other, 10), is_egress);
             assert_eq!(numbers(&tcp), before, "data, {off}");
-            // The same side acknowledges what the other one has not sent.
+            // The same side acknowledges data that the other one has not sent.
             tcp.observe(&segment(ACK, own, other + off, 0), is_egress);
             assert_eq!(numbers(&tcp), before, "acknowledgement, {off}");
-            // Neither is this of what was sent, nor that.
+            // The other side acknowledges more than was sent.
             tcp.observe(&segment(ACK, other, own + off + 11, 0), !is_egress);
             assert_eq!(numbers(&tcp), before, "acknowledgement of more than was sent, {off}");
             for rst in [own + off, own + off + 10, own + 1] {
@@ -243,7 +243,7 @@ fn regression_a_blind_rst_does_not_refuse_a_syn() {
     assert_eq!(tcp.state(), TcpState::Opening);
 }
 
-/// How far apart the sides are, and what is wrong with a segment that does not belong.
+/// Generates segments, some of which do not belong to the connection, and their direction.
 fn any_segment() -> impl Strategy<Value = (TcpFacts, bool)> {
     let near =
         |to: u32| prop_oneof![Just(to), (0..4000_u32).prop_map(move |n| to + n), any::<u32>()];
@@ -257,7 +257,8 @@ fn any_segment() -> impl Strategy<Value = (TcpFacts, bool)> {
 }
 
 proptest! {
-    /// Whatever comes: numbers only grow, nobody has acknowledged what was not sent, and only a SYN goes far ahead.
+    /// For any segments, numbers only grow, neither side has acknowledged more than was sent, and
+    /// only a SYN moves a number far ahead.
     #[test]
     fn numbers_grow_and_acknowledge_only_what_was_sent(
         segments in prop::collection::vec(any_segment(), 0..60),
@@ -278,8 +279,9 @@ proptest! {
         }
     }
 
-    /// A connection ends by its FINs or a RST, however much it carries, by whomever its segments are seen, and whatever
-    /// acknowledgements of what was never sent, and old segments, are among them.
+    /// A connection ends by its FINs or a RST, however much it carries, whether user space or the
+    /// kernel sees its segments, and also among old segments and acknowledgements of data that was
+    /// never sent.
     #[test]
     fn an_honest_end_counts(
         rounds in prop::collection::vec((1..MAX_FLIGHT, any::<bool>(), any::<bool>(), any::<u32>()), 1..200),
@@ -350,8 +352,8 @@ fn a_rst_behind_unacknowledged_data_counts() {
     assert_eq!(tcp.state(), TcpState::Closed);
 }
 
-/// Blind segments, each before a RST at its own end: neither data far ahead nor a SYN makes room for one.
-/// Checklist 7857-RST.
+/// Blind segments, each before a RST at its own end: neither data far ahead nor a SYN makes room
+/// for one. Checklist 7857-RST.
 #[test]
 fn regression_a_forged_segment_does_not_widen_the_window_of_a_rst() {
     let tcp = established();
@@ -394,7 +396,7 @@ fn simultaneous_open_and_a_syn_that_begins_again() {
     tcp.observe(&segment(SYN | ACK, 100, 501, 0), true);
     tcp.observe(&segment(SYN | ACK, 500, 101, 0), false);
     assert_eq!(tcp.state(), TcpState::Established);
-    // The inside begins again on its tuple, and far behind its old numbers.
+    // The inside begins again on its tuple, with a number far behind its old ones.
     tcp.observe(&segment(SYN, 0x9000_0000, 0, 0), true);
     tcp.observe(&segment(SYN | ACK, 0xa000_0000, 0x9000_0001, 0), false);
     tcp.observe(&segment(ACK, 0x9000_0001, 0xa000_0001, 0), true);
@@ -402,7 +404,7 @@ fn simultaneous_open_and_a_syn_that_begins_again() {
     assert_eq!(tcp.state(), TcpState::Closed);
 }
 
-/// Data one way, acknowledged as they come.
+/// Sends data one way and acknowledges each segment. Returns the next sequence number.
 fn send_acknowledged(tcp: &TcpTracker, is_egress: bool, seq: u32, other: u32, total: u32) -> u32 {
     let mut seq = seq;
     for _ in 0..total / 1000 {
@@ -506,7 +508,7 @@ fn sequence_numbers_wrap() {
     assert_eq!(tcp.state(), TcpState::Closed);
 }
 
-/// Checklist 5.5: 8 GB one way take the sequence numbers round twice, and change nothing.
+/// Checklist 5.5: 8 GB one way wrap the sequence numbers twice, and change nothing.
 #[test]
 fn eight_gigabytes_do_not_confuse_the_window() {
     let tcp = established();

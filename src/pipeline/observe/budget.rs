@@ -1,15 +1,16 @@
-//! The memory that unread records of all watchers share. Beyond it, records are left out and counted.
+//! The memory that the unread records of all watchers share. Records beyond it are left out and
+//! counted.
 
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// Bytes of all records together that wait to be taken, at most, beyond what each watcher may have whatever the others do.
+/// The most bytes of all records that wait to be taken, beyond each watcher's own share.
 pub(super) const BUDGET: usize = 128 << 20;
-/// Bytes of records that each watcher may have waiting whatever the others do: one that is read goes on beside any number of
-/// others that are not.
+/// The most bytes of waiting records that a watcher may have whatever the others do: one that is
+/// read works beside any number of others that are not.
 pub(super) const OWN: usize = 256 << 10;
 
-/// What the records that wait take together.
+/// The bytes of the records that wait.
 #[derive(Debug, Default)]
 pub(super) struct Budget {
     watchers: AtomicUsize,
@@ -17,7 +18,7 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// Counts one watcher more.
+    /// Counts one more watcher.
     pub(super) fn join(&self) {
         self.watchers.fetch_add(1, Relaxed);
     }
@@ -32,18 +33,18 @@ impl Budget {
         self.waiting.fetch_add(bytes, Relaxed);
     }
 
-    /// Subtracts a record that waits no more.
+    /// Subtracts a record that no longer waits.
     pub(super) fn subtract(&self, bytes: usize) {
         self.waiting.fetch_sub(bytes, Relaxed);
     }
 
-    /// Returns the bytes that wait.
+    /// Returns the number of bytes that wait.
     #[cfg(test)]
     pub(super) fn waiting(&self) -> usize {
         self.waiting.load(Relaxed)
     }
 
-    /// Decides whether a watcher that has so much waiting may have so much more.
+    /// Decides whether a watcher that has `own` bytes waiting may have `more`.
     pub(super) fn has_room(&self, own: usize, more: usize) -> bool {
         let own = own.saturating_add(more);
         let share = BUDGET / self.watchers.load(Relaxed).max(1);

@@ -1,4 +1,4 @@
-//! Counting a drop.
+//! Counts drops.
 
 use super::drops::DropKey;
 use crate::flow::{FlowKey, Side};

@@ -1,5 +1,5 @@
-//! Drops, by reason and in rows by rule, service and destination. The rows are bounded: the least recently seen one makes
-//! room.
+//! Counts drops, by reason and in rows by rule, service and destination. The rows are bounded: the
+//! least recently seen one makes room.
 
 use crate::flow::Instant;
 use crate::packet::Protocol;
@@ -13,55 +13,58 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
-/// How many different rows are kept; a port scan must not eat the memory.
+/// The number of different rows that are kept; a port scan must not use up the memory.
 const ROWS: usize = 4096;
-/// How many rows are looked at to find one that makes room: a new row costs no more than this.
+/// The number of rows that are examined to find one that makes room: a new row costs no more than
+/// this.
 const LOOKS: usize = 16;
 
-/// What distinguishes drops.
+/// The key by which drops are counted apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct DropKey {
-    /// The configuration that `decided_by` belongs to.
+    /// The configuration to which `decided_by` belongs.
     pub generation: Generation,
-    /// Where the packet was read.
+    /// The device from which the packet was read.
     pub device: Device,
-    /// Whose packet, where that is known.
+    /// The service of the packet's task, if it is known.
     pub service: Option<ServiceIx>,
-    /// Why.
+    /// The reason for the drop.
     pub reason: Reason,
-    /// What decided.
+    /// The rule or object that decided.
     pub decided_by: RuleRef,
-    /// Who sent it; unspecified if it could not be read.
+    /// The sender; unspecified if it could not be read.
     pub source: Ipv4Addr,
-    /// To whom: on the way back, the task if the flow is known. Only a task's packet, whose source is the task's IPv4
-    /// address then too, has one of IPv6.
+    /// The receiver: on the return path the task, if the flow is known. It is an IPv6 address only
+    /// for a task's packet, whose source is then the task's IPv4 address.
     pub destination: IpAddr,
-    /// What it carried.
+    /// The IP protocol.
     pub protocol: u8,
-    /// The server's port: where a task's packet goes, or where a flow's reply comes from. 0 without ports, and for a
-    /// packet from outside of no flow: a NAT's ports say nothing, and would make a row each.
+    /// The server's port: the destination of a task's packet, or the source of a flow's reply. 0
+    /// without ports, and for a packet from outside that has no flow: a NAT's ports carry no
+    /// meaning, and would make a row each.
     pub port: u16,
 }
 
-/// How many, and when.
+/// The number and the times of drops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DropCount {
-    /// Packets.
+    /// The number of packets.
     pub packets: u64,
-    /// The first of them.
+    /// Time of the first one.
     pub first_seen: Instant,
-    /// The last of them.
+    /// Time of the last one.
     pub last_seen: Instant,
 }
 
-/// All drops.
+/// The counts of all drops.
 #[derive(Debug)]
 pub struct Drops {
     by_reason: [AtomicU64; REASONS],
     rows: DashMap<DropKey, DropCount, FixedState>,
-    /// Every row, and when it was seen last as it came to its place here: nearly the order of `last_seen`.
+    /// Every row, with the time at which it was last seen when it got its position here: nearly the
+    /// order of `last_seen`.
     order: Mutex<VecDeque<(DropKey, Instant)>>,
-    /// Packets of the rows that were taken.
+    /// The number of packets of the rows that were taken.
     taken: AtomicU64,
 }
 
@@ -88,10 +91,10 @@ impl Drops {
 
     #[cold]
     fn begin_row(&self, now: Instant, key: DropKey) {
-        // A thread that failed while it held the lock left a queue behind that is whole.
+        // A thread that failed while it held the lock left a complete queue.
         let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
         match self.rows.entry(key) {
-            // Another worker was faster.
+            // Another worker has inserted the row first.
             Entry::Occupied(mut row) => return row.get_mut().add(now),
             Entry::Vacant(slot) => {
                 slot.insert(DropCount { packets: 1, first_seen: now, last_seen: now });
@@ -103,8 +106,8 @@ impl Drops {
         }
     }
 
-    /// Forgets the least recently seen row, as far as [`LOOKS`] looks can tell: a row that was seen since it was queued goes
-    /// to the end.
+    /// Drops the least recently seen row, among the [`LOOKS`] rows that it examines: a row that was
+    /// seen since it was queued goes to the end.
     fn make_room(&self, order: &mut VecDeque<(DropKey, Instant)>) {
         for look in 1..=LOOKS {
             let Some((key, placed)) = order.pop_front() else { return };
@@ -134,7 +137,7 @@ impl Drops {
         census.add("drop rows in order", order.len());
     }
 
-    /// Returns the packets that were dropped for a reason.
+    /// Returns the number of packets that were dropped for a reason.
     pub fn packets(&self, reason: Reason) -> u64 {
         self.by_reason.get(reason as usize).map_or(0, |c| c.load(Relaxed))
     }
@@ -144,8 +147,9 @@ impl Drops {
         self.rows.iter().map(|row| (*row.key(), *row.value())).collect()
     }
 
-    /// Takes the rows of some keys out, for a caller who keeps them under the names that their configuration has for them.
-    /// Their packets stay counted by reason. A packet that is counted under such a key later begins a new row.
+    /// Removes and returns the rows of some keys, for a caller who keeps them under the names of
+    /// their configuration. Their packets stay counted by reason. A packet that is counted under
+    /// such a key later begins a new row.
     pub fn take(&self, wanted: impl Fn(&DropKey) -> bool) -> Vec<(DropKey, DropCount)> {
         let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
         let mut taken = Vec::new();
@@ -161,7 +165,7 @@ impl Drops {
         taken
     }
 
-    /// Returns the packets that were counted by reason, and whose rows had to make room.
+    /// Returns the number of packets that were counted by reason, and whose rows had to make room.
     pub fn beyond_rows(&self) -> u64 {
         let all: u64 = Reason::ALL.iter().map(|r| self.packets(*r)).sum();
         let listed: u64 = self.rows.iter().map(|row| row.packets).sum();

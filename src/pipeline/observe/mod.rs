@@ -1,4 +1,5 @@
-//! Counting and watching: what each drop, NAT and task added up to, and what those see who watch live packets.
+//! Counts and watches: totals for each drop, NAT and task, and the records of live packets for
+//! watchers.
 
 pub mod drops;
 pub mod nat_metrics;

@@ -1,4 +1,4 @@
-//! What each NAT gateway dropped.
+//! Counts the drops of each NAT gateway.
 
 use crate::pipeline::arrival::{SpaceAddr, own_address};
 use crate::pipeline::{Denial, Device, Reason};
@@ -25,7 +25,7 @@ impl NatDrops {
     /// Counts a drop if it was a NAT gateway's.
     pub(in crate::pipeline) fn count(&self, snapshot: &Snapshot, denial: Denial) {
         let RuleRef::NatGateway(ix) = denial.decided_by else { return };
-        // What was decided under another configuration may name a gateway that this one does not have.
+        // A denial of another configuration may name a gateway that this one does not have.
         if ix.get() >= snapshot.parts().nat_gateways.len() {
             return;
         }
@@ -36,14 +36,15 @@ impl NatDrops {
         }
     }
 
-    /// Returns the packets that a gateway dropped, and those of them for which it had no port.
+    /// Returns the number of packets that a gateway dropped, and of those the number for which it
+    /// had no port.
     pub(in crate::pipeline) fn of(&self, gateway: SpaceAddr) -> (u64, u64) {
         self.0.get(&gateway).map_or((0, 0), |dropped| {
             (dropped.packets.load(Relaxed), dropped.without_port.load(Relaxed))
         })
     }
 
-    /// Forgets the gateways that do not exist any more.
+    /// Drops the gateways that no longer exist.
     pub(in crate::pipeline) fn retain(&self, exists: impl Fn(SpaceAddr) -> bool) {
         self.0.retain(|gateway, _| exists(*gateway));
     }

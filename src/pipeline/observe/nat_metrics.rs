@@ -1,5 +1,6 @@
-//! What CloudWatch shows of a NAT gateway (spec 6). What comes in (`BytesInFromSource` and its like) is not counted by
-//! itself: packets in are those out and those dropped.
+//! The metrics of a NAT gateway that CloudWatch shows (spec 6). Incoming packets
+//! (`BytesInFromSource` and similar) are not counted separately: packets in are those out and those
+//! dropped.
 
 use super::totals::NatPair;
 use crate::flow::{Lives, SummedCounters, TcpState};
@@ -28,18 +29,19 @@ pub struct NatMetrics {
     /// Packets that left it for their destination, as they are on a wire.
     #[serde(default)]
     pub packets_out_to_destination: u64,
-    /// Bytes of theirs, IP headers included.
+    /// Their bytes, IP headers included.
     #[serde(default)]
     pub bytes_out_to_destination: u64,
     /// Packets that it sent back to their source, as they are on a wire.
     #[serde(default)]
     pub packets_out_to_source: u64,
-    /// Bytes of theirs, IP headers included.
+    /// Their bytes, IP headers included.
     #[serde(default)]
     pub bytes_out_to_source: u64,
 }
 
-/// Returns the metrics of every NAT gateway of this configuration, in its order. Every flow is visited.
+/// Returns the metrics of every NAT gateway of this configuration, in its order. Every flow is
+/// visited.
 pub(in crate::pipeline) fn all(moment: &Moment<'_>) -> Vec<NatMetrics> {
     let Moment { tables, now, snapshot } = *moment;
     let mut all = vec![NatMetrics::default(); snapshot.parts().nat_gateways.len()];

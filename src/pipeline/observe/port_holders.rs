@@ -1,4 +1,4 @@
-//! The holders of ports: what an operator looks for when a NAT gateway or an ENI has none left.
+//! Lists the holders of ports, for an operator whose NAT gateway or ENI has none left.
 
 use super::totals::NatPair;
 use crate::flow::FlowTable;
@@ -9,7 +9,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
 
-/// How many pools are shown, and how many holders of each.
+/// The number of pools that are shown, and of holders of each.
 const POOLS: usize = 10;
 const HOLDERS: usize = 5;
 
@@ -18,20 +18,21 @@ const HOLDERS: usize = 5;
 pub struct PortPool {
     /// The ENI, or the NAT gateway.
     pub device: Device,
-    /// A NAT gateway's ports are counted for each destination; an ENI's all together.
+    /// The destination for which a NAT gateway's ports are counted; `None` for an ENI, whose ports
+    /// are counted together.
     pub destination: Option<(u8, Ipv4Addr, u16)>,
 }
 
-/// A pool, and the tasks that hold the most of it.
+/// A pool, with the tasks that hold most of its ports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PortHolders {
     /// The pool.
     pub pool: PortPool,
-    /// Ports that are leased.
+    /// The number of ports that are leased.
     pub taken: u64,
-    /// Ports that may be, over all addresses of the gateway.
+    /// The number of ports that can be leased, over all addresses of the gateway.
     pub limit: u64,
-    /// Tasks by address, and the ports that each holds, the most first.
+    /// Tasks by address, with the number of ports that each holds, the most first.
     pub holders: Vec<(Ipv4Addr, u64)>,
 }
 
@@ -74,7 +75,7 @@ impl PortHolders {
         Self { pool, taken, limit: limit(snapshot, pool.device), holders }
     }
 
-    /// Returns how full the pool is, in thousandths.
+    /// Returns the leased part of the pool, in thousandths.
     fn permille(&self) -> u64 {
         self.taken.saturating_mul(1000) / self.limit.max(1)
     }

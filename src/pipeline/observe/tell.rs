@@ -1,4 +1,4 @@
-//! Telling those who watch about flows and fragments that end without a packet.
+//! Reports to watchers flows and fragments that end without a packet.
 
 use super::watchers::{FlowEvent, FlowSeen, Frames, PacketSeen, Party, Record, Seen, Watcher};
 use crate::flow::{Flow, Side, TcpState};
@@ -8,8 +8,8 @@ use crate::pipeline::{Device, Reason, Verdict};
 use crate::vpc::{Generation, RuleRef, Snapshot};
 use std::sync::Arc;
 
-/// Reports to watchers that a flow is over, other than by a packet. The end of a TCP flow that both
-/// sides had ended, or one had reset, was reported then.
+/// Reports to watchers that a flow has ended, other than by a packet. The end of a TCP flow that
+/// both sides had ended, or one had reset, was reported at that time.
 pub(in crate::pipeline) fn tell_end(moment: &Moment<'_>, flow: &Flow, event: FlowEvent) {
     if !moment.tables.watchers.any() || flow.tcp.state() == TcpState::Closed {
         return;
@@ -18,19 +18,19 @@ pub(in crate::pipeline) fn tell_end(moment: &Moment<'_>, flow: &Flow, event: Flo
     tell_all(moment, facts.party, Seen::Flow(facts.seen(event)));
 }
 
-/// A fragment that was held, and whose first one did not come.
+/// A held fragment whose first one has not come.
 pub(in crate::pipeline) struct Unclaimed {
-    /// Where it was read, if that still exists.
+    /// The device from which it was read, if that still exists.
     pub(in crate::pipeline) device: Option<Device>,
-    /// Which way it goes.
+    /// Its direction.
     pub(in crate::pipeline) side: Side,
     /// Its addresses; only the first fragment of a datagram has ports.
     pub(in crate::pipeline) tuple: Tuple,
-    /// The whole of it.
+    /// The whole fragment.
     pub(in crate::pipeline) bytes: Box<[u8]>,
 }
 
-/// Tells watchers of a fragment that was dropped since its first one did not come.
+/// Reports to watchers a fragment that was dropped because its first one has not come.
 pub(in crate::pipeline) fn tell_unclaimed(moment: &Moment<'_>, fragment: Unclaimed) {
     if !moment.tables.watchers.any() {
         return;
@@ -75,7 +75,7 @@ fn tell_all(moment: &Moment<'_>, of: Party, seen: Seen) {
     offer(watchers.iter(), moment.snapshot, &record);
 }
 
-/// Offers a record to those who want it.
+/// Offers a record to the watchers that want it.
 pub(in crate::pipeline) fn offer<'w>(
     watchers: impl IntoIterator<Item = &'w Arc<Watcher>>,
     snapshot: &Snapshot,
@@ -88,7 +88,7 @@ pub(in crate::pipeline) fn offer<'w>(
     }
 }
 
-/// What there is to tell about a flow, without keeping its ports.
+/// The facts that are reported of a flow, without keeping its ports.
 #[derive(Clone, Copy)]
 pub(in crate::pipeline) struct FlowFacts {
     pub(in crate::pipeline) party: Party,

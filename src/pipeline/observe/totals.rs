@@ -1,5 +1,5 @@
-//! What the NATs on a path carried together. A total outlives a configuration by the addresses of its NATs; positions in
-//! tables do not.
+//! The counts of the NATs on a path. A total outlives a configuration by the addresses of its NATs;
+//! positions in tables do not.
 
 use crate::flow::{EgressTotals, Flow, FlowTable, SummedCounters};
 use crate::pipeline::Device;
@@ -10,7 +10,8 @@ use foldhash::fast::FixedState;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// The NATs that a flow passes: an ENI, and the NAT gateway behind it if there is one; neither is App Runner's own egress.
+/// The NATs that a flow passes: an ENI, and the NAT gateway after it if there is one; neither
+/// stands for App Runner's own egress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NatPair {
     /// The ENI.
@@ -20,7 +21,8 @@ pub struct NatPair {
 }
 
 impl NatPair {
-    /// Returns the NATs of a flow in this configuration; `None` if it does not have them.
+    /// Returns the NATs of a flow in this configuration; `None` if this configuration does not have
+    /// them.
     pub fn of(snapshot: &Snapshot, flow: &Flow) -> Option<Self> {
         let eni = match flow.eni {
             Some(_) => Some(flow.eni_in(snapshot)?),
@@ -53,7 +55,8 @@ impl NatPair {
     }
 }
 
-/// A pair by addresses: the ENI's, and the NAT gateway's primary private one, whichever of its addresses a flow has.
+/// A pair by addresses: the ENI's, and the NAT gateway's primary private one, whichever of its
+/// addresses a flow has.
 pub(in crate::pipeline) type Addresses = (Option<SpaceAddr>, Option<SpaceAddr>);
 
 /// The totals of all pairs.
@@ -65,7 +68,7 @@ impl Totals {
         Self(DashMap::with_hasher(FixedState::with_seed(seed)))
     }
 
-    /// Returns the tally of a pair of this configuration.
+    /// Returns the totals of a pair of this configuration.
     pub(in crate::pipeline) fn tally(
         &self,
         snapshot: &Snapshot,
@@ -77,7 +80,7 @@ impl Totals {
         known.unwrap_or_else(|| Arc::clone(&self.0.entry((eni, nat)).or_default()))
     }
 
-    /// Returns what is known of each pair of this configuration beyond its flows, in no order.
+    /// Returns the totals of each pair of this configuration without its live flows, in no order.
     pub(in crate::pipeline) fn all(
         &self,
         snapshot: &Snapshot,
@@ -87,7 +90,7 @@ impl Totals {
         all.filter_map(|entry| Some((known(*entry.key())?, Arc::clone(entry.value())))).collect()
     }
 
-    /// Returns what each pair of this configuration carried, in no order. Every flow is visited.
+    /// Returns the counts of each pair of this configuration, in no order. Every flow is visited.
     pub(in crate::pipeline) fn tallies<O: Copy>(
         &self,
         flows: &FlowTable<O>,
@@ -97,7 +100,7 @@ impl Totals {
         all.filter_map(|(addresses, sum)| Some((NatPair::at(snapshot, addresses)?, sum))).collect()
     }
 
-    /// Returns the same by addresses.
+    /// Returns the counts of each pair by addresses.
     pub(in crate::pipeline) fn carried<O: Copy>(
         &self,
         flows: &FlowTable<O>,
@@ -123,13 +126,14 @@ impl Totals {
         pairs.into_iter().filter_map(total).collect()
     }
 
-    /// Forgets the pairs that this configuration does not have.
+    /// Drops the pairs that this configuration does not have.
     pub(in crate::pipeline) fn retain(&self, snapshot: &Snapshot) {
         self.0.retain(|addresses, _| NatPair::at(snapshot, *addresses).is_some());
     }
 }
 
-/// Names a pair: `10.0.1.4`, `10.0.1.4/10.0.0.4` with the gateway behind it, or `app-runner`.
+/// Returns the name of a pair: `10.0.1.4`, `10.0.1.4/10.0.0.4` with the gateway after it, or
+/// `app-runner`.
 #[cfg(test)]
 pub(in crate::pipeline) fn name((eni, nat): Addresses) -> String {
     let eni = eni.map_or_else(|| "app-runner".to_owned(), |(_, address)| address.to_string());

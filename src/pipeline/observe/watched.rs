@@ -1,5 +1,5 @@
-//! The path of packets while anything watches: the same verdict from the same code, and a record of it. Nothing is judged
-//! a second time; what became of a flow is seen by looking at it before and after.
+//! Judges packets while a watcher is present: the same verdict from the same code, and a record of
+//! it. Nothing is judged twice; the effect on a flow is found by a look at it before and after.
 
 use super::tell::{FlowFacts, offer};
 use super::watchers::{FlowEvent, Frames, PacketSeen, Party, Record, Seen, Watcher, is_exhaustion};
@@ -15,7 +15,7 @@ use crate::vpc::{Generation, NatGatewayIx, RuleRef, Task};
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Weak};
 
-/// Judges a packet while anything watches.
+/// Judges a packet while a watcher is present.
 #[cold]
 #[inline(never)]
 pub(in crate::pipeline) fn judge_watched(
@@ -55,13 +55,13 @@ pub(in crate::pipeline) fn judge_watched(
 
 /// A flow at one moment.
 struct Known {
-    /// Tells flows apart: while it is held, no other one has the same place in memory.
+    /// Identifies the flow: while this is held, no other flow has the same address in memory.
     flow: Weak<Flow>,
     facts: FlowFacts,
     state: TcpState,
     expired: bool,
-    /// How it has ended, if its place turns out to be empty or another's: nothing is left to ask then. One that was
-    /// closed was reported when it closed.
+    /// The event to report if the flow is no longer in the table, when it cannot be asked any more.
+    /// The end of a closed flow was reported when it closed.
     ended: Option<FlowEvent>,
 }
 
@@ -95,7 +95,7 @@ struct Before {
     resets: bool,
     /// `None` if it could not be read.
     packet: Option<(FlowKey, Tuple)>,
-    /// The task that a packet of IPv6 is from.
+    /// The task that sent an IPv6 packet.
     ipv6_sender: Option<Task>,
     flow: Option<Known>,
     hit: bool,
@@ -146,7 +146,7 @@ impl Before {
     }
 }
 
-/// The same once it has been judged.
+/// The packet after it has been judged.
 struct After {
     flow: Option<Known>,
     inside: Option<Inside>,
@@ -213,7 +213,8 @@ fn refused_at(verdict: Verdict) -> Option<NatGatewayIx> {
     }
 }
 
-/// Tells of the flow that ended or began, of the packet, and of what the packet did to its flow, in this order.
+/// Reports the flow that ended or began, the packet, and the effect of the packet on its flow, in
+/// this order.
 fn report(
     before: &Before,
     after: &After,
@@ -254,14 +255,14 @@ fn report(
     }
 }
 
-/// The bytes of a packet, as far as they are wanted.
+/// The bytes of a packet, as far as a watcher wants them.
 struct Bytes<'a> {
-    /// As it arrived, if a watcher wants that.
+    /// The packet as it arrived, if a watcher wants it.
     arrived: Option<Box<[u8]>>,
-    /// As it was sent on.
+    /// The packet as it was sent on.
     sent: &'a [u8],
     vnet: VnetHeader,
-    /// What egret sent back itself.
+    /// The packet that egret itself sent back.
     answer: &'a [u8],
 }
 

@@ -1,5 +1,6 @@
-//! Who watches live packets, and what they are given: typed records in bounded queues, of which text is made later, on a
-//! higher layer. Without a watcher, all of it costs the packet path one load and one branch.
+//! The watchers of live packets and their records: typed, in bounded queues; a higher layer makes
+//! text of them later. Without a watcher, all of this costs the packet path one load and one
+//! branch.
 
 use super::budget::Budget;
 use crate::flow::{Flow, Instant, Side};
@@ -15,29 +16,31 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize};
 use std::time::Duration;
 
-/// What a watcher wants to see.
+/// The request of a watcher.
 #[derive(Clone, Debug, Default)]
 pub struct Wish {
-    /// Of which packets and flows.
+    /// The packets and flows to watch.
     pub filter: Filter,
-    /// Whether the steps of a packet's walk are wanted.
+    /// Set if the steps of a packet's walk are wanted.
     pub steps: bool,
-    /// Whether the bytes are wanted, of the inside and of the outside.
+    /// The sides of which the bytes are wanted.
     pub bytes: Sides,
-    /// Records a second, as the engine's clock has it; what is beyond is left out and counted. 0 is no limit.
+    /// The most records per second, by the engine's clock; more are left out and counted. 0 means
+    /// no limit.
     pub per_second: u32,
-    /// Records that wait to be taken, at most.
+    /// The most records that may wait to be taken.
     pub queue: usize,
-    /// Bytes of packets that wait to be taken, at most.
+    /// The most bytes of packets that may wait to be taken.
     pub queue_bytes: usize,
 }
 
-/// The sides of the translation: a packet as the task has it, and as the world behind egret has it.
+/// The sides of the translation: a packet as the task has it, and as the hosts outside egret have
+/// it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sides {
-    /// As the task sends or gets it.
+    /// The packet as the task sends or receives it.
     pub inside: bool,
-    /// As it leaves egret, or as it arrives from there.
+    /// The packet as it leaves egret, or as it arrives from outside.
     pub outside: bool,
 }
 
@@ -47,75 +50,76 @@ impl Sides {
     }
 }
 
-/// Which packets. Names, not positions: they hold over a reload.
+/// The packets to watch. Names, not positions, so that they stay valid over a reload.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// Of this service.
+    /// The service.
     pub service: Option<String>,
-    /// Of the task with this number.
+    /// The number of the task.
     pub task: Option<u16>,
-    /// Through the ENI or NAT gateway with this id; `app-runner` is App Runner's own egress.
+    /// The id of the ENI or NAT gateway; `app-runner` is App Runner's own egress.
     pub interface: Option<String>,
-    /// To and from servers with these addresses; empty: all.
+    /// The addresses of the servers; empty: all.
     pub destinations: Vec<Ipv4Network>,
-    /// To and from this port of theirs.
+    /// The servers' port.
     pub port: Option<u16>,
-    /// Only these.
+    /// The only kind of record that is wanted; `None`: all.
     pub only: Option<Only>,
 }
 
-/// One kind of record.
+/// A kind of record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Only {
     /// Packets that were dropped.
     Drops,
     /// Packets that were sent on.
     Forwards,
-    /// What happened to flows and ports.
+    /// Events of flows and ports.
     Events,
 }
 
-/// What was seen.
+/// A record for watchers.
 #[derive(Clone, Debug)]
 pub struct Record {
-    /// When.
+    /// The time of the event.
     pub at: Instant,
-    /// The configuration that it happened under, which its positions belong to.
+    /// The configuration under which it happened, to which its positions belong.
     pub generation: Generation,
-    /// Whose it is.
+    /// The parties of the packet or flow.
     pub of: Party,
-    /// What happened.
+    /// The event.
     pub seen: Seen,
 }
 
-/// Whose packet or flow it is, as far as that is known.
+/// The parties of a packet or flow, as far as they are known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Party {
-    /// The device that the packet was read from; `None` where no packet brought it about.
+    /// The device from which the packet was read; `None` if no packet caused the record.
     pub device: Option<Device>,
     /// The service, and the task's number.
     pub task: Option<(ServiceIx, u16)>,
     /// The server's end, as the task has it.
     pub server: Option<(Ipv4Addr, Protocol, u16)>,
-    /// The ENI that it goes through.
+    /// The ENI on the path.
     pub eni: Option<EniIx>,
-    /// The NAT gateway that it goes through.
+    /// The NAT gateway on the path.
     pub nat_gateway: Option<NatGatewayIx>,
 }
 
-/// What happened.
+/// The event of a record.
 #[derive(Clone, Debug)]
 pub enum Seen {
     /// A packet was judged.
     Packet(Box<PacketSeen>),
-    /// Something happened to a flow.
+    /// A flow changed.
     Flow(FlowSeen),
-    /// A NAT had no port left for a destination. Told at most once a second; each packet is a drop of its own, and where
-    /// only events are wanted, what is left out is counted.
+    /// A NAT had no port left for a destination. Reported at most once a second; each packet is a
+    /// drop of its own, and for a watcher of events only, the packets that are left out are
+    /// counted.
     PortsExhausted {
-        /// Which NAT.
+        /// The NAT.
         holder: RuleRef,
-        /// The packet that got none, as the task sends it.
+        /// The packet that got no port, as the task sends it.
         inside: Inside,
     },
 }
@@ -123,38 +127,40 @@ pub enum Seen {
 /// A packet and its verdict.
 #[derive(Clone, Debug)]
 pub struct PacketSeen {
-    /// Which way it goes.
+    /// Its direction.
     pub side: Side,
-    /// As the task has it; `None` if it could not be read, or is from outside and of no flow.
+    /// The tuple that the task has; `None` if it could not be read, or is from outside and has no
+    /// flow.
     pub inside: Option<Inside>,
-    /// As the world behind egret has it; `None` if it did not get there.
+    /// The tuple that hosts outside egret have; `None` if the packet did not get there.
     pub outside: Option<Outside>,
-    /// What became of it.
+    /// Its verdict.
     pub verdict: Verdict,
-    /// The configuration that the verdict's rule belongs to: that of its flow's first packet, if it was sent on.
+    /// The configuration to which the verdict's rule belongs: that of its flow's first packet, if
+    /// it was sent on.
     pub decided_under: Generation,
-    /// Whether a flow of its configuration knew it, so that no stage was asked.
+    /// Set if its flow decided, under its configuration, so that no stage was asked.
     pub hit: bool,
-    /// Packets that it is on a wire.
+    /// The number of packets on the wire.
     pub segments: u32,
-    /// Bytes that it is on a wire.
+    /// The number of bytes on the wire.
     pub bytes: u64,
-    /// The steps that its own walk took, where they were wished for.
+    /// The steps of its own walk, if they were requested.
     pub steps: Vec<Step>,
-    /// Its bytes, where they were wished for.
+    /// Its bytes, if they were requested.
     pub frames: Frames,
 }
 
 /// The bytes of a packet.
 #[derive(Clone, Debug, Default)]
 pub struct Frames {
-    /// What the kernel left to be done on all of them but the answer.
+    /// The work that the kernel has left to do on all of them except the answer.
     pub vnet: VnetHeader,
-    /// As the task has it.
+    /// The packet as the task has it.
     pub inside: Option<Box<[u8]>>,
-    /// As the world behind egret has it.
+    /// The packet as hosts outside egret have it.
     pub outside: Option<Box<[u8]>>,
-    /// What egret answered, on the side that the packet came from; complete.
+    /// The answer of egret, on the side from which the packet came; complete.
     pub answer: Option<Box<[u8]>>,
 }
 
@@ -168,35 +174,35 @@ impl Frames {
     }
 }
 
-/// Something that happened to a flow.
+/// An event of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlowSeen {
-    /// What happened.
+    /// The event.
     pub event: FlowEvent,
-    /// Packets from the task.
+    /// The tuple of packets from the task.
     pub inside: Inside,
-    /// The same as the world behind egret sees them.
+    /// The same tuple as hosts outside egret see it.
     pub outside: Outside,
     /// The rule that admitted it.
     pub admitted_by: RuleRef,
-    /// The configuration that the rule belongs to.
+    /// The configuration to which the rule belongs.
     pub admitted_under: Generation,
 }
 
-/// What can happen to a flow.
+/// The kinds of events of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FlowEvent {
     /// Its first packet was admitted.
     Created,
-    /// Both sides have said FIN.
+    /// Both sides have sent FIN.
     Closed,
     /// One side has sent a RST that counts.
     Reset,
     /// It was idle for too long.
     Expired,
-    /// A reload led it to another gateway, where it has no port.
+    /// A reload has changed its gateway to one where it has no port.
     Moved,
-    /// It had to go before its time: its task is gone, or another flow took its place.
+    /// It ended early: its task was removed, or another flow took its place.
     Evicted,
 }
 
@@ -224,7 +230,7 @@ pub struct Watchers {
 }
 
 impl Watchers {
-    /// Decides whether there is a watcher: all that the packet path asks.
+    /// Decides whether there is a watcher: the only question on the packet path.
     #[inline]
     pub fn any(&self) -> bool {
         self.count.load(Relaxed) != 0
@@ -248,17 +254,17 @@ impl Watchers {
         self.list.rcu(|list| {
             list.iter().filter(|one| !Arc::ptr_eq(one, watcher)).cloned().collect::<Vec<_>>()
         });
-        // Last: who sees this number does not find the watcher any more.
+        // Last: a reader of this number no longer finds the watcher in the list.
         self.ended.fetch_add(1, Release);
     }
 
-    /// Counts the watches that have ended; it wraps.
+    /// Returns the number of watches that have ended; it wraps.
     pub(in crate::pipeline) fn ended(&self) -> u32 {
         self.ended.load(Acquire)
     }
 
-    /// Decides whether there is a watcher of a flow's packets. A watcher of beginnings and ends, or of drops, sees these
-    /// anyhow.
+    /// Decides whether there is a watcher of a flow's packets. A watcher of beginnings and ends, or
+    /// of drops, sees these in any case.
     pub(in crate::pipeline) fn select(&self, snapshot: &Snapshot, flow: &Flow) -> bool {
         if !self.any() {
             return false;
@@ -273,25 +279,25 @@ impl Watchers {
         })
     }
 
-    /// Returns those who watch now.
+    /// Returns the present watchers.
     pub(in crate::pipeline) fn list(&self) -> Arc<Vec<Arc<Watcher>>> {
         self.list.load_full()
     }
 }
 
-/// A watcher. Workers put records in and never wait: what finds no room is counted.
+/// A watcher. Workers add records and never wait: records for which there is no room are counted.
 #[derive(Debug)]
 pub(in crate::pipeline) struct Watcher {
     wish: Wish,
     budget: Arc<Budget>,
     queue: SegQueue<Record>,
     waiting_records: AtomicUsize,
-    /// Bytes of packets.
+    /// Bytes of the packets that wait.
     waiting_bytes: AtomicUsize,
-    /// Bytes of whole records, as [`Record::weight`] has them.
+    /// Bytes of the whole records that wait, by [`Record::weight`].
     waiting_weight: AtomicUsize,
     left_out: AtomicU64,
-    /// The second at hand, since the clock's start, and how many records it has brought: 32 bits each.
+    /// The current second, since the clock's start, and the number of its records: 32 bits each.
     pace: AtomicU64,
     /// The last second in which exhausted ports were reported, plus one.
     exhaustion_told: AtomicU64,
@@ -313,7 +319,7 @@ impl Watcher {
         }
     }
 
-    /// Decides whether a packet to or from this server can be of interest: asked before it is judged.
+    /// Decides whether a packet to or from this server can be of interest, before it is judged.
     pub(in crate::pipeline) fn may_want(&self, server: Option<(Ipv4Addr, Protocol, u16)>) -> bool {
         self.wish.filter.has_server(server)
     }
@@ -330,7 +336,7 @@ impl Watcher {
             && self.budget.has_room(self.waiting_weight.load(Relaxed), 0)
     }
 
-    /// Decides whether a record is wished for.
+    /// Decides whether a record is wanted.
     pub(in crate::pipeline) fn wants(&self, snapshot: &Snapshot, record: &Record) -> bool {
         let filter = &self.wish.filter;
         filter.has_kind(&record.seen)
@@ -338,12 +344,12 @@ impl Watcher {
             && filter.has_party(snapshot, &record.of)
     }
 
-    /// Takes a record, if there is room and the pace allows it.
+    /// Adds a record, if there is room and the rate allows it.
     pub(in crate::pipeline) fn offer(&self, record: &Record) {
         if let Seen::PortsExhausted { .. } = record.seen
             && !self.tells_exhaustion(record.at)
         {
-            // A watcher of drops has each with its packet.
+            // A watcher of drops gets a record for each packet.
             if self.wish.filter.only == Some(Only::Events) {
                 self.left_out.fetch_add(1, Relaxed);
             }
@@ -367,7 +373,8 @@ impl Watcher {
         }
     }
 
-    /// Takes room for a record, if there is some: among the records and the bytes of this watcher, and in the budget of all.
+    /// Reserves room for a record, if there is some: among the records and the bytes of this
+    /// watcher, and in the budget of all.
     fn take_room(&self, bytes: usize, weight: usize) -> bool {
         let records = self.waiting_records.fetch_add(1, Relaxed);
         let waiting = self.waiting_bytes.fetch_add(bytes, Relaxed);
@@ -395,7 +402,7 @@ impl Watcher {
         Some(record)
     }
 
-    /// Leaves out of a record what others wished for.
+    /// Removes the parts of a record that only other watchers requested.
     fn cut(&self, mut record: Record) -> Record {
         if let Seen::Packet(packet) = &mut record.seen {
             let Sides { inside, outside } = self.wish.bytes;
@@ -448,25 +455,27 @@ impl Drop for Watcher {
     }
 }
 
-/// The reader's end. Nobody is watching any more once it is dropped.
+/// The reader's end. Dropping it ends the watch.
 #[derive(Debug)]
 pub struct Watch {
     watchers: Arc<Watchers>,
     watcher: Arc<Watcher>,
     over: bool,
-    /// Counts the flows that user space carries from its beginning on, which the kernel carried before.
+    /// The number of flows that the kernel forwarded before the watch began, and user space from
+    /// then on.
     pub(in crate::pipeline) taken_back: usize,
 }
 
 impl Watch {
-    /// Watches no more. What was seen before can still be taken.
+    /// Ends the watch. Earlier records can still be taken.
     pub fn end(&mut self) {
         if !std::mem::replace(&mut self.over, true) {
             self.watchers.leave(&self.watcher);
         }
     }
 
-    /// Counts the flows that user space carries from its beginning on, which the kernel carried before.
+    /// Returns the number of flows that the kernel forwarded before the watch began, and user space
+    /// from then on.
     pub fn taken_back(&self) -> usize {
         self.taken_back
     }
@@ -476,7 +485,7 @@ impl Watch {
         self.watcher.next()
     }
 
-    /// Returns the records for which there was no room, or that came too fast.
+    /// Returns the number of records for which there was no room, or that came too fast.
     pub fn left_out(&self) -> u64 {
         self.watcher.left_out.load(Relaxed)
     }
@@ -510,7 +519,7 @@ impl Record {
         }
     }
 
-    /// Returns about how many bytes of memory it takes.
+    /// Returns the approximate memory of the record in bytes.
     fn weight(&self) -> usize {
         let more = match &self.seen {
             Seen::Packet(packet) => {
@@ -524,7 +533,7 @@ impl Record {
 }
 
 impl Filter {
-    /// Decides whether a server's end is one of those asked for.
+    /// Decides whether the filter selects a server's end.
     pub fn has_server(&self, server: Option<(Ipv4Addr, Protocol, u16)>) -> bool {
         match (self.destinations.as_slice(), self.port, server) {
             ([], None, _) => true,
@@ -536,7 +545,7 @@ impl Filter {
         }
     }
 
-    /// Decides whether a server's address is one of those asked for.
+    /// Decides whether the filter selects a server's address.
     pub fn has_address(&self, address: Ipv4Addr) -> bool {
         let wanted = &self.destinations;
         wanted.is_empty() || wanted.iter().any(|network| network.contains(address))
@@ -547,7 +556,7 @@ impl Filter {
             Seen::Packet(packet) => match packet.verdict {
                 Verdict::Forward { .. } => Only::Forwards,
                 Verdict::Reply { .. } | Verdict::Drop { .. } => Only::Drops,
-                // It is judged again, and seen then.
+                // The fragment is judged again, and reported then.
                 Verdict::Hold => return false,
             },
             Seen::Flow(_) | Seen::PortsExhausted { .. } => Only::Events,
@@ -555,7 +564,7 @@ impl Filter {
         self.only.is_none_or(|only| only == kind)
     }
 
-    /// Decides whether a party is one of those asked for.
+    /// Decides whether the filter selects a party.
     pub fn has_party(&self, snapshot: &Snapshot, of: &Party) -> bool {
         let Party { device, task, eni, nat_gateway, .. } = *of;
         let parts = snapshot.parts();
@@ -583,12 +592,13 @@ impl Filter {
     }
 }
 
-/// Decides whether a reason says that there was no port left.
+/// Decides whether a reason means that there was no port left.
 pub(in crate::pipeline) fn is_exhaustion(reason: Reason) -> bool {
     matches!(reason, Reason::EniPortsExhausted | Reason::NatPortsExhausted)
 }
 
-/// How long a record may wait before its reader looks, so that workers need not wake readers.
+/// The longest time for which a record may wait before its reader looks, so that workers need not
+/// wake readers.
 pub const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What is answered.
+//! The answer to a question about a set of packets.
 
 use super::ports::Ports;
 use super::ranges::Ranges;
@@ -11,7 +11,8 @@ use crate::vpc::{EniIx, NatGatewayIx, RuleRef};
 pub struct Answer {
     /// The verdict on the whole set.
     pub verdict: SetVerdict,
-    /// The classes: those that fail first, then by their share, the largest first; last those that do not count.
+    /// The classes: those that fail first, then by their share, the largest first; last those that
+    /// do not count.
     pub classes: Vec<Class>,
     /// The number of packets that were judged one by one.
     pub walks: u64,
@@ -22,7 +23,7 @@ pub struct Answer {
 pub enum SetVerdict {
     /// All packets pass, and their replies.
     Forward,
-    /// None passes, or no reply does.
+    /// No packet passes, or no reply does.
     Drop,
     /// Some pass.
     Mixed,
@@ -39,19 +40,21 @@ impl SetVerdict {
     }
 }
 
-/// A class: packets with the same verdict and the same deciding rule, and, if they pass, the same path. Every
-/// combination of what is listed here is in it.
+/// A class: packets with the same verdict and the same deciding rule, and, if they pass, the same
+/// path. It contains every combination of the values listed here.
 ///
-/// The same path means the same network ACLs, route tables, gateways and groups of the destination: two subnets that have
-/// these in common do not tell packets apart, nor do two routes to the same target.
+/// The same path means the same network ACLs, route tables, gateways and groups of the destination:
+/// two subnets that have these in common do not tell packets apart, and neither do two routes to
+/// the same target.
 #[derive(Clone, Debug)]
 pub struct Class {
-    /// Why the packets or their replies are dropped; `None` if they pass.
+    /// The reason for which the packets or their replies are dropped; `None` if they pass.
     pub denial: Option<Denial>,
     /// The rule that admits the packets, if they reach their destinations.
     pub admitted_by: Option<RuleRef>,
-    /// True if the class counts in the verdict. Addresses of a VPC that no interface has do not, nor those that AWS keeps in
-    /// each subnet, unless nothing else was asked, or each address counts ([`ask_each`](super::ask_each)).
+    /// Set if the class counts in the verdict. Addresses of a VPC that no interface has do not, nor
+    /// those that AWS keeps in each subnet, unless the question has no others, or each address
+    /// counts ([`ask_each`](super::ask_each)).
     pub counts: bool,
     /// The attachments of the tasks.
     pub attachments: Vec<Attachment>,
@@ -59,8 +62,8 @@ pub struct Class {
     pub eni_addresses: Vec<(EniIx, Ranges)>,
     /// The ports of the ENI (ICMP: identifiers); `None` for App Runner's own egress.
     pub source_ports: Option<Ranges>,
-    /// The addresses of the NAT gateway on the path; empty if there is none, or if the packets are dropped whichever of
-    /// them they would take.
+    /// The addresses of the NAT gateway on the path; empty if there is none, or if the packets are
+    /// dropped for any of its addresses.
     pub gateway_addresses: Vec<GatewayAddress>,
     /// The ports of the NAT gateway; `None` as for the addresses.
     pub gateway_ports: Option<Ranges>,
@@ -68,9 +71,9 @@ pub struct Class {
     pub destinations: Ranges,
     /// The protocols with their destination ports.
     pub ports: Ports,
-    /// The part of the packets that were asked.
+    /// The part that the class has of the packets of the question.
     pub share: Share,
-    /// One of its packets: what it meets.
+    /// The evidence for one of its packets.
     pub sample: Evidence,
 }
 
@@ -88,22 +91,22 @@ pub struct GatewayAddress {
     pub gateway: NatGatewayIx,
     /// The position among the gateway's addresses.
     pub position: usize,
-    /// The private addresses that it may be: one, unless the configuration leaves it open.
+    /// Its possible private addresses: one, unless the configuration leaves it open.
     pub private: Ranges,
 }
 
-/// A part of a whole. Every ENI address, port and gateway address is as likely as any other of its kind; what all packets
-/// of the question and the class have in common is left out.
+/// A part of a whole. Every ENI address, port and gateway address is as likely as any other of its
+/// kind; factors that the class shares with all packets of the question are left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Share {
-    /// The packets of the class.
+    /// The number of packets of the class.
     pub part: u128,
-    /// The packets of the question.
+    /// The number of packets of the question.
     pub whole: u128,
 }
 
 impl Share {
-    /// Everything.
+    /// The whole.
     pub const ALL: Self = Self { part: 1, whole: 1 };
 
     /// Restricts the share to a part of another dimension.
@@ -133,6 +136,6 @@ impl Share {
     }
 }
 
-/// The answer is not wanted any more.
+/// The error if the answer is not wanted any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interrupted;

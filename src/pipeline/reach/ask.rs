@@ -1,4 +1,4 @@
-//! From a question to its answer.
+//! Computes the answer to a question.
 
 use super::answer::{Answer, Interrupted};
 use super::cells::{Cutting, Search};
@@ -21,16 +21,16 @@ use crate::vpc::{NatGatewayIx, Snapshot};
 /// The destinations that count in a verdict.
 #[derive(Clone, Copy)]
 enum Counted {
-    /// Those that an interface has; all, if it has none.
+    /// Those that an interface has; all, if no interface has any.
     Owned,
-    /// All.
+    /// All of them.
     Each,
 }
 
 /// Answers a question about a set of packets. Nothing is sent, and no port is taken.
 ///
-/// `goes_on` is asked before each packet that is judged, and often enough in between that a caller who wants no answer waits
-/// for milliseconds only.
+/// `goes_on` is called before each packet that is judged, and often enough in between that a caller
+/// who no longer wants the answer waits for milliseconds only.
 ///
 /// # Errors
 /// [`Interrupted`] once `goes_on` is false.
@@ -42,8 +42,8 @@ pub fn ask(
     answer(snapshot, question, Counted::Owned, goes_on)
 }
 
-/// Answers as [`ask`] does, but every destination counts, even one that no interface has: a task that takes any of the
-/// addresses of a name may take that one.
+/// Answers like [`ask`], but every destination counts, even one that no interface has: a task that
+/// takes any of the addresses of a name may take that one.
 ///
 /// # Errors
 /// [`Interrupted`] once `goes_on` is false.
@@ -142,7 +142,8 @@ fn coarse(snapshot: &Snapshot, question: &Question, origin: &Origin, routes: &[u
     }
 }
 
-/// Returns the destinations that an interface has as one of the origins reaches them; all, if there are none.
+/// Returns the destinations that an interface has as one of the origins reaches them; all, if there
+/// are none.
 fn owned<'d>(question: &Question, origins: impl Iterator<Item = &'d Destinations>) -> Ranges {
     let owned = origins.flat_map(|destinations| {
         let groups = destinations.groups.iter();
@@ -152,7 +153,8 @@ fn owned<'d>(question: &Question, origins: impl Iterator<Item = &'d Destinations
     if owned.is_empty() { question.destinations.clone() } else { owned }
 }
 
-/// Decides whether an interface has the addresses, or another verdict comes before that question.
+/// Decides whether an interface has the addresses, or the packet gets another verdict before it
+/// matters.
 fn is_owned(destinations: &Destinations, entry: &Entry) -> bool {
     match entry {
         Entry::Path { path, .. } => {

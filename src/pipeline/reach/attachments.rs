@@ -1,4 +1,4 @@
-//! Where the tasks of a service are attached, and where they may be.
+//! Lists the present and possible attachments of a service's tasks.
 
 use crate::vpc::path::Attachment;
 use crate::vpc::{
@@ -6,7 +6,7 @@ use crate::vpc::{
 };
 use std::net::Ipv4Addr;
 
-/// The source of packets where no task runs; the first address of the task pool, which no task has.
+/// The source of packets if no task runs; the first address of the task pool, which no task has.
 const NO_TASK: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 0);
 
 /// The tasks of a service that a question is about.
@@ -16,39 +16,42 @@ pub enum Tasks {
     Possible,
     /// Those that run now.
     Running,
-    /// One.
+    /// One task.
     One(Task),
 }
 
-/// The private addresses with which an ENI or a NAT gateway is asked.
+/// The private addresses that a question considers for an ENI or a NAT gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Addresses {
-    /// All that the configuration leaves open: without a running lab, any of them may become the real one.
+    /// All that the configuration leaves open: without a running lab, any of them may become the
+    /// real one.
     Open,
     /// Those that it has in the running lab.
     Real,
 }
 
-/// An attachment that is asked.
+/// An attachment of a question.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked {
     /// The attachment.
     pub attachment: Attachment,
-    /// The addresses with which its ENI is asked.
+    /// The addresses that are considered for its ENI.
     pub addresses: Addresses,
-    /// A task that is attached there now; without one, a task that would be, with an address that no task has.
+    /// A task that is attached there now; otherwise a possible task, with an address that no task
+    /// has.
     pub task: Task,
 }
 
-/// Lists the attachments of a service's tasks, and returns the configuration to ask: this one, or one with an ENI more in
-/// each subnet where only a further Fargate task would have one.
+/// Lists the attachments of a service's tasks, and returns the configuration to ask: this one, or
+/// one with one more ENI in each subnet in which only a further Fargate task would have one.
 ///
-/// Pass [`Addresses::Real`] for a running lab. There each Fargate task that runs is asked with the address that it has, and
-/// in each subnet a further task with those that are free. Otherwise one attachment stands for each subnet. No attachment
-/// is listed if no task runs, and only those that run are asked.
+/// Pass [`Addresses::Real`] for a running lab. Then each Fargate task that runs is considered with
+/// its real address, and in each subnet a further task with the free ones. Otherwise one attachment
+/// stands for each subnet. If only running tasks are asked for and none runs, no attachment is
+/// listed.
 ///
-/// The ENI of a further task has an address that nothing is ever sent to or from (RFC 1122, 3.2.1.3), and is judged with
-/// those that its subnet has free.
+/// The ENI of a further task has an address to or from which no packet is ever sent (RFC 1122,
+/// 3.2.1.3), and is judged with the free addresses of its subnet.
 pub fn attachments(
     snapshot: &Snapshot,
     service: ServiceIx,
@@ -76,8 +79,8 @@ pub fn tasks_at(snapshot: &Snapshot, service: ServiceIx, attachment: Attachment)
     there
 }
 
-/// Decides whether an address stands for one that AWS has not chosen yet, as that of a further task: an address of 0.0.0.0/8
-/// is no interface's own.
+/// Decides whether an address stands for one that AWS has not chosen yet, as that of a further
+/// task: no interface has an address in 0.0.0.0/8.
 pub fn is_not_chosen(address: Ipv4Addr) -> bool {
     address.octets()[0] == 0
 }

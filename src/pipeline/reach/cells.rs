@@ -1,4 +1,5 @@
-//! Cells of one origin: every group of destinations, every sender, every port; each judged by one packet.
+//! Makes the cells of one origin: every group of destinations, every sender, every port; one packet
+//! judges each.
 
 use super::answer::Interrupted;
 use super::destinations::{Coarse, Destinations, Entry, Group, Path};
@@ -31,9 +32,10 @@ pub(super) struct Search<'a> {
     pub(super) ports: Ranges,
     pub(super) egress: Found,
     pub(super) gates: HashMap<GateKey, Rc<RefCell<Stretch>>>,
-    /// By the rules that match at an interface: packets that match the same rules have the same outcome.
+    /// Outcomes by the rules that match at an interface: packets that match the same rules have the
+    /// same outcome.
     pub(super) at_gates: HashMap<StretchKey, Result<(), Denial>>,
-    /// The numbers of interfaces that no packet tells apart which matches the same rules.
+    /// The numbers of interfaces that have one outcome for packets that match the same rules.
     pub(super) gate_numbers: HashMap<(Vec<RuleSetId>, bool, bool), usize>,
     pub(super) paths: HashMap<(Likeness, Likeness), usize>,
 }
@@ -51,12 +53,12 @@ pub(super) struct Cutting<'s, 'a> {
     replies: HashMap<ReplyKey, Rc<Vec<Reply>>>,
 }
 
-/// A sender on a path, and what becomes of what the groups of its ENI admit.
+/// A sender on a path, with the outcomes of the packets that the groups of its ENI admit.
 struct Departure {
     sender: Sender,
-    /// Up to the interface of the destination.
+    /// The path to the interface of the destination.
     transit: RefCell<Stretch>,
-    /// At that interface, which other paths share; `None` where the destination has none.
+    /// The interface itself, which other paths share; `None` if the destination has none.
     gate: Option<Rc<RefCell<Stretch>>>,
     /// The positions at which replies to protocols other than TCP and UDP may begin to differ.
     reply_cuts: Vec<u32>,
@@ -70,11 +72,11 @@ struct Reply {
     verdict: Result<(), Denial>,
 }
 
-/// Cells by what becomes of them.
+/// Cells by their outcomes.
 type CellsBy<T> = Vec<(T, Vec<Range>)>;
 
-/// The key of a decision at an interface: the rules that match there, whether it is an endpoint's, and whether it is behind a
-/// middlebox. A NAT gateway shows in the rules that match.
+/// The key of a decision at an interface: the rules that match there, whether it is an endpoint's,
+/// and whether it is behind a middlebox. A NAT gateway changes the rules that match.
 pub(super) type GateKey = (Vec<(Meeting, MatchId)>, bool, bool);
 
 /// The key of a decision about replies: their hops, the rules that match there, and the protocol.
@@ -121,8 +123,8 @@ impl<'s, 'a> Cutting<'s, 'a> {
         Ok(())
     }
 
-    /// Sets destinations aside that no interface has, and returns those of them that count: from another attachment, an
-    /// interface may have some.
+    /// Sets destinations aside that no interface has, and returns those of them that count: from
+    /// another attachment, an interface may have some.
     fn set_aside(&mut self, group: &Group, denial: Denial) -> Result<Option<Group>, Interrupted> {
         let [counts, others] = group.parted(self.counting);
         if let Some(others) = others {
@@ -131,7 +133,7 @@ impl<'s, 'a> Cutting<'s, 'a> {
         Ok(counts)
     }
 
-    /// Judges what takes a path.
+    /// Judges the packets of a path.
     fn follow(
         &mut self,
         group: &Group,
@@ -156,7 +158,7 @@ impl<'s, 'a> Cutting<'s, 'a> {
         Ok(())
     }
 
-    /// Judges what one sender sends to a group of destinations.
+    /// Judges the packets of one sender to a group of destinations.
     fn send(
         &mut self,
         group: &Group,
@@ -184,7 +186,7 @@ impl<'s, 'a> Cutting<'s, 'a> {
         Ok(())
     }
 
-    /// Adds what passes.
+    /// Adds the packets that pass.
     fn pass(
         &mut self,
         group: &Group,
@@ -193,14 +195,15 @@ impl<'s, 'a> Cutting<'s, 'a> {
         (ports, reply): (&Ranges, &Reply),
     ) -> Result<(), Interrupted> {
         let taken = (path.likeness.clone(), sender.likeness.clone());
-        // 0 is for what takes no path.
+        // 0 stands for packets without a path.
         let next = self.search.paths.len() + 1;
         let number = *self.search.paths.entry(taken).or_insert(next);
         let verdict = CellVerdict::Admitted(egress.number, number);
         self.push(group, Some(sender), (verdict, ports), Some(reply))
     }
 
-    /// Finds out which of the requests that the ENI's groups admit arrive, and adds those that do not.
+    /// Finds the requests that arrive among those that the ENI's groups admit, and adds those that
+    /// do not.
     fn arrives(
         &mut self,
         group: &Group,
@@ -230,7 +233,7 @@ impl<'s, 'a> Cutting<'s, 'a> {
                 Some(noted) => {
                     self.search.at_gates.insert(key, noted);
                 }
-                // No packet is left out of the answer, whichever check drops it.
+                // Every packet stays in the answer, whichever check drops it.
                 None => gate.borrow_mut().note(port, outcome),
             }
         }
@@ -241,7 +244,8 @@ impl<'s, 'a> Cutting<'s, 'a> {
         Ok(reached)
     }
 
-    /// Judges a request, and notes the outcome for its cells: on its path, or at the interface of the destination.
+    /// Judges a request, and records the outcome for its cells: on its path, or at the interface of
+    /// the destination.
     fn judge_request(
         &mut self,
         departure: &Departure,
@@ -264,7 +268,7 @@ impl<'s, 'a> Cutting<'s, 'a> {
         Ok(outcome)
     }
 
-    /// Finds out what becomes of the replies to a request that arrives.
+    /// Finds the verdicts on the replies to a request that arrives.
     fn replies(&mut self, sender: &Sender, to: (u32, u32)) -> Result<Rc<Vec<Reply>>, Interrupted> {
         let (protocol, _) = ports::at(to.1);
         let key = (sender.likeness.clone(), sender.reply.clone(), protocol);
@@ -287,8 +291,9 @@ impl<'s, 'a> Cutting<'s, 'a> {
         Ok(found)
     }
 
-    /// Cuts the ports of the gateway by what comes before it on the path of the reply, those of the ENI by what comes after it.
-    /// A reply that is dropped before the gateway is not judged by its port of the ENI.
+    /// Cuts the ports of the gateway by the rules before it on the path of the reply, and those of
+    /// the ENI by the rules after it. A reply that is dropped before the gateway is not judged by
+    /// its port of the ENI.
     fn cut_replies(&mut self, sender: &Sender, to: (u32, u32)) -> Result<Vec<Reply>, Interrupted> {
         let (mut found, past_gateway) = self.cut_gateway_ports(sender, to)?;
         if past_gateway.is_empty() && !sender.nat_ports().is_empty() {
@@ -327,7 +332,8 @@ impl<'s, 'a> Cutting<'s, 'a> {
         Ok((dropped.into_iter().map(reply).collect(), Ranges::new(past)))
     }
 
-    /// Finds out what becomes of replies to each port of the ENI, by one of the ports of the gateway that they come past.
+    /// Finds the verdicts on replies to each port of the ENI, by one of the ports of the gateway
+    /// that they pass.
     fn cut_eni_ports(
         &mut self,
         sender: &Sender,
@@ -403,7 +409,7 @@ impl<'s, 'a> Cutting<'s, 'a> {
         Departure { sender, transit: RefCell::new(transit), gate, reply_cuts }
     }
 
-    /// Finds what is known of the interface of a resource, as a sender sees it.
+    /// Finds the known outcomes at the interface of a resource, as a sender sees it.
     fn gate(&mut self, path: &Path, ix: ResourceIx, sender: &Sender) -> Rc<RefCell<Stretch>> {
         let at_gate = |meeting: &Meeting| meeting.judges == Judges::Delivery;
         let asked = sender.request.iter().filter(|(meeting, _)| at_gate(meeting));
@@ -446,13 +452,14 @@ impl<'s, 'a> Cutting<'s, 'a> {
         self.search.walks.judge(packet)
     }
 
-    /// Adds a cell of everything that is sent to a group of destinations.
+    /// Adds a cell of all packets to a group of destinations.
     fn push_whole(&mut self, group: &Group, verdict: CellVerdict) -> Result<(), Interrupted> {
         let ports = self.search.ports.clone();
         self.push(group, None, (verdict, &ports), None)
     }
 
-    /// Adds a cell: of all senders, or of one; of all source ports, or of those to which replies fare alike.
+    /// Adds a cell: of all senders, or of one; of all source ports, or of those whose replies have
+    /// one verdict.
     fn push(
         &mut self,
         group: &Group,
@@ -516,7 +523,8 @@ impl Search<'_> {
 /// The bit above the positions of rule sets: it separates repeated meetings with one set.
 const TURN: u32 = 24;
 
-/// Decides whether a request that is dropped for this reason has come to the interface that it is for.
+/// Decides whether a request that is dropped for this reason has reached the interface of its
+/// destination.
 const fn is_of_delivery(reason: Reason) -> bool {
     matches!(
         reason,

@@ -1,4 +1,5 @@
-//! Classes from merged cells: what each has in common, its share, one of its packets; and their order.
+//! Makes classes of merged cells: the values of each, its share, one of its packets; and their
+//! order.
 
 use super::answer::{Answer, Class, GatewayAddress, Interrupted, SetVerdict, Share};
 use super::caller::Caller;
@@ -101,7 +102,7 @@ impl<'c, 'a> Classes<'c, 'a> {
         let sample = self.judge.evidence(&self.sample(cell)?);
         let (denial, admitted_by) = match cell.verdict {
             CellVerdict::Denied(reason, decided_by) => {
-                // The rule is that of the sample, of several alike.
+                // The rule is that of the sample, of several equivalent ones.
                 (sample.denial.or(Some(Denial { reason, decided_by })), sample.admitted_by)
             }
             CellVerdict::Passes(..) | CellVerdict::Admitted(..) => (None, sample.admitted_by),
@@ -133,8 +134,8 @@ impl<'c, 'a> Classes<'c, 'a> {
         self.side(cell, GATEWAY_ADDRESSES).iter().map(address).collect()
     }
 
-    /// Returns the packet of a cell that shows it: as the lab would send it now if it is in the cell, else the first on each
-    /// side.
+    /// Returns a packet that shows a cell: as the lab would send it now if it is in the cell, else
+    /// the first on each side.
     fn sample(&self, cell: &Cell) -> Option<Packet> {
         let (number, addresses) = match self.side(cell, ENI_ADDRESSES).first() {
             Some((number, addresses)) => (*number as usize, Some(addresses)),
@@ -159,7 +160,8 @@ impl<'c, 'a> Classes<'c, 'a> {
         Some(Packet { task: origin.task, to, port: position, choice })
     }
 
-    /// Returns the position and the address of the NAT gateway: those that it has, as far as they are in the cell.
+    /// Returns the position and the address of the NAT gateway: the present ones, as far as they
+    /// are in the cell.
     fn gateway_of_sample(&self, cell: &Cell) -> (usize, Option<Ipv4Addr>) {
         let Some((kind, private)) = self.side(cell, GATEWAY_ADDRESSES).first() else {
             return (0, None);
@@ -170,7 +172,7 @@ impl<'c, 'a> Classes<'c, 'a> {
         (position, address.map(Ipv4Addr::from))
     }
 
-    /// Returns a destination that something has, or the first one.
+    /// Returns a destination that a host or resource has, or the first one.
     fn host(&self, destinations: &Ranges) -> Option<u32> {
         let within = |(first, last)| {
             let next = self.hosts.partition_point(|host| *host < first);
@@ -216,7 +218,8 @@ impl<'c, 'a> Classes<'c, 'a> {
         Share::ALL.times(part, whole).times(destinations.into(), of.into())
     }
 
-    /// Returns the share of a cell's NAT gateway addresses: each position counts the same, and so does each address there.
+    /// Returns the share of a cell's NAT gateway addresses: each position counts the same, and so
+    /// does each address there.
     fn share_of_gateway(&self, cell: &Cell) -> (u128, u128) {
         let side = self.side(cell, GATEWAY_ADDRESSES);
         let Some((kind, _)) = side.first() else { return (1, 1) };
@@ -251,9 +254,9 @@ fn gateway_of(kind: u32) -> (NatGatewayIx, usize) {
     (NatGatewayIx::from((kind >> 8) as usize), (kind & 0xff) as usize)
 }
 
-/// Adds parts of wholes, each of which is one of so many equal parts.
+/// Adds parts of wholes, each of which is one of `of` equal parts.
 fn share_of_equals(parts: impl Iterator<Item = (u64, u64)>, of: usize) -> (u128, u128) {
-    // A part of nothing is App Runner's own egress, which has no addresses: it is all there is.
+    // A part of nothing is App Runner's own egress, which has no addresses: it is the whole.
     let full = |(part, whole): (u64, u64)| if part == whole { (1, 1) } else { (part, whole) };
     let parts: Vec<(u64, u64)> = parts.map(full).collect();
     let multiple = |common, (_, whole): &(u64, u64)| lcm(common, u128::from(*whole));
@@ -266,7 +269,7 @@ fn share_of_equals(parts: impl Iterator<Item = (u64, u64)>, of: usize) -> (u128,
     (parts.iter().map(of_common).sum(), common * of as u128)
 }
 
-/// Returns the least common multiple, if it leaves room to count with.
+/// Returns the least common multiple, if it is small enough to calculate with.
 fn lcm(a: u128, b: u128) -> Option<u128> {
     (a / gcd(a, b)).checked_mul(b).filter(|common| *common < 1 << 64)
 }

@@ -1,4 +1,4 @@
-//! What one of two configurations has in the place of what the other one has: attachments, and addresses of NAT gateways.
+//! Matches the attachments and the addresses of NAT gateways of two configurations.
 
 use super::answer::{Answer, Class, GatewayAddress};
 use super::map::HashMap;
@@ -7,7 +7,7 @@ use crate::vpc::path::Attachment;
 use crate::vpc::{NatGatewayIx, SecurityGroupIx, ServiceKind, Snapshot};
 use std::hash::Hash;
 
-/// An answer, with the configuration that it is about.
+/// An answer, with its configuration.
 #[derive(Clone, Copy, Debug)]
 pub struct Answered<'a> {
     /// The configuration.
@@ -26,12 +26,12 @@ pub(super) struct Counterparts<'a> {
     /// The attachments after, by those before.
     attachments: HashMap<Attachment, Attachment>,
     alone: (Vec<Attachment>, Vec<Attachment>),
-    /// True if each attachment before is compared with each one after.
+    /// Set if each attachment before is compared with each one after.
     are_moved: bool,
     addresses: [Addresses; 2],
 }
 
-/// All private addresses that an answer is about.
+/// All private addresses of an answer.
 struct Addresses {
     enis: HashMap<Attachment, Ranges>,
     gateways: HashMap<(NatGatewayIx, usize), Ranges>,
@@ -41,7 +41,8 @@ struct Addresses {
 pub(super) struct Gateways {
     pub(super) before: Vec<GatewayAddress>,
     pub(super) after: Vec<GatewayAddress>,
-    /// True if both sides have the same gateway, or App Runner's own NAT, so that a port is the same port.
+    /// Set if both sides have the same gateway, or App Runner's own NAT, so that a port is the same
+    /// port.
     pub(super) is_one: bool,
 }
 
@@ -49,7 +50,7 @@ impl<'a> Counterparts<'a> {
     pub(super) fn new(before: Answered<'a>, after: Answered<'a>) -> Self {
         let (mut a, mut b) = (named(before), named(after));
         let mut attachments = HashMap::default();
-        // Tasks of one place are alike, whatever their numbers.
+        // Tasks with one place are equivalent, whatever their numbers.
         for same_number in [true, false] {
             for are_groups in [Place::has_groups_of, Place::has_known_groups_of] {
                 let same = |a: &Named, b: &Named| {
@@ -79,7 +80,8 @@ impl<'a> Counterparts<'a> {
         self.alone
     }
 
-    /// Lists the attachments that two classes have in common, with the addresses that they have in common.
+    /// Lists the attachments that two classes have in common, with the addresses that they have in
+    /// common.
     pub(super) fn attachments(&self, before: &Class, after: &Class) -> Vec<(At, At)> {
         if self.are_moved {
             let at = |class: &Class| {
@@ -101,8 +103,8 @@ impl<'a> Counterparts<'a> {
         before.attachments.iter().filter_map(pair).collect()
     }
 
-    /// Returns the addresses of the gateways of two classes, restricted to what they have in common; `None` if that is
-    /// nothing.
+    /// Returns the addresses of the gateways of two classes, restricted to the common ones; `None`
+    /// if there are none.
     pub(super) fn gateways(&self, before: &Class, after: &Class) -> Option<Gateways> {
         let (a, b) = (&before.gateway_addresses, &after.gateway_addresses);
         let by_app_runner = |of: &Class| of.attachments.contains(&Attachment::AppRunner);
@@ -171,8 +173,8 @@ fn united<K: Hash + Eq>(sets: HashMap<K, Vec<&Ranges>>) -> HashMap<K, Ranges> {
     sets.into_iter().map(|(key, sets)| (key, union(sets))).collect()
 }
 
-/// Returns what two sets of addresses have in common, once for either side; `None` if that is nothing. If all addresses of
-/// one side are others than those of the other, they stand for each other.
+/// Returns the common part of two sets of addresses, once for either side; `None` if it is empty.
+/// If all addresses of one side differ from those of the other, they stand for each other.
 fn met(own: (Ranges, Ranges), all: (Option<&Ranges>, Option<&Ranges>)) -> Option<(Ranges, Ranges)> {
     if let (Some(all_a), Some(all_b)) = all
         && all_a.intersection(all_b).is_empty()
@@ -191,9 +193,9 @@ fn own(class: &Class, at: Attachment) -> Ranges {
     own.find(|(eni, _)| Attachment::Eni(*eni) == at).map(|(_, own)| own.clone()).unwrap_or_default()
 }
 
-/// An attachment of an answer, as two configurations know it.
+/// An attachment of an answer, by what identifies it in both configurations.
 struct Named {
-    /// None for App Runner's own egress.
+    /// `None` for App Runner's own egress.
     place: Option<Place>,
     /// The number of the task whose ENI it is; 0 for a shared one.
     number: u16,
@@ -217,7 +219,7 @@ struct Place {
     subnet: String,
     /// The groups' ids.
     groups: Vec<String>,
-    /// The groups, of which a default group is known by its VPC: a lab file may imply it or give it an id.
+    /// The groups, with a default group known by its VPC: a lab file may imply it or give it an id.
     known_groups: Vec<String>,
 }
 
@@ -246,7 +248,7 @@ fn named(Answered { snapshot, answer }: Answered<'_>) -> Vec<Named> {
     all.into_iter().map(|at| name(snapshot, at)).collect()
 }
 
-/// Takes the attachments out that are the same, each with the first of the other side.
+/// Removes the attachments that are the same, each with the first of the other side.
 fn match_off(
     before: &mut Vec<Named>,
     after: &mut Vec<Named>,
@@ -262,7 +264,7 @@ fn match_off(
     });
 }
 
-/// Names an attachment.
+/// Returns the identity of an attachment.
 fn name(snapshot: &Snapshot, at: Attachment) -> Named {
     let Attachment::Eni(ix) = at else { return Named { place: None, number: 0, at } };
     let eni = snapshot.eni(ix);
@@ -278,7 +280,7 @@ fn name(snapshot: &Snapshot, at: Attachment) -> Named {
     Named { place: Some(place), number: eni.task.map_or(0, |task| task.number), at }
 }
 
-/// Names a group, a default group by its VPC.
+/// Returns the name of a group, of a default group by its VPC.
 fn group_name(snapshot: &Snapshot, ix: SecurityGroupIx) -> String {
     let group = snapshot.security_group(ix);
     let vpc = snapshot.vpc(group.vpc);

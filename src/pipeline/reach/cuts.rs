@@ -1,12 +1,13 @@
-//! The boundaries of destination addresses: between two neighbouring ones nothing can tell addresses apart, neither the
-//! configuration nor what is built into the walk.
+//! The boundaries of destination addresses: between two neighbouring ones, neither the
+//! configuration nor the walk's built-in blocks tell addresses apart.
 
 use super::ranges::{Ranges, cut_around, sorted};
 use crate::vpc::{Peer, Snapshot, exempt};
 use ipnetwork::Ipv4Network;
 use std::net::Ipv4Addr;
 
-/// Blocks that the walk itself knows: not unicast, link-local, private (RFC 1918), shared (RFC 6598).
+/// Blocks that the walk itself knows: not unicast, link-local, private (RFC 1918), shared
+/// (RFC 6598).
 const BUILT_IN: [(Ipv4Addr, u8); 8] = [
     (Ipv4Addr::new(0, 0, 0, 0), 8),
     (Ipv4Addr::new(127, 0, 0, 0), 8),
@@ -23,15 +24,15 @@ pub(super) fn block(network: Ipv4Network) -> (u32, u32) {
     (network.network().to_bits(), network.broadcast().to_bits())
 }
 
-/// Returns the public unicast addresses: all but those of the blocks that the walk itself knows. The blocks for
-/// documentation are public here, because a lab's internet has its hosts there.
+/// Returns the public unicast addresses: all but those of the blocks that the walk itself knows.
+/// The blocks for documentation are public here, because a lab's internet has its hosts there.
 pub fn public_unicast() -> Ranges {
     let special =
         BUILT_IN.into_iter().filter_map(|(base, prefix)| Ipv4Network::new(base, prefix).ok());
     Ranges::of(0, u32::MAX).difference(&Ranges::new(special.map(block)))
 }
 
-/// Lists where a cell of destination addresses may begin, ascending.
+/// Lists the addresses at which a cell of destinations may begin, ascending.
 pub(super) fn destinations(snapshot: &Snapshot) -> Vec<u32> {
     let mut cuts = Vec::new();
     for block in blocks(snapshot) {
@@ -43,7 +44,7 @@ pub(super) fn destinations(snapshot: &Snapshot) -> Vec<u32> {
     sorted(cuts)
 }
 
-/// Lists where the routes may begin to differ that a reply takes to an address, ascending.
+/// Lists the destinations at which a reply's routes may begin to differ, ascending.
 pub(super) fn routes(snapshot: &Snapshot) -> Vec<u32> {
     let mut cuts = Vec::new();
     for network in snapshot.parts().route_tables.iter().flat_map(|table| table.prefixes()) {

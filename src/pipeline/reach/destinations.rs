@@ -1,5 +1,5 @@
-//! Cells of destination addresses, and which of them are alike: they lead over the same rule sets, and match the same
-//! rules of each.
+//! Cells of destination addresses, grouped if they are equivalent: they lead over the same rule
+//! sets, and match the same rules of each.
 
 use super::answer::Interrupted;
 use super::judge::{Packet, Walks};
@@ -15,7 +15,7 @@ use crate::vpc::security_group::Remote;
 use crate::vpc::{NatAddress, NatGatewayIx, RuleRef, Snapshot};
 use std::net::Ipv4Addr;
 
-/// Destinations that are alike.
+/// Destinations that are equivalent.
 pub(super) struct Group {
     pub(super) destinations: Ranges,
     /// One of them.
@@ -44,7 +44,8 @@ pub(super) enum Entry {
     Exempt,
     /// It takes a path, by position, if the groups of the ENI admit it.
     Path {
-        /// The rules of these groups that match the destination; `None` for App Runner's own egress.
+        /// The rules of these groups that match the destination; `None` for App Runner's own
+        /// egress.
         egress: Option<MatchId>,
         /// The position among [`Destinations::paths`].
         path: usize,
@@ -72,11 +73,12 @@ pub(super) struct Coarse {
     pub(super) gateways: Vec<Vec<(usize, Range)>>,
 }
 
-/// A NAT gateway, the position of one of its addresses, and a range that it may be in.
+/// A NAT gateway, the position of one of its addresses, and a range for its private address.
 pub(super) type AtGateway = (NatGatewayIx, usize, Range);
 
 impl Coarse {
-    /// Lists the addresses of a NAT gateway to which replies may return; `None` if there is no gateway.
+    /// Lists the addresses of a NAT gateway to which replies may return; `None` if there is no
+    /// gateway.
     pub(super) fn gateway(&self, ix: Option<NatGatewayIx>) -> Vec<Option<AtGateway>> {
         let Some(ix) = ix else { return vec![None] };
         let all = self.gateways.get(ix.get()).map_or(&[][..], |all| all);
@@ -84,7 +86,7 @@ impl Coarse {
     }
 }
 
-/// Returns a NAT gateway with one of its addresses: private in this range, public as it is.
+/// Returns a NAT gateway with one of its addresses: private in this range, public unchanged.
 pub(super) fn nat_address(
     snapshot: &Snapshot,
     (ix, position, (first, _)): AtGateway,
@@ -94,7 +96,8 @@ pub(super) fn nat_address(
     (ix, NatAddress { private: Ipv4Addr::from(first), public })
 }
 
-/// Returns the private address of a public endpoint; the address itself if there is no such one.
+/// Returns the private address of a public endpoint; the address itself if it is not that of a
+/// public endpoint.
 pub(super) fn private_address(snapshot: &Snapshot, address: Ipv4Addr) -> Ipv4Addr {
     snapshot.private_address_of(address).unwrap_or(address)
 }
@@ -107,7 +110,7 @@ pub(super) struct Grouping<'g, 'a> {
     pub(super) matches: &'g mut Matches<'a>,
     pub(super) origin: &'g Origin,
     pub(super) coarse: &'g Coarse,
-    /// A position on the axis of ports; which one makes no difference.
+    /// A position on the axis of ports; any will do.
     pub(super) port: u32,
 }
 
@@ -200,7 +203,7 @@ impl Grouping<'_, '_> {
         Entry::Path { egress, path }
     }
 
-    /// Lists how replies return, for each of the routes that they may take.
+    /// Lists the paths of replies, one for each of the possible routes.
     fn replies(
         &mut self,
         hops: &Hops,

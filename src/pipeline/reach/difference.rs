@@ -1,7 +1,8 @@
-//! The difference of two answers to one question: the packets that pass by one of them only.
+//! Computes the difference of two answers to one question: the packets that pass by one of them
+//! only.
 //!
-//! Both answers are products of sets, so their difference is too: classes are intersected dimension by dimension. Only
-//! classes whose destinations overlap are looked at.
+//! Both answers are products of sets, so their difference is too: classes are intersected dimension
+//! by dimension. Only classes whose destinations overlap are compared.
 
 use super::answer::{Class, GatewayAddress};
 use super::counterparts::{Answered, At, Counterparts};
@@ -12,30 +13,31 @@ use crate::pipeline::Denial;
 use crate::vpc::RuleRef;
 use crate::vpc::path::Attachment;
 
-/// What two answers to one question differ in.
+/// The difference of two answers to one question.
 #[derive(Clone, Debug, Default)]
 pub struct Difference {
     /// The packets that pass by one answer only.
     pub changes: Vec<Changed>,
-    /// The attachments that only the configuration before has. Nothing is said about their packets.
+    /// The attachments that only the configuration before has. Their packets are not compared.
     pub only_before: Vec<Attachment>,
     /// The attachments that only the configuration after has.
     pub only_after: Vec<Attachment>,
 }
 
 impl Difference {
-    /// Lists the packets that passed before and do not any more.
+    /// Lists the packets that passed before and no longer do.
     pub fn lost(&self) -> impl Iterator<Item = &Changed> {
         self.changes.iter().filter(|changed| changed.before.passes())
     }
 }
 
-/// Packets with their verdicts by two answers. Every combination of what is listed here is among them.
+/// Packets with their verdicts by two answers. They contain every combination of the values listed
+/// here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Changed {
-    /// What becomes of them by the answer before.
+    /// Their verdict by the answer before.
     pub before: ChangedSide,
-    /// What becomes of them by the answer after.
+    /// Their verdict by the answer after.
     pub after: ChangedSide,
     /// The ports of the ENI (ICMP: identifiers); `None` for App Runner's own egress.
     pub source_ports: Option<Ranges>,
@@ -45,21 +47,21 @@ pub struct Changed {
     pub ports: Ports,
 }
 
-/// What becomes of packets by one of two answers.
+/// The verdict on packets by one of two answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChangedSide {
     /// The position of their class in the answer.
     pub class: usize,
-    /// Why they or their replies are dropped; `None` if they pass.
+    /// The reason for which they or their replies are dropped; `None` if they pass.
     pub denial: Option<Denial>,
     /// The rule that admits them, if they reach their destinations.
     pub admitted_by: Option<RuleRef>,
-    /// The attachments of the tasks, in the same order as on the other side, each with the private addresses of its ENI;
-    /// those of App Runner's own egress are empty.
+    /// The attachments of the tasks, in the same order as on the other side, each with the private
+    /// addresses of its ENI; those of App Runner's own egress are empty.
     pub attachments: Vec<At>,
-    /// The addresses of the NAT gateway, where they decide.
+    /// The addresses of the NAT gateway, if they decide.
     pub gateway_addresses: Vec<GatewayAddress>,
-    /// The ports of the NAT gateway, where they decide.
+    /// The ports of the NAT gateway, if they decide.
     pub gateway_ports: Option<Ranges>,
 }
 
@@ -72,9 +74,9 @@ impl ChangedSide {
 
 /// Compares two answers to one question.
 ///
-/// Attachments are the same if subnet, groups and kind of service are, by their ids; NAT gateways if their ids are, and
-/// their addresses by position. If an ENI or a gateway has none of its private addresses on the other side, all of its
-/// addresses there stand for them.
+/// Attachments are the same if subnet, groups and kind of service are, by their ids; NAT gateways
+/// if their ids are, and their addresses by position. If an ENI or a gateway has none of its
+/// private addresses on the other side, all of its addresses there stand for them.
 pub fn difference(before: Answered<'_>, after: Answered<'_>) -> Difference {
     let counterparts = Counterparts::new(before, after);
     let changes = common_packets(before, after, &counterparts, |a, b| a != b);
@@ -82,7 +84,8 @@ pub fn difference(before: Answered<'_>, after: Answered<'_>) -> Difference {
     Difference { changes, only_before, only_after }
 }
 
-/// Compares the answers for a service that is attached elsewhere: each attachment before with each one after.
+/// Compares the answers for a service whose attachments have moved: each attachment before with
+/// each one after.
 pub fn difference_of_moved(before: Answered<'_>, after: Answered<'_>) -> Vec<Changed> {
     common_packets(before, after, &Counterparts::of_moved(before, after), |a, b| a != b)
 }
@@ -92,7 +95,7 @@ pub fn dropped_by_both(before: Answered<'_>, after: Answered<'_>) -> Vec<Changed
     common_packets(before, after, &Counterparts::new(before, after), |a, b| !a && !b)
 }
 
-/// Lists the packets that two answers have in common, with each pair of verdicts that is wanted: whether they pass.
+/// Lists the packets that two answers have in common, for each pair of verdicts that is wanted.
 fn common_packets(
     before: Answered<'_>,
     after: Answered<'_>,
@@ -163,7 +166,8 @@ fn side(
     }
 }
 
-/// Intersects two sets, of which one that is `None` stands for everything. Returns nothing if they have nothing in common.
+/// Intersects two sets, of which one that is `None` stands for everything. Returns `None` if the
+/// intersection is empty.
 fn common(a: Option<&Ranges>, b: Option<&Ranges>) -> Option<Option<Ranges>> {
     match (a, b) {
         (Some(a), Some(b)) => Some(Some(a.intersection(b))).filter(|both| !is_none(both.as_ref())),
@@ -205,7 +209,8 @@ impl<'c> ByDestinations<'c> {
     }
 }
 
-/// Lists the classes with wanted verdicts that have destinations and ports in common, with those destinations.
+/// Lists the classes with wanted verdicts that have destinations and ports in common, with those
+/// destinations.
 fn overlapping(
     before: &[Class],
     after: &[Class],
@@ -231,10 +236,12 @@ fn meet(a: &Ports, b: &Ports) -> bool {
     !a.0.intersection(&b.0).is_empty()
 }
 
-/// Lists the sets of either side that have an address in common. Ranges are ascending by their first addresses.
+/// Lists the sets of either side that have an address in common. Ranges are ascending by their
+/// first addresses.
 fn meeting(a: &[(u32, u32, usize)], b: &[(u32, u32, usize)]) -> Vec<(usize, usize)> {
     let mut found = Vec::new();
-    // The ranges that begin before the next one and do not end before it: the last address, and the set.
+    // The ranges that begin before the next one and do not end before it: the last address, and the
+    // set.
     let mut open_a: Vec<(u32, usize)> = Vec::new();
     let mut open_b: Vec<(u32, usize)> = Vec::new();
     let (mut a, mut b) = (a.iter().peekable(), b.iter().peekable());

@@ -1,4 +1,5 @@
-//! What the groups of an ENI admit, toward destinations that match certain rules of them.
+//! Finds the packets that the groups of an ENI admit, toward destinations that match certain rules
+//! of them.
 
 use super::answer::Interrupted;
 use super::judge::{Packet, Walks};
@@ -14,15 +15,15 @@ use std::rc::Rc;
 
 /// The packets that the ENI's groups admit.
 pub(super) struct Egress {
-    /// Its number.
     pub(super) number: usize,
-    /// By which rule, in the order of the ports.
+    /// The admitted ports by rule, in the order of the ports.
     pub(super) admitted: Vec<(RuleRef, Ranges)>,
     pub(super) all: Ranges,
     pub(super) denied: Vec<(Denial, Ranges)>,
 }
 
-/// A rule set, the kind of protocols, and the rules that match: packets that match the same rules have the same outcome.
+/// A rule set, the kind of protocols, and the rules that match: packets that match the same rules
+/// have the same outcome.
 type RulesKey = (RuleSetId, usize, Positions);
 
 /// Results of the ENI's groups, each computed once.
@@ -39,7 +40,7 @@ impl Found {
         self.all.get(number).map_or(&[], |egress| &egress.admitted)
     }
 
-    /// Finds what App Runner's own egress admits: everything, as it has no groups.
+    /// Returns what App Runner's own egress admits: everything, as it has no groups.
     pub(super) fn without_groups(&mut self, ports: &Ranges) -> Rc<Egress> {
         let admitted = vec![(RuleRef::AppRunner, ports.clone())];
         self.add(Egress { number: 0, admitted, all: ports.clone(), denied: Vec::new() })
@@ -63,7 +64,7 @@ pub(super) struct Asking<'f, 'a> {
 }
 
 impl Asking<'_, '_> {
-    /// Finds out what the groups of an ENI admit. `packet` is for one of the destinations.
+    /// Finds what the groups of an ENI admit. `packet` is for one of the destinations.
     pub(super) fn find(
         &mut self,
         matching: MatchId,

@@ -1,4 +1,4 @@
-//! One packet of a set, judged by the walk that judges live packets.
+//! Judges one packet of a set by the walk that judges live packets.
 
 use super::answer::Interrupted;
 use super::caller::Caller;
@@ -15,7 +15,7 @@ use std::cell::Cell;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-/// One packet.
+/// One packet of a set.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Packet {
     /// The task that sends it.
@@ -35,16 +35,16 @@ pub(super) struct Judged {
     pub(super) egress: Option<RuleRef>,
     /// The rule that admits the packet, or the reason for its drop.
     pub(super) request: Result<RuleRef, Denial>,
-    /// Why the reply is dropped, if it is.
+    /// The denial of the reply, if it is dropped.
     pub(super) reply: Result<(), Denial>,
-    /// True if a NAT gateway has translated the reply back.
+    /// Set if a NAT gateway has translated the reply back.
     pub(super) returned: bool,
 }
 
-/// The walk.
+/// The walk for packets of sets.
 pub(super) struct Judge<'a> {
     snapshot: &'a Snapshot,
-    /// Never used: every port is chosen.
+    /// Never used, because every port is chosen.
     pools: Arc<PortPools>,
 }
 
@@ -66,7 +66,6 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// Shows what a packet meets.
     pub(super) fn evidence(&self, packet: &Packet) -> Evidence {
         let mut steps: Vec<Step> = Vec::new();
         let walked = walk::walk(&mut self.evaluation(packet, &mut steps));
@@ -78,14 +77,15 @@ impl<'a> Judge<'a> {
         Evidence { generation, inside, outside, denial, admitted_by, steps }
     }
 
-    /// Evaluates what comes before a packet's path: whether the packet has one, or why it is dropped.
+    /// Evaluates the checks before a packet's path: returns whether the packet has one, or its
+    /// denial.
     pub(super) fn enters(&self, packet: &Packet) -> Result<bool, Denial> {
         let mut notes = Notes::default();
         walk::enter(&mut self.evaluation(packet, &mut notes)).map(|attachment| attachment.is_some())
     }
 
-    /// Evaluates the answer of a NAT gateway to a packet that is too large for the next link: what stops it on its way to the
-    /// ENI.
+    /// Evaluates the answer of a NAT gateway to a packet that is too large for the next link:
+    /// returns its denial on the path to the ENI.
     pub(super) fn fragmentation_needed(
         &self,
         packet: &Packet,
@@ -112,7 +112,7 @@ impl<'a> Judge<'a> {
     }
 }
 
-/// Walks, counted, as long as the answer is wanted.
+/// Counted walks, as long as the answer is wanted.
 pub(super) struct Walks<'a> {
     pub(super) judge: Judge<'a>,
     pub(super) count: u64,
@@ -124,7 +124,7 @@ impl<'a> Walks<'a> {
         Self { judge: Judge::new(snapshot), count: 0, caller: Caller::new(goes_on) }
     }
 
-    /// Judges one packet, unless the answer is not wanted any more.
+    /// Judges one packet, unless the answer is no longer wanted.
     pub(super) fn judge(&mut self, packet: &Packet) -> Result<Judged, Interrupted> {
         self.caller.go_on()?;
         self.count += 1;
@@ -144,7 +144,7 @@ impl Packet {
     }
 }
 
-/// Notes of a walk.
+/// Records of a walk.
 #[derive(Default)]
 struct Notes {
     egress: Option<RuleRef>,

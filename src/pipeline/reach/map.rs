@@ -1,4 +1,3 @@
-//! Maps with a fast hash that is the same every time.
+//! Maps with a fast hash that is the same in every run.
 
-/// A map.
 pub(super) type HashMap<K, V> = std::collections::HashMap<K, V, foldhash::fast::FixedState>;

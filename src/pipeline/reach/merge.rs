@@ -1,4 +1,4 @@
-//! Cells with the same verdict, merged: two that differ in one dimension are one.
+//! Merges cells with the same verdict: two that differ in one dimension become one.
 
 use super::answer::Interrupted;
 use super::caller::Caller;
@@ -14,7 +14,8 @@ pub(super) enum CellVerdict {
     Denied(Reason, RuleRef),
     /// They pass: by this rule, on the path with this number.
     Passes(RuleRef, usize),
-    /// They pass on the path with this number, by whichever rules of the ENI's groups admit them; those have a number too.
+    /// They pass on the path with this number, by any rules of the ENI's groups; those have a
+    /// number too.
     Admitted(usize, usize),
     /// They are dropped, and do not count: no interface has their destinations.
     Unowned(Reason, RuleRef),
@@ -38,7 +39,7 @@ pub(super) const GATEWAY_PORTS: usize = 3;
 pub(super) const DESTINATIONS: usize = 4;
 pub(super) const PORTS: usize = 5;
 
-/// In which order dimensions are merged: ports first, as most cells differ in them.
+/// The order in which dimensions are merged: ports first, as most cells differ in them.
 const ORDER: [usize; DIMENSIONS] =
     [PORTS, GATEWAY_PORTS, ENI_PORTS, GATEWAY_ADDRESSES, ENI_ADDRESSES, DESTINATIONS];
 
@@ -50,14 +51,14 @@ const DESTINATIONS_FIRST: [usize; DIMENSIONS] =
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct SideId(u32);
 
-/// A cell, or several that were merged: all combinations of what is on its sides.
+/// A cell, or several that were merged: all combinations of the values on its sides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Cell {
     pub(super) verdict: CellVerdict,
     pub(super) sides: [SideId; DIMENSIONS],
 }
 
-/// Cells in the making.
+/// The cells so far.
 #[derive(Default)]
 pub(super) struct Cells {
     cells: Vec<Cell>,
@@ -102,7 +103,8 @@ impl Cells {
         Ok(())
     }
 
-    /// Splits what passes by the rules that admit it: by those with a number, each with the ports that it admits.
+    /// Splits the packets that pass by the rules that admit them: by those with a number, each with
+    /// the ports that it admits.
     pub(super) fn split<'r>(
         &mut self,
         rules: impl Fn(usize) -> &'r [(RuleRef, Ranges)],
@@ -147,7 +149,8 @@ impl Cells {
             let before = self.cells.len();
             self.merge_in(dimension, caller)?;
             without_effect = if self.cells.len() < before { 1 } else { without_effect + 1 };
-            // After an effect, the other dimensions may have become alike; this one has not.
+            // After a dimension has merged cells, cells may have become equal in the others; not in
+            // this one.
             if without_effect == DIMENSIONS {
                 break;
             }
@@ -181,7 +184,7 @@ impl Cells {
         Ok(())
     }
 
-    /// Returns what cells have in common that differ in one dimension alone.
+    /// Returns the part that is equal in cells that differ in one dimension alone.
     fn key(&mut self, cell: &Cell, dimension: usize) -> [u32; DIMENSIONS + 1] {
         let next = u32::try_from(self.verdicts.len()).unwrap_or(u32::MAX);
         let verdict = *self.verdicts.entry(cell.verdict).or_insert(next);

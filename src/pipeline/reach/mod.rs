@@ -1,15 +1,18 @@
-//! Verdicts over sets of packets: what becomes of everything that a service may send.
+//! Verdicts over sets of packets: the verdicts on all packets that a service may send.
 //!
-//! A question leaves open what AWS leaves open: where a task is attached, which private address its ENI and a NAT gateway
-//! have, which ports they draw, which of its addresses a NAT gateway takes; and it may ask for many destinations and ports.
-//! The packets are split into **cells** that no rule tells apart, the walk judges one packet of each, and cells with the
-//! same verdict are merged into **classes**. No rule is evaluated here: rules only say where cells begin.
+//! A question leaves open what AWS leaves open: the attachment of a task, the private addresses of
+//! its ENI and of a NAT gateway, the ports that they draw, and the address that a NAT gateway
+//! takes; and it may ask for many destinations and ports. The packets are split into **cells** that
+//! no rule tells apart, the walk judges one packet of each, and cells with the same verdict are
+//! merged into **classes**. No rule is evaluated here: rules only give the boundaries of cells.
 //!
-//! - Destination addresses are split first. Those that lead over the same rule sets, and match the same rules of each, are
-//!   one group (`destinations.rs`).
-//! - For each group, private addresses of the ENI and the NAT gateway are split by what sees them (`senders.rs`).
-//! - For each sender, destination ports are split by the rules that match these addresses, and source ports by what the
-//!   reply meets, which sees no destination port: so a cell is a product (`cells.rs`).
+//! - Destination addresses are split first. Those that lead over the same rule sets, and match the
+//!   same rules of each, are one group (`destinations.rs`).
+//! - For each group, private addresses of the ENI and the NAT gateway are split by the rules that
+//!   see them (`senders.rs`).
+//! - For each sender, destination ports are split by the rules that match these addresses, and
+//!   source ports by the rules on the reply's path, which see no destination port: so a cell is a
+//!   product (`cells.rs`).
 
 mod answer;
 mod ask;

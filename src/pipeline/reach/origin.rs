@@ -1,4 +1,4 @@
-//! Where packets come from: an attachment, with the addresses and ports that its NATs may take.
+//! The origin of packets: an attachment, with the addresses and ports that its NATs may take.
 
 use super::attachments::{Addresses, Asked};
 use super::question::Question;
@@ -11,10 +11,10 @@ use std::net::Ipv4Addr;
 /// The range from which an ENI or a NAT gateway draws a port.
 const DRAWN: (u32, u32) = (1024, 65_535);
 
-/// An attachment.
+/// An attachment of a question.
 pub(super) struct Origin {
     pub(super) attachment: Attachment,
-    /// A task that is attached there, or would be.
+    /// A task that is attached there, or a possible one.
     pub(super) task: Task,
     /// The private addresses that the ENI may have.
     pub(super) addresses: Ranges,
@@ -35,12 +35,11 @@ impl Origin {
         Self { attachment, task, addresses, ports }
     }
 
-    /// Returns the ENI.
     pub(super) fn eni(&self) -> Option<EniIx> {
         self.task.eni
     }
 
-    /// Returns what the NATs do with one of the packets.
+    /// Returns the translation of one of the packets.
     pub(super) fn first_choice(&self) -> Choice {
         Choice {
             eni_address: Ipv4Addr::from(self.addresses.first().unwrap_or(0)),
@@ -52,7 +51,7 @@ impl Origin {
     }
 }
 
-/// Returns the ports that a NAT gateway draws from.
+/// Returns the ports from which a NAT gateway draws.
 pub(super) fn gateway_ports() -> Ranges {
     Ranges::of(DRAWN.0, DRAWN.1)
 }
@@ -75,7 +74,7 @@ pub(super) fn gateway_addresses(
     gateway.addresses.iter().map(|own| of(own.private)).collect()
 }
 
-/// Returns a port that is given by its number on an axis.
+/// Returns a port by its number on an axis.
 pub(super) fn port(number: u32) -> u16 {
     u16::try_from(number).unwrap_or(u16::MAX)
 }
@@ -99,8 +98,8 @@ fn ports(snapshot: &Snapshot, question: &Question, ix: EniIx) -> Ranges {
     }
 }
 
-/// Returns the addresses of a subnet that nothing has: neither by the configuration nor, where the real addresses count, in
-/// the running lab. AWS keeps the first four and the last one.
+/// Returns the free addresses of a subnet: free in the configuration and, if the real addresses
+/// count, in the running lab. AWS keeps the first four and the last one.
 fn free(snapshot: &Snapshot, question: &Question, ix: SubnetIx) -> Ranges {
     let (base, last) = super::cuts::block(snapshot.subnet(ix).cidr);
     let are_real = question.gateway_addresses == Addresses::Real;
@@ -119,7 +118,8 @@ fn free(snapshot: &Snapshot, question: &Question, ix: SubnetIx) -> Ranges {
     Ranges::of(base.saturating_add(4), last.saturating_sub(1)).difference(&taken)
 }
 
-/// Decides whether a running lab has an ENI now: those of Fargate tasks come and go with them.
+/// Decides whether a running lab has an ENI now: an ENI of a Fargate task exists only while the
+/// task runs.
 fn is_present(snapshot: &Snapshot, ix: EniIx) -> bool {
     snapshot.eni(ix).task.is_none() || snapshot.tasks().any(|task| task.eni == Some(ix))
 }

@@ -1,4 +1,4 @@
-//! Which rules match at which protocols and ports.
+//! Finds the rules that match at each protocol and port.
 
 use super::ports::{self, KINDS, cuts_of_kinds};
 use super::ranges::Ranges;
@@ -11,7 +11,7 @@ pub(super) type Positions = SmallVec<[u32; 6]>;
 /// Ports between two cuts, with the rules that match there.
 pub(super) struct Overlap {
     pub(super) cell: (u32, u32),
-    /// The kind of protocols that it is of.
+    /// The kind of its protocols.
     pub(super) kind: usize,
     pub(super) rules: Positions,
 }

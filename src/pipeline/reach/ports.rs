@@ -1,5 +1,5 @@
-//! Protocols with destination ports, on one axis: TCP's ports, UDP's, the ICMP echo request, all other protocols by their
-//! numbers. A rule matches one range of it.
+//! Protocols with destination ports, on one axis: TCP's ports, UDP's, the ICMP echo request, all
+//! other protocols by their numbers. A rule matches one range of it.
 
 use super::ranges::{Ranges, cut_around, sorted};
 use crate::packet::Protocol;
@@ -27,7 +27,7 @@ pub enum PortRange {
     Of(Protocol, u16, u16),
     /// The ICMP echo request.
     Echo,
-    /// Other protocols, by their numbers, both ends included. ICMP, TCP and UDP are none of them.
+    /// Other protocols, by their numbers, both ends included. ICMP, TCP and UDP are not among them.
     Protocols(u8, u8),
 }
 
@@ -42,7 +42,7 @@ impl Ports {
         ])
     }
 
-    /// Makes the set of what is in these ranges.
+    /// Makes the set of these ranges.
     pub fn new(ranges: impl IntoIterator<Item = PortRange>) -> Self {
         let named = [Protocol::Icmp, Protocol::Tcp, Protocol::Udp];
         let named = named.map(|protocol| OTHERS + u32::from(protocol.number()));
@@ -61,24 +61,26 @@ impl Ports {
         })
     }
 
-    /// Returns what is in either set.
+    /// Returns the union of both sets.
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {
         Self(self.0.union(&other.0))
     }
 
-    /// Returns what is in both sets.
+    /// Returns the intersection of both sets.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {
         Self(self.0.intersection(&other.0))
     }
 
-    /// Decides whether a protocol with a destination port is in the set; an ICMP message is its echo request.
+    /// Decides whether a protocol with a destination port is in the set; an ICMP message counts as
+    /// an echo request.
     pub fn contains(&self, protocol: Protocol, port: u16) -> bool {
         self.0.contains(position(protocol, port))
     }
 
-    /// Counts them: each port of TCP and UDP, the echo request, each other protocol.
+    /// Returns the number of elements: each port of TCP and UDP, the echo request, each other
+    /// protocol.
     pub fn count(&self) -> u64 {
         self.0.count()
     }
@@ -118,12 +120,13 @@ pub(super) fn at(position: u32) -> (Protocol, u16) {
     }
 }
 
-/// Returns the ICMP type and code of the first packet at a position; zero without.
+/// Returns the ICMP type and code of the first packet at a position; zero for other protocols.
 pub(super) fn icmp(protocol: Protocol) -> (u8, u8) {
     if protocol == Protocol::Icmp { ECHO_REQUEST } else { (0, 0) }
 }
 
-/// Returns the positions of the requests that a rule matches; `None` if it tells none apart.
+/// Returns the positions of the requests that a rule matches; `None` if it does not tell requests
+/// apart.
 pub(super) fn of_requests(rule: &TrafficMatch) -> Option<(u32, u32)> {
     match rule.protocol {
         ProtocolMatch::All => None,
@@ -136,8 +139,8 @@ pub(super) fn of_requests(rule: &TrafficMatch) -> Option<(u32, u32)> {
     }
 }
 
-/// Returns the positions of the requests to whose replies a rule applies, whatever their ports; `None` if it tells none
-/// apart.
+/// Returns the positions of the requests to whose replies a rule applies, whatever their ports;
+/// `None` if it does not tell replies apart.
 pub(super) fn of_replies(rule: &TrafficMatch) -> Option<(u32, u32)> {
     match rule.protocol {
         ProtocolMatch::All => None,

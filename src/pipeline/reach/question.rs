@@ -1,4 +1,4 @@
-//! What is asked.
+//! The question about a set of packets.
 
 use super::attachments::{Addresses, Asked};
 use super::ports::Ports;
@@ -10,15 +10,15 @@ use crate::vpc::ServiceIx;
 pub struct Question {
     /// The service.
     pub service: ServiceIx,
-    /// Where its tasks are attached, or may be ([`attachments`](super::attachments())).
+    /// The attachments of its tasks, present or possible ([`attachments`](super::attachments())).
     pub attachments: Vec<Asked>,
-    /// The private addresses with which NAT gateways are asked.
+    /// The private addresses that are considered for NAT gateways.
     pub gateway_addresses: Addresses,
     /// The destination addresses.
     pub destinations: Ranges,
     /// The protocols with their destination ports.
     pub ports: Ports,
-    /// The task's own port, which counts where an ENI keeps it; any from 1 on if `None`. What ENIs and NAT gateways draw
-    /// is 1024 to 65535 in any case.
+    /// The task's own port, which counts if an ENI keeps it; any from 1 on if `None`. ENIs and NAT
+    /// gateways draw from 1024 to 65535 in any case.
     pub source_port: Option<u16>,
 }

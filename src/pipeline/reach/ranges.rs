@@ -8,8 +8,8 @@ pub type Range = (u32, u32);
 pub struct Ranges(Vec<Range>);
 
 impl Ranges {
-    /// Makes the set of all numbers in these ranges, which may overlap and be in any order. A range that ends before it
-    /// begins is empty.
+    /// Makes the set of all numbers in these ranges, which may overlap and be in any order. A range
+    /// that ends before it begins is empty.
     pub fn new(ranges: impl IntoIterator<Item = Range>) -> Self {
         let mut sorted: Vec<_> = ranges.into_iter().filter(|(first, last)| first <= last).collect();
         sorted.sort_unstable();
@@ -45,7 +45,7 @@ impl Ranges {
         self.0.is_empty()
     }
 
-    /// Counts the numbers.
+    /// Returns the number of elements.
     pub fn count(&self) -> u64 {
         self.iter().map(|(first, last)| u64::from(last) - u64::from(first) + 1).sum()
     }
@@ -83,13 +83,13 @@ impl Ranges {
         after.checked_sub(1).and_then(|at| self.0.get(at)).is_some_and(|(_, last)| number <= *last)
     }
 
-    /// Returns the numbers that are in either set.
+    /// Returns the union of both sets.
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {
         Self::new(self.iter().chain(other.iter()))
     }
 
-    /// Returns the numbers that are in both sets.
+    /// Returns the intersection of both sets.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {
         let (few, many) = if self.0.len() < other.0.len() { (self, other) } else { (other, self) };
@@ -103,7 +103,7 @@ impl Ranges {
         Self(both)
     }
 
-    /// Decides whether a number is in both sets.
+    /// Decides whether the sets have a number in common.
     pub fn meets(&self, other: &Self) -> bool {
         let (few, many) = if self.0.len() < other.0.len() { (self, other) } else { (other, self) };
         let mut rest = &many.0[..];
@@ -128,7 +128,7 @@ impl Ranges {
         self.intersection(&Self::new(gaps))
     }
 
-    /// Cuts the set into cells: at each cut, which is ascending, a cell begins.
+    /// Cuts the set into cells: a cell begins at each cut. The cuts are ascending.
     pub(super) fn cells<'a>(&'a self, cuts: &'a [u32]) -> impl Iterator<Item = Range> + 'a {
         self.iter().flat_map(move |(first, last)| {
             let from = cuts.partition_point(|cut| *cut <= first);
@@ -141,7 +141,7 @@ impl Ranges {
     }
 }
 
-/// Counts the ranges at the beginning that a condition holds for, without a look at all of them.
+/// Counts the ranges at the beginning for which a condition holds, without looking at all of them.
 fn skip(ranges: &[Range], before: impl Fn(&Range) -> bool) -> usize {
     let mut reach = 1;
     while ranges.get(reach - 1).is_some_and(&before) {
@@ -151,14 +151,14 @@ fn skip(ranges: &[Range], before: impl Fn(&Range) -> bool) -> usize {
     known + ranges[known..end].partition_point(&before)
 }
 
-/// Sorts cuts, each once.
+/// Sorts cuts and removes duplicates.
 pub(super) fn sorted(mut cuts: Vec<u32>) -> Vec<u32> {
     cuts.sort_unstable();
     cuts.dedup();
     cuts
 }
 
-/// Adds the cuts before and behind a range.
+/// Adds the cuts before and after a range.
 pub(super) fn cut_around(cuts: &mut Vec<u32>, (first, last): Range) {
     cuts.push(first);
     cuts.extend(last.checked_add(1));

@@ -1,4 +1,4 @@
-//! Classes laid over each other: which of them each destination with each port is in.
+//! Overlays classes: finds the classes of each destination with each port.
 
 use super::answer::{Class, Interrupted};
 use super::caller::Caller;
@@ -7,8 +7,8 @@ use super::ports::Ports;
 use super::ranges::{Range, Ranges};
 use std::collections::BTreeSet;
 
-/// Destinations and ports of which every combination is in the same classes: those of other attachments, source ports or
-/// gateway addresses.
+/// Destinations and ports of which every combination is in the same classes. Those classes differ
+/// in attachments, source ports or gateway addresses.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Region {
     /// The destination addresses.
@@ -21,11 +21,11 @@ pub struct Region {
     pub passing_share: f64,
 }
 
-/// Splits the destinations and ports of those classes that count into regions. `goes_on` is asked again and again whether
-/// they are still wanted.
+/// Splits the destinations and ports of the classes that count into regions. `goes_on` is called
+/// repeatedly, and returns whether the result is still wanted.
 ///
 /// # Errors
-/// They are not wanted any more.
+/// [`Interrupted`] once `goes_on` is false.
 pub fn regions(
     classes: &[Class],
     goes_on: &mut dyn FnMut() -> bool,
@@ -62,7 +62,8 @@ fn share_of_one(class: &Class) -> f64 {
     class.share.ratio() / (class.destinations.count() as f64 * class.ports.count() as f64)
 }
 
-/// Splits the union of sets by which of them have a number. Each part comes with the names of those sets, ascending.
+/// Splits the union of sets by the sets that contain a number. Each part comes with the names of
+/// those sets, ascending.
 fn layers<'r>(
     sets: impl Iterator<Item = (usize, &'r Ranges)>,
     caller: &mut Caller<'_>,
@@ -96,7 +97,7 @@ fn layers<'r>(
     Ok(found.into_iter().map(|(own, ranges)| (names(own), Ranges::new(ranges))).collect())
 }
 
-/// Lists the sets that are different, each with the names that it has.
+/// Lists the distinct sets, each with its names.
 fn distinct<'r>(sets: impl Iterator<Item = (usize, &'r Ranges)>) -> Vec<(&'r Ranges, Vec<usize>)> {
     let mut found: Vec<(&Ranges, Vec<usize>)> = Vec::new();
     let mut known: HashMap<&Ranges, usize> = HashMap::default();
@@ -110,7 +111,7 @@ fn distinct<'r>(sets: impl Iterator<Item = (usize, &'r Ranges)>) -> Vec<(&'r Ran
     found
 }
 
-/// Lists where a range of a set begins, and the number after its end; ascending.
+/// Lists the first number of each range of a set, and the number after its end; ascending.
 fn ends(sets: &[(&Ranges, Vec<usize>)]) -> Vec<(u64, usize)> {
     let of = |(at, (ranges, _)): (usize, &(&Ranges, Vec<usize>))| {
         let ends = |(first, last): Range| [(u64::from(first), at), (u64::from(last) + 1, at)];
@@ -121,7 +122,7 @@ fn ends(sets: &[(&Ranges, Vec<usize>)]) -> Vec<(u64, usize)> {
     all
 }
 
-/// Makes a range of its first number and the one after its last.
+/// Makes a range from its first number and the one after its last.
 fn range(from: u64, to: u64) -> Range {
     let number = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
     (number(from), number(to - 1))

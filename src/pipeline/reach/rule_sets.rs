@@ -1,4 +1,5 @@
-//! The rule sets that a packet meets on its path, and which of their rules match an address: only those split the ports.
+//! The rule sets on a packet's path, and their rules that match an address: only those split the
+//! ports.
 
 use super::map::HashMap;
 use super::sameness::Sameness;
@@ -30,12 +31,12 @@ pub(super) enum Sees {
     Public,
 }
 
-/// The packet of a connection that the rules judge, hence the ports that they see.
+/// The packet of a connection that the rules judge, and so the ports that they see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Judges {
     /// The request before its destination: the destination port.
     Request,
-    /// The request at the interface that it is for: the destination port.
+    /// The request at the interface of its destination: the destination port.
     Delivery,
     /// The reply to the NAT gateway, or to App Runner's own NAT: the port there.
     ReplyToGateway,
@@ -51,7 +52,7 @@ pub(super) struct Meeting {
     pub(super) judges: Judges,
 }
 
-/// Lists what a request meets behind the groups of its ENI.
+/// Lists the rule sets on a request's path after the groups of its ENI.
 pub(super) fn of_request(
     snapshot: &Snapshot,
     sameness: &Sameness<'_>,
@@ -92,17 +93,17 @@ pub(super) fn of_request(
     met
 }
 
-/// Lists what a request meets at the interface that it is for.
+/// Lists the rule sets at the interface of a request's destination.
 fn at_interface(ix: ResourceIx, sender: Sees, is_joined: bool) -> impl Iterator<Item = Meeting> {
     let (rules, _) = groups_of(ix);
     let judges = Judges::Delivery;
-    // The reason of a denial tells whether the ENI itself would be let in.
+    // The reason of a denial shows whether the ENI itself would be admitted.
     let is_hidden = matches!(sender, Sees::Gateway | Sees::Public) && is_joined;
     let behind = is_hidden.then_some(Sees::Eni);
     std::iter::once(sender).chain(behind).map(move |sees| Meeting { rules, sees, judges })
 }
 
-/// Lists what a reply meets that returns to a NAT in front of the ENI, or to the ENI itself.
+/// Lists the rule sets on the path of a reply to a NAT in front of the ENI, or to the ENI itself.
 pub(super) fn of_reply(snapshot: &Snapshot, hops: &Hops, to_nat: bool) -> Vec<Meeting> {
     let mut met = Vec::new();
     let (private, mut judges) = match to_nat {
@@ -147,7 +148,8 @@ fn groups_of(ix: ResourceIx) -> (RuleSetId, RuleSetId) {
     (RuleSetId::Resource(ix, Direction::Ingress), RuleSetId::Resource(ix, Direction::Egress))
 }
 
-/// The rules of a set that match an address: a number that two addresses share if they match the same rules.
+/// The rules of a set that match an address: a number that two addresses share if they match the
+/// same rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct MatchId(u32);
 
@@ -197,17 +199,17 @@ impl<'a> Matches<'a> {
         id
     }
 
-    /// Lists what the rules look for, each with its position in the set.
+    /// Lists the traffic that the rules match, each with its position in the set.
     pub(super) fn traffic(&self, id: MatchId) -> &[(u32, TrafficMatch)] {
         self.traffic.get(id.0 as usize).map_or(&[], |(_, traffic)| traffic)
     }
 
-    /// Returns the set that the rules are of.
+    /// Returns the set to which the rules belong.
     pub(super) fn rule_set(&self, id: MatchId) -> RuleSetId {
         self.traffic[id.0 as usize].0
     }
 
-    /// Lists the edges of the blocks of addresses that a set's rules name, within a range.
+    /// Lists the boundaries, within a range, of the address blocks in a set's rules.
     pub(super) fn edges(&mut self, rules: RuleSetId, within: &RangeInclusive<u32>) -> &[u32] {
         let snapshot = self.snapshot;
         let all = self.blocks.entry(rules).or_insert_with(|| edges(snapshot, rules).into());

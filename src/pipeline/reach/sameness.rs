@@ -1,4 +1,5 @@
-//! Which objects no rule can tell apart: one of them stands for all, so that what differs in nothing else is one class.
+//! Finds objects that no rule tells apart: one of them stands for all, so that packets that differ
+//! in nothing else are one class.
 
 use super::map::HashMap;
 use crate::pipeline::Denial;
@@ -6,7 +7,7 @@ use crate::vpc::path::{DeadEnd, Hop, Hops};
 use crate::vpc::{EniIx, ResourceIx, RuleRef, Snapshot, SubnetIx};
 use std::hash::Hash;
 
-/// Names one group or interface for all that decide alike, by position.
+/// Names one group or interface for all that decide in the same way, by position.
 pub(super) struct Sameness<'a> {
     snapshot: &'a Snapshot,
     subnets: Vec<usize>,
@@ -15,7 +16,7 @@ pub(super) struct Sameness<'a> {
     enis: Vec<usize>,
 }
 
-/// A list of hops in which the first of its like stands for each object.
+/// A list of hops in which the first equivalent one stands for each object.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Likeness {
     hops: Vec<Hop>,
@@ -60,8 +61,8 @@ impl<'a> Sameness<'a> {
         self.enis.get(ix.get()).map_or(ix, |first| (*first).into())
     }
 
-    /// Returns what two lists of hops have in common if no rule tells apart whatever takes them. Routes to one target are
-    /// alike.
+    /// Returns the common form of lists of hops whose packets no rule tells apart. Routes to one
+    /// target are equivalent.
     pub(super) fn likeness(&self, hops: &Hops) -> Likeness {
         Likeness {
             hops: hops.as_slice().iter().map(|hop| self.hop(*hop)).collect(),
@@ -108,7 +109,7 @@ impl<'a> Sameness<'a> {
         }
     }
 
-    /// Returns what two denials have in common if the same rules decide them.
+    /// Returns the common form of denials that the same rules decide.
     pub(super) fn denial(&self, denial: Denial) -> Denial {
         let decided_by = match denial.decided_by {
             RuleRef::EniSecurityGroups(ix, direction) => {

@@ -1,4 +1,5 @@
-//! Cells of senders: the private addresses of the ENI and of the NAT gateway behind it, where a question leaves them open.
+//! Cells of senders: the private addresses of the ENI and of the NAT gateway after it, if a
+//! question leaves them open.
 
 use super::answer::Interrupted;
 use super::caller::Caller;
@@ -21,18 +22,20 @@ pub(super) struct Sender {
     pub(super) enis: Ranges,
     /// The NAT gateway, with the addresses at each position; empty if there is none.
     pub(super) gateway: Vec<(NatGatewayIx, usize, Ranges)>,
-    /// The rule sets that the request meets behind the groups of the ENI, and the rules that match there.
+    /// The rule sets on the request's path after the groups of the ENI, and their rules that match.
     pub(super) request: Vec<(Meeting, MatchId)>,
-    /// The rule sets that the reply meets.
+    /// The rule sets on the reply's path, and their rules that match.
     pub(super) reply: Vec<(Meeting, MatchId)>,
     /// The hops of the reply.
     pub(super) likeness: Likeness,
-    /// True of App Runner's own NAT before a public endpoint, whose network ACL sees the ports of the NAT.
+    /// Set for App Runner's own NAT before a public endpoint, whose network ACL sees the ports of
+    /// the NAT.
     at_public_endpoint: bool,
 }
 
 impl Sender {
-    /// Returns the ports of the NAT that may make a difference; empty if there is none behind the ENI, or nothing behind it.
+    /// Returns the ports of the NAT that may make a difference; empty if there is no NAT after the
+    /// ENI, or no rule sees its ports.
     pub(super) fn nat_ports(&self) -> Ranges {
         let drawn = !self.gateway.is_empty() || self.at_public_endpoint;
         if drawn { origin::gateway_ports() } else { Ranges::default() }
@@ -68,7 +71,7 @@ pub(super) struct Splitting<'g, 'a> {
     pub(super) caller: &'g mut Caller<'a>,
 }
 
-/// Addresses with what they match.
+/// Addresses with the rules that they match.
 type Alike = (Ranges, Vec<MatchId>);
 
 /// The key of senders that differ only in the address of the NAT gateway.
@@ -77,8 +80,9 @@ type Key = (Likeness, Ranges, Vec<MatchId>, Vec<MatchId>);
 impl Splitting<'_, '_> {
     /// Finds the senders of a path to a destination.
     ///
-    /// An ENI and a NAT gateway in one subnet may be paired with one and the same address where both are open. Such a pair
-    /// changes no verdict: one table routes both, so the path leads back to the gateway and is a dead end for every address.
+    /// An ENI and a NAT gateway in one subnet may be paired with the same address if both are open.
+    /// Such a pair changes no verdict: one table routes both, so the path leads back to the gateway
+    /// and is a dead end for every address.
     pub(super) fn senders(&mut self, path: &Path, to: u32) -> Result<Vec<Sender>, Interrupted> {
         let server = Ipv4Addr::from(to);
         let Some(eni) = self.origin.eni() else {
@@ -116,7 +120,7 @@ impl Splitting<'_, '_> {
         Ok(found)
     }
 
-    /// Resolves how the reply returns; a request that does not arrive has none.
+    /// Resolves the hops of the reply; a request that does not arrive has none.
     fn reply(&self, path: &Path, to: ReturnTo, server: Ipv4Addr) -> Hops {
         match path.hops.dead_end {
             Some(_) => Hops::default(),
@@ -124,7 +128,7 @@ impl Splitting<'_, '_> {
         }
     }
 
-    /// Returns the address by which the internet knows the sender, behind a NAT gateway or not.
+    /// Returns the sender's address on the internet, behind a NAT gateway or not.
     fn public(&self, nat_gateway: Option<NatAddress>) -> Option<Ipv4Addr> {
         match (nat_gateway, self.origin.eni()) {
             (Some(own), _) => own.public,
@@ -142,7 +146,7 @@ impl Splitting<'_, '_> {
         Sender { at_public_endpoint: path.hops.public_endpoint().is_some(), ..sender }
     }
 
-    /// Lists the addresses of the gateway at a position, those together that match the same.
+    /// Lists the addresses of the gateway at a position, grouped by the rules that they match.
     fn gateways(
         &mut self,
         met: (&[Meeting], &[Meeting]),
@@ -162,7 +166,7 @@ impl Splitting<'_, '_> {
         alike.map(|(addresses, matches)| (position, addresses, with_public(matches))).collect()
     }
 
-    /// Finds the rules that match a public address where they see it.
+    /// Finds the rules that match a public address, at the rule sets that see it.
     fn matches_of_public(
         &mut self,
         (request, reply): (&[Meeting], &[Meeting]),
@@ -174,7 +178,8 @@ impl Splitting<'_, '_> {
         met.map(|meeting| self.matches.of(meeting.rules, remote)).collect()
     }
 
-    /// Cuts a range of addresses by the rules that see them, and groups what matches the same.
+    /// Cuts a range of addresses by the rules that see them, and groups those that match the same
+    /// rules.
     fn alike(
         &mut self,
         (request, reply): (&[Meeting], &[Meeting]),
@@ -228,7 +233,8 @@ impl Splitting<'_, '_> {
     }
 }
 
-/// Returns an address as rules see it. NAT gateways are in no group, and no group has a public address.
+/// Returns an address as rules see it. NAT gateways are in no group, and no group has a public
+/// address.
 fn remote(snapshot: &Snapshot, origin: &Origin, sees: Sees, address: Ipv4Addr) -> Remote {
     let member = match sees {
         Sees::Destination | Sees::PrivateDestination => address,

@@ -1,4 +1,5 @@
-//! A stretch of a request's path: which protocols and ports come past it, as far as packets have been judged.
+//! A part of a request's path, with the protocols and ports that pass it, as far as packets have
+//! been judged.
 
 use super::overlaps::{Overlap, Positions, overlaps};
 use super::ports::cuts_of_kinds;
@@ -9,7 +10,7 @@ use crate::vpc::TrafficMatch;
 /// The number of a stretch, the kind of protocols, and the rules that match.
 pub(super) type StretchKey = (usize, usize, Positions);
 
-/// A stretch. Between two cuts nothing on it tells packets apart.
+/// A part of a path. Between two cuts nothing on it tells packets apart.
 pub(super) struct Stretch {
     cuts: Vec<u32>,
     /// Its number, and the rules that match in each cell.
@@ -34,7 +35,7 @@ impl Stretch {
         Self { cuts: cuts_of_kinds(rules), matching: (0, Vec::new()), known, outcomes }
     }
 
-    /// Begins a stretch with a number, of which only these rules, by their positions, decide.
+    /// Begins a stretch with a number, of which only these rules decide, by their positions.
     pub(super) fn of_rules(number: usize, rules: Vec<(u32, TrafficMatch)>) -> Self {
         let overlaps = overlaps(&rules, &Ranges::of(0, u32::MAX));
         let (known, outcomes) = (Ranges::default(), Outcomes::default());
@@ -42,7 +43,7 @@ impl Stretch {
         Self { cuts, matching: (number, overlaps), known, outcomes }
     }
 
-    /// Returns by what stretches with the same number agree on a packet.
+    /// Returns the key by which stretches with the same number agree on a packet.
     pub(super) fn key(&self, position: u32) -> StretchKey {
         let (number, overlaps) = &self.matching;
         let cell = self.cuts.partition_point(|cut| *cut <= position);
@@ -52,7 +53,7 @@ impl Stretch {
         (*number, kind, rules)
     }
 
-    /// Returns what becomes of a packet, if that is known.
+    /// Returns the outcome for a packet, if it is known.
     pub(super) fn outcome(&self, position: u32) -> Option<Result<(), Denial>> {
         let Outcomes { reached, denied } = &self.outcomes;
         if reached.contains(position) {
@@ -62,7 +63,7 @@ impl Stretch {
         denied.find(|(_, ranges)| ranges.contains(position)).map(|(denial, _)| Err(*denial))
     }
 
-    /// Lists one position of each cell that has some of these and of which nothing is known.
+    /// Lists one position of each cell that contains some of these and has no known outcome.
     pub(super) fn unknown(&self, of: &Ranges) -> Vec<u32> {
         let unknown = of.difference(&self.known);
         let mut found: Vec<u32> = Vec::new();
@@ -77,7 +78,7 @@ impl Stretch {
         found
     }
 
-    /// Notes what becomes of all packets of a cell; the first note holds.
+    /// Records the outcome for all packets of a cell; the first record stays.
     pub(super) fn note(&mut self, position: u32, outcome: Result<(), Denial>) {
         if self.known.contains(position) {
             return;
@@ -95,7 +96,6 @@ impl Stretch {
         }
     }
 
-    /// Returns what becomes of these.
     pub(super) fn of(&self, ports: &Ranges) -> Outcomes {
         let denied = self.outcomes.denied.iter();
         let denied = denied.map(|(denial, ranges)| (*denial, ranges.intersection(ports)));

@@ -1,4 +1,4 @@
-//! What becomes of a NAT gateway's answer to a packet that is too large for the next link.
+//! Judges a NAT gateway's answer to a packet that is too large for the next link.
 
 use super::answer::Class;
 use super::judge::{Judge, Packet};
@@ -8,8 +8,8 @@ use crate::pipeline::leases::Choice;
 use crate::vpc::{EniIx, NatGatewayIx, ServiceIx, Snapshot, Task};
 use std::net::Ipv4Addr;
 
-/// Returns what stops the ICMP message "fragmentation needed" that a NAT gateway on the path of a class sends to the task
-/// behind one of its ENIs; `None` if it arrives.
+/// Returns the denial of the ICMP message "fragmentation needed" that a NAT gateway on the path of
+/// a class sends to the task behind one of its ENIs; `None` if it arrives.
 pub fn fragmentation_needed(
     snapshot: &Snapshot,
     class: &Class,

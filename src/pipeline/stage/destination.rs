@@ -1,4 +1,5 @@
-//! The end of a request: an interface with its own gate, the internet, or the service behind a gateway endpoint.
+//! The end of a request: an interface with its own groups, the internet, or the service behind a
+//! gateway endpoint.
 
 use super::security_group;
 use crate::packet::Protocol;
@@ -6,7 +7,7 @@ use crate::pipeline::evaluation::{Evaluation, Transit};
 use crate::pipeline::{Component, Denial, Detail, Outcome, Reason, Recorder, Stage, Step};
 use crate::vpc::{EniIx, NatGatewayIx, ResourceIx, RuleRef, VpcIx};
 
-/// Delivers to the interface of a resource, past its groups.
+/// Delivers to the interface of a resource, if its groups admit the packet.
 pub(in crate::pipeline) fn resource<R: Recorder>(
     evaluation: &mut Evaluation<'_, R>,
     transit: &Transit,
@@ -33,9 +34,10 @@ fn require_tcp<R: Recorder>(
 
 /// Delivers to a public address, on the internet or behind a gateway endpoint.
 ///
-/// A live packet for a host that the lab does not have is dropped here, so that it is not lost in silence. Like all first
-/// packets that are not sent on it leaves neither flow nor port, where AWS's NATs hold a port until the attempt times out.
-/// A verdict about the configuration remarks it and passes: the VPC lets such packets out.
+/// A live packet for a host that the lab does not have is dropped here, so that it is not lost
+/// without a record. Like all first packets that are not sent on it leaves neither flow nor port,
+/// whereas AWS's NATs hold a port until the attempt times out. A verdict about the configuration
+/// records this and passes: the VPC lets such packets out.
 pub(in crate::pipeline) fn public<R: Recorder>(
     evaluation: &mut Evaluation<'_, R>,
     component: Component,

@@ -1,4 +1,4 @@
-//! The connector's ENI, and the many-to-one source translation at it (spec 2.1).
+//! The connector's ENI, and its many-to-one source translation (spec 2.1).
 
 use crate::packet::Tuple;
 use crate::pipeline::evaluation::{Evaluation, Transit};
@@ -7,7 +7,7 @@ use crate::pipeline::{Component, Denial, Detail, Outcome, Reason, Recorder, Stag
 use crate::vpc::security_group::Remote;
 use crate::vpc::{EniIx, RuleRef};
 
-/// Enters the ENI that the task is attached to.
+/// Records that the packet enters the ENI to which the task is attached.
 pub(in crate::pipeline) fn attach<R: Recorder>(evaluation: &mut Evaluation<'_, R>, ix: EniIx) {
     evaluation.record(Step {
         stage: Stage::Connector,
@@ -18,8 +18,8 @@ pub(in crate::pipeline) fn attach<R: Recorder>(evaluation: &mut Evaluation<'_, R
     });
 }
 
-/// Translates the source to the ENI's address and a port of its own: a drawn one at a Hyperplane ENI, the task's at a
-/// task's own ENI.
+/// Translates the source to the ENI's address and one of its ports: a drawn one at a Hyperplane
+/// ENI, the task's at a task's own ENI.
 pub(in crate::pipeline) fn translate<R: Recorder>(
     evaluation: &mut Evaluation<'_, R>,
     transit: &mut Transit,

@@ -1,4 +1,5 @@
-//! Link-local services, the VPC's resolver and its router, which no security group and no ACL filters (spec 4.3, 8).
+//! Link-local services, the VPC's resolver and its router, which no security group and no ACL
+//! filters (spec 4.3, 8).
 
 use crate::pipeline::evaluation::Evaluation;
 use crate::pipeline::{Component, Denial, Detail, Outcome, Reason, Recorder, Stage, Step};
@@ -8,7 +9,8 @@ use crate::vpc::{RuleRef, Snapshot, VpcIx};
 use ipnetwork::Ipv4Network;
 use std::net::Ipv4Addr;
 
-/// Decides whether the destination is exempt: then the packet is delivered here, and there is no path.
+/// Decides whether the destination is exempt: then the packet is delivered here, and there is no
+/// path.
 pub(in crate::pipeline) fn check<R: Recorder>(
     evaluation: &mut Evaluation<'_, R>,
     attachment: Attachment,
@@ -56,7 +58,7 @@ pub(in crate::pipeline) fn service_at(
     }
 }
 
-/// Decides whether a resolver answers there.
+/// Decides whether a resolver answers at this attachment.
 pub(in crate::pipeline) fn has_dns(snapshot: &Snapshot, attachment: Attachment) -> bool {
     vpc_of(snapshot, attachment).is_none_or(|vpc| snapshot.vpc(vpc).enable_dns_support)
 }

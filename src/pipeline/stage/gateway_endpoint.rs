@@ -1,7 +1,9 @@
-//! A gateway endpoint: TCP and ICMP echo to a service's public addresses, from the sender's private one (spec 7.1).
+//! A gateway endpoint: TCP and ICMP echo to a service's public addresses, from the sender's private
+//! one (spec 7.1).
 //!
-//! The route that leads here is the only thing that decides which addresses it is for. There is no group to ask: the
-//! ENI's own outbound rules have been asked already, and had to allow the public address (surprise 12).
+//! Only the route that leads here decides for which addresses the endpoint is. There is no group to
+//! ask: the ENI's own outbound rules have been asked already, and had to allow the public address
+//! (surprise 12).
 
 use super::destination;
 use crate::packet::Protocol;
@@ -22,7 +24,8 @@ pub(in crate::pipeline) fn pass<R: Recorder>(
             return Err(evaluation.deny(component, Reason::EndpointProtocol, rule));
         }
     }
-    // No entry of a prefix list is a task's address; if one was, its packets would reach the task without passing here.
+    // No entry of a prefix list contains a task's address; if one did, its packets would reach the
+    // task without passing here.
     if evaluation.snapshot.task(evaluation.destination()).is_some() {
         let vpc = evaluation.snapshot.gateway_endpoint(ix).vpc;
         return Err(destination::no_interface(evaluation, vpc));

@@ -1,4 +1,5 @@
-//! The internet gateway: 1:1 between a private and a public address, and nothing for a source without one (spec 3.6).
+//! The internet gateway: 1:1 between a private and a public address, and nothing for a source
+//! without one (spec 3.6).
 
 use crate::packet::Tuple;
 use crate::pipeline::evaluation::{Evaluation, Transit};
@@ -20,7 +21,8 @@ pub(in crate::pipeline) fn pass<R: Recorder>(
     let after = Tuple { src: public, ..transit.tuple };
     evaluation.translated(Stage::InternetGateway, component, rule, (transit.tuple, after));
     transit.tuple = after;
-    // Beyond, nothing knows the sender by its private address, nor by what it has passed.
+    // Outside, nothing knows the sender by its private address, or the middleboxes that it has
+    // passed.
     (transit.member, transit.behind_middlebox) = (Ipv4Addr::UNSPECIFIED, false);
     Ok(())
 }
@@ -38,7 +40,8 @@ pub(in crate::pipeline) fn enter<R: Recorder>(
     transit.tuple = after;
 }
 
-/// Returns the public address of the source, or why the packet does not pass. An ENI without one never does (surprise 1).
+/// Returns the public address of the source, or the reason why the packet does not pass. An ENI
+/// without one never does (surprise 1).
 fn mapping(snapshot: &Snapshot, transit: &Transit) -> Result<Ipv4Addr, Reason> {
     let destination = transit.tuple.dst;
     if transit.public.is_none() && transit.nat.is_some() {
@@ -54,7 +57,8 @@ fn mapping(snapshot: &Snapshot, transit: &Transit) -> Result<Ipv4Addr, Reason> {
     }
 }
 
-/// Decides whether a destination is one that does not pass an internet gateway: RFC 1918 and RFC 6598.
+/// Returns the reason why a destination does not pass an internet gateway: RFC 1918 or RFC 6598;
+/// `None` for any other.
 pub(in crate::pipeline) fn refused_destination(destination: Ipv4Addr) -> Option<Reason> {
     let [first, second, ..] = destination.octets();
     if destination.is_private() {

@@ -1,7 +1,8 @@
-//! Middleboxes: the targets that a packet is routed through (spec 3.5, 3.7).
+//! Middleboxes: the targets through which a packet is routed (spec 3.5, 3.7).
 //!
-//! egret runs no appliance. One whose source/dest check is off forwards everything that its groups let in and out,
-//! translates nothing and takes nothing off the TTL; the fleet behind a Gateway Load Balancer endpoint passes everything.
+//! egret runs no appliance. An appliance whose source/dest check is off forwards everything that
+//! its groups let in and out, translates nothing and does not decrement the TTL; the fleet behind a
+//! Gateway Load Balancer endpoint passes everything.
 
 use super::security_group;
 use crate::flow::Side;
@@ -10,7 +11,7 @@ use crate::pipeline::{Component, Denial, Outcome, Reason, Recorder, Stage};
 use crate::vpc::path::Middlebox;
 use crate::vpc::{Direction, ResourceIx, RuleRef, Snapshot};
 
-/// Passes a packet: in by the groups, past the source/dest check, and out by the groups again.
+/// Passes a packet: in by the groups, through the source/dest check, and out by the groups again.
 pub(in crate::pipeline) fn pass<R: Recorder>(
     evaluation: &mut Evaluation<'_, R>,
     transit: &mut Transit,
@@ -44,7 +45,8 @@ pub(in crate::pipeline) fn pass<R: Recorder>(
     Ok(())
 }
 
-/// Decides whether an interface drops what is neither from its own address nor for it, hence all that is routed through it.
+/// Decides whether an interface drops packets that are neither from its own address nor for it,
+/// hence all that are routed through it.
 fn checks_source_and_destination(snapshot: &Snapshot, ix: ResourceIx) -> bool {
     let interface = snapshot.resource(ix).network_interface.as_ref();
     interface.is_none_or(|interface| interface.source_dest_check)

@@ -1,5 +1,5 @@
-//! The stages: a file for each check and translation that a packet meets. A stage classifies one packet at one hop and
-//! says which rule decided; `walk.rs` has their order.
+//! The stages: a file for each check and translation on a packet's path. A stage judges one packet
+//! at one hop and names the rule that decided; `walk.rs` has their order.
 
 pub(super) mod app_runner;
 pub(super) mod destination;

@@ -1,4 +1,5 @@
-//! A NAT gateway: its state, what it carries, and the translation of the source to its own address (spec 6, 13).
+//! A NAT gateway: its state, the protocols that it supports, and the translation of the source to
+//! its own address (spec 6, 13).
 
 use crate::flow::Space;
 use crate::packet::{Protocol, Tuple};
@@ -9,8 +10,8 @@ use crate::vpc::path::Hops;
 use crate::vpc::{NatGatewayIx, NatGatewayState, RuleRef};
 use std::net::Ipv4Addr;
 
-/// Takes a packet in and translates it. `beyond` is where its own subnet leads: toward the internet, ports are those of the
-/// public address.
+/// Admits a packet and translates it. `beyond` is the path from the gateway's own subnet: toward
+/// the internet, ports are those of the public address.
 pub(in crate::pipeline) fn pass<R: Recorder>(
     evaluation: &mut Evaluation<'_, R>,
     transit: &mut Transit,
@@ -38,7 +39,8 @@ pub(in crate::pipeline) fn pass<R: Recorder>(
     }
 }
 
-/// Translates the source to one of the gateway's private addresses and a port of its own; the destination stays (spec 6).
+/// Translates the source to one of the gateway's private addresses and a port of its own; the
+/// destination stays (spec 6).
 fn translate<R: Recorder>(
     evaluation: &mut Evaluation<'_, R>,
     transit: &mut Transit,
@@ -53,7 +55,7 @@ fn translate<R: Recorder>(
     } else {
         snapshot.space(snapshot.subnet(gateway.subnet).vpc)
     };
-    // What cannot pass takes no port.
+    // A packet that cannot pass takes no port.
     let futile = beyond.dead_end.is_some() || internet && !public;
     let granted = match futile {
         true => evaluation.leases.looking().nat_gateway(snapshot, ix, toward, inside),

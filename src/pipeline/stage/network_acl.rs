@@ -1,11 +1,12 @@
-//! Network ACLs: stateless, evaluated wherever a packet leaves or enters a subnet, for the request and for the reply (spec 5).
+//! Network ACLs: stateless, evaluated for each packet that leaves or enters a subnet, for the
+//! request and for the reply (spec 5).
 
 use crate::flow::Side;
 use crate::pipeline::evaluation::{Evaluation, Transit};
 use crate::pipeline::{Component, Denial, Detail, Outcome, Reason, Recorder, Stage, Step};
 use crate::vpc::{AclAction, Direction, RuleRef, SubnetIx};
 
-/// Judges a packet that crosses the border of a subnet.
+/// Judges a packet that crosses the boundary of a subnet.
 pub(in crate::pipeline) fn cross<R: Recorder>(
     evaluation: &mut Evaluation<'_, R>,
     transit: &Transit,

@@ -1,4 +1,4 @@
-//! A peering connection: into the other VPC, and not beyond it (spec 3.5, 6 "Who may use it", 7.1).
+//! A peering connection: to the other VPC, and not beyond it (spec 3.5, 6 "Who may use it", 7.1).
 
 use crate::pipeline::evaluation::Evaluation;
 use crate::pipeline::{Component, Denial, Outcome, Reason, Recorder, Stage};

@@ -1,5 +1,5 @@
-//! The subnet's route table: the longest prefix wins, and a blackhole that wins is the end (spec 3.2, 3.3). Which route
-//! wins is part of the path ([`path`](crate::vpc::path)).
+//! The subnet's route table: the longest prefix wins, and a packet ends at a blackhole that wins
+//! (spec 3.2, 3.3). The route that wins is part of the path ([`path`](crate::vpc::path)).
 
 use crate::flow::Side;
 use crate::pipeline::evaluation::{Evaluation, Transit};
@@ -15,7 +15,7 @@ pub(in crate::pipeline) fn follow<R: Recorder>(
 ) {
     let stage = match transit.side {
         Side::Egress => Stage::RouteTable,
-        // A local route is in every table, so a reply that just takes it has no step.
+        // Every table has a local route, so a reply that only takes it has no step.
         Side::Return if !transit.behind_middlebox && is_local(evaluation.snapshot, route) => return,
         Side::Return => Stage::RouteTableReturn,
     };
@@ -23,7 +23,7 @@ pub(in crate::pipeline) fn follow<R: Recorder>(
     evaluation.step(stage, component, Some(route), Outcome::Pass);
 }
 
-/// Records that no route is asked inside a subnet.
+/// Records that no route is consulted inside a subnet.
 pub(in crate::pipeline) fn skip<R: Recorder>(evaluation: &mut Evaluation<'_, R>, subnet: SubnetIx) {
     evaluation.record(Step {
         stage: Stage::RouteTable,
@@ -34,7 +34,7 @@ pub(in crate::pipeline) fn skip<R: Recorder>(evaluation: &mut Evaluation<'_, R>,
     });
 }
 
-/// Denies a packet that the table of a subnet leads nowhere.
+/// Denies a packet for which the table of a subnet has no route.
 pub(in crate::pipeline) fn refuse<R: Recorder>(
     evaluation: &mut Evaluation<'_, R>,
     subnet: SubnetIx,

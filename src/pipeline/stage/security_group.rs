@@ -1,12 +1,13 @@
-//! Security groups, both gates: the ENI's egress, and the destination's ingress, independent of each other (spec 4.2).
-//! A tracked flow is not asked again: a rule change does not cut it. One that the ENI does not track is, both ways (spec 4.4).
+//! Security groups, of the ENI for egress and of the destination for ingress, independent of each
+//! other (spec 4.2). A tracked flow is not checked again: a rule change does not cut it. One that
+//! the ENI does not track is, in both directions (spec 4.4).
 
 use crate::pipeline::evaluation::{Evaluation, Message, Transit};
 use crate::pipeline::{Component, Denial, Detail, Outcome, Reason, Recorder, Stage, Step};
 use crate::vpc::security_group::{Remote, RuleSet};
 use crate::vpc::{Direction, EniIx, ResourceIx, RuleRef, VpcIx};
 
-/// Asks the ENI's groups, outbound.
+/// Checks the outbound rules of the ENI's groups.
 pub(in crate::pipeline) fn egress<R: Recorder>(
     evaluation: &mut Evaluation<'_, R>,
     transit: &Transit,
@@ -27,7 +28,7 @@ pub(in crate::pipeline) fn egress<R: Recorder>(
     gate.pass(evaluation, transit, rules, transit.tracked)
 }
 
-/// Asks the ENI's groups, inbound, for a reply to a flow that it does not track.
+/// Checks the inbound rules of the ENI's groups for a reply to a flow that the ENI does not track.
 pub(in crate::pipeline) fn reply<R: Recorder>(
     evaluation: &mut Evaluation<'_, R>,
     transit: &Transit,
@@ -45,7 +46,8 @@ pub(in crate::pipeline) fn reply<R: Recorder>(
     gate.pass(evaluation, transit, rules, false).map(drop)
 }
 
-/// Decides whether a packet is of a flow that the ENI does not track. Errors about it are ICMP, which is tracked always.
+/// Decides whether a packet belongs to a flow that the ENI does not track. Errors about it are
+/// ICMP, which is always tracked.
 fn is_untracked<R>(evaluation: &Evaluation<'_, R>, transit: &Transit) -> bool {
     let is_own = match transit.message {
         Message::Own { .. } => true,
@@ -54,9 +56,10 @@ fn is_untracked<R>(evaluation: &Evaluation<'_, R>, transit: &Transit) -> bool {
     is_own && evaluation.leases.are_untracked_at_eni()
 }
 
-/// Asks the destination's groups, inbound. The sender has a private address of `vpc`, or of one peered with it. References
-/// to groups mean that address, so they match an ENI, and no longer behind a NAT gateway or a middlebox (spec 3.7, 4.2). Of a
-/// sender on the internet the groups of a public endpoint see the public address.
+/// Checks the inbound rules of the destination's groups. The sender has a private address of `vpc`,
+/// or of one peered with it. References to groups mean that address, so they match an ENI, and no
+/// longer after a NAT gateway or a middlebox (spec 3.7, 4.2). For a sender on the internet the
+/// groups of a public endpoint see the public address.
 pub(in crate::pipeline) fn ingress<R: Recorder>(
     evaluation: &mut Evaluation<'_, R>,
     transit: &Transit,
@@ -86,8 +89,8 @@ pub(in crate::pipeline) fn ingress<R: Recorder>(
     gate.pass(evaluation, transit, rules, transit.tracked)
 }
 
-/// Returns the ENI of the sender, where the groups of a destination in `vpc` see another address in its place. Between VPCs
-/// that nothing joins, its private address means nothing.
+/// Returns the ENI of the sender, if the groups of a destination in `vpc` see another address in
+/// its place. Between VPCs that nothing joins, its private address has no meaning.
 fn hidden<R: Recorder>(
     evaluation: &Evaluation<'_, R>,
     transit: &Transit,
@@ -101,8 +104,8 @@ fn hidden<R: Recorder>(
     Some(eni)
 }
 
-/// Asks the groups of an appliance that a packet is routed through: inbound as for a packet that is addressed to it, and
-/// outbound as for one that it sends.
+/// Checks the groups of an appliance through which a packet is routed: inbound as for a packet
+/// addressed to it, and outbound as for one that it sends.
 pub(in crate::pipeline) fn appliance<R: Recorder>(
     evaluation: &mut Evaluation<'_, R>,
     transit: &Transit,

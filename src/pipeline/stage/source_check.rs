@@ -1,7 +1,8 @@
 //! Source check: a task sends from its own address, to a unicast one (spec 3.1).
 //!
-//! That a live packet's source is the address of the task whose veth it came from is checked in tc (`steer.bpf.c`): what
-//! reaches an ENI's TUN from a task is the task's own or is no IPv4. Here the source is the probe's, which may be any.
+//! The check that a live packet's source is the address of the task whose veth it came from is in
+//! tc (`steer.bpf.c`): an ENI's TUN device gets from a task only packets with the task's own
+//! source, or packets that are not IPv4. Here the source is the probe's, which may be any.
 
 use crate::pipeline::evaluation::Evaluation;
 use crate::pipeline::{Component, Denial, Outcome, Reason, Recorder, Stage};

@@ -1,4 +1,4 @@
-//! An engine that goes on with the flows of another, which the kernel carried in between.
+//! Tests an engine that resumes the flows of another, which the kernel forwarded in between.
 
 use super::world::*;
 use crate::flow::{CacheCounters, HandoverRecord, Instant, Space, Window};
@@ -18,7 +18,7 @@ fn data_back(out: Tuple) -> Vec<u8> {
     segment(out.reversed(), TcpFlags::ACK, 501, 101)
 }
 
-/// What the kernel has carried of a flow by now: one packet each way.
+/// Returns the kernel's counters of a flow: one packet each way.
 fn carried(now: Instant) -> [CacheCounters; 2] {
     [(101, 501), (501, 101)].map(|(end, ack)| CacheCounters {
         packets: 1,
@@ -35,7 +35,7 @@ fn records(world: &World) -> Vec<HandoverRecord> {
     records
 }
 
-/// Another engine with another configuration, which is to go on with so many of the flows.
+/// Makes another engine with another configuration, which is to resume this many of the flows.
 #[track_caller]
 pub(super) fn successor(world: &World, text: &str, seen: Instant, flows: usize) -> World {
     let mut next = World::seeded(text, 2);
@@ -51,7 +51,8 @@ pub(super) fn successor(world: &World, text: &str, seen: Instant, flows: usize) 
     next
 }
 
-/// A web task with a connection to the database and one to the internet, and one that leaves by App Runner's own egress.
+/// Makes a web task with a connection to the database and one to the internet, and a task with one
+/// that leaves by App Runner's own egress.
 fn connected() -> (World, Ipv4Addr, [Tuple; 3]) {
     let mut world = World::new(LAB);
     let (web, public) = (world.task("web", 1), world.task("public", 1));
@@ -75,7 +76,7 @@ fn flows_go_on_with_their_ports_and_counters() {
     {
         assert_eq!(world.leased(space, address), before.leased(space, address), "{address}");
     }
-    // Two of the handshake, one that the kernel carried, one more.
+    // Two of the handshake, one that the kernel forwarded, one more.
     let sent = |world: &World| {
         let mut sent = 0;
         world.engine.flows().for_each(|entry| {
@@ -86,7 +87,7 @@ fn flows_go_on_with_their_ports_and_counters() {
         sent
     };
     assert_eq!((sent(&before), sent(&world)), (2, 4));
-    // Nobody else gets one of the ports, and they come back.
+    // No other flow gets one of the ports, and they come back.
     assert_ne!(world.opens(&syn(web, 40_001, OUT)).0.sport, out.sport);
     world.step(world.device_of(web), &tcp(web, 40_000, OUT, RST, 101, 501), 0).forwarded();
     world.advance(Duration::from_secs(3600));

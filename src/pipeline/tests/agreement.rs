@@ -1,4 +1,4 @@
-//! The engine agrees with the oracle: verdict and reason, dry and live, on random labs.
+//! Compares the engine with the oracle: verdict and reason, dry and live, on random labs.
 
 use super::generator::{self, Tape};
 use super::oracle::{self, Expected, Place, Ports, Question};
@@ -15,7 +15,8 @@ use proptest::test_runner::{Config, TestRng, TestRunner};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-/// Where a probe may go: everything that has an address, its neighbours, and places that should not be reached.
+/// Lists the destinations of probes: everything that has an address, its neighbours, and addresses
+/// that should not be reached.
 pub(super) fn destinations(world: &World) -> Vec<Ipv4Addr> {
     let plan = &world.lab.plan;
     let mut all: Vec<Ipv4Addr> = world.lab.spec.resources.iter().map(|r| r.address.value).collect();
@@ -85,7 +86,7 @@ pub(super) fn packet(ask: &Question, from: Ipv4Addr, sport: u16) -> Vec<u8> {
     }
 }
 
-/// The ports that a dry run looked at, from its own evidence.
+/// Returns the ports that a dry run looked at, from its own evidence.
 fn ports_seen(evidence: &Evidence) -> Ports {
     let mut ports = Ports::default();
     for step in &evidence.steps {
@@ -101,7 +102,7 @@ fn ports_seen(evidence: &Evidence) -> Ports {
     ports
 }
 
-/// The ports that a live flow got.
+/// Returns the ports of a live flow.
 fn ports_of(flows: &FlowTable<FlowOutcome>, from: Ipv4Addr, sport: u16) -> Ports {
     let mut ports = Ports::default();
     flows.for_each(|entry| {
@@ -142,7 +143,7 @@ fn said(world: &World, evidence: &Evidence) -> Expected {
     }
 }
 
-/// What the live engine does with the first packet and with its answer.
+/// Returns the live engine's verdict on the first packet and on its answer.
 fn done(world: &World, bytes: &[u8]) -> Expected {
     let seen = world.push(world.device_of(source(bytes)), bytes, VnetHeader::default());
     let (out, link) = match seen.verdict {
@@ -172,11 +173,13 @@ fn done(world: &World, bytes: &[u8]) -> Expected {
     Expected::Reaches { place, reply_dies: back.reason() }
 }
 
-/// Service, task, destination, port, protocol, and the number of another protocol.
+/// Bytes per question: service, task, destination, port, protocol, and the number of another
+/// protocol.
 pub(super) const OCTETS_OF_A_QUESTION: usize = 6;
 
-/// Builds a lab from the octets, asks it questions, and compares. Returns what was reached, and whether a
-/// peering connection that is not active stopped it behind a NAT gateway, and whether request or reply met a middlebox.
+/// Builds a lab from the bytes, asks it questions, and compares. Returns, for each question, the
+/// verdict, and whether a peering connection that is not active stopped it behind a NAT gateway,
+/// and whether request or reply met a middlebox.
 fn agree(lab: &[u8], questions: &[u8]) -> Vec<(Expected, bool, bool)> {
     let text = generator::lab(&mut Tape::new(lab));
     let world = World::new(&text);
@@ -194,7 +197,7 @@ fn agree(lab: &[u8], questions: &[u8]) -> Vec<(Expected, bool, bool)> {
     reached
 }
 
-/// Dry and live, engine and oracle say the same of a question; what they say.
+/// Compares the answers to a question, dry and live, of engine and oracle, and returns them.
 #[track_caller]
 fn agree_on(
     world: &World,
@@ -213,7 +216,7 @@ fn agree_on(
     let expected = oracle::expect(&world.lab, service, task, ask, ports);
     let expected = on_the_wire(world, expected, ask.to);
     assert_eq!(live, expected, "handle, {service}/{task} {ask:?}\n{text}");
-    // One place per destination for protocols without ports: give it back.
+    // A protocol without ports has one lease per destination: give it back.
     world.engine.forget_task(world.now, &world.snapshot, from);
     let is_middlebox = |step: &Step| {
         matches!(
@@ -225,7 +228,8 @@ fn agree_on(
     (live, is_stopped_by_a_peering_behind(world, &evidence), through)
 }
 
-/// What becomes of a packet that the configuration lets out: a public address may have no host in the lab.
+/// Returns the verdict on a packet that the configuration lets out: a public address may have no
+/// host in the lab.
 fn on_the_wire(world: &World, expected: Expected, to: Ipv4Addr) -> Expected {
     let is_public =
         matches!(expected, Expected::Reaches { place: Place::Internet | Place::Endpoint(_), .. });
@@ -233,7 +237,8 @@ fn on_the_wire(world: &World, expected: Expected, to: Ipv4Addr) -> Expected {
     if is_public && !has_host { Expected::Dies(Reason::NoSuchInternetHost) } else { expected }
 }
 
-/// Whether a NAT gateway drops a question because its own way on is a peering connection that is not active.
+/// Decides whether a NAT gateway drops a packet because the route of its own subnet is to a peering
+/// connection that is not active.
 fn is_stopped_by_a_peering_behind(world: &World, evidence: &Evidence) -> bool {
     let Some(Denial { reason: Reason::NatBlackhole, decided_by }) = evidence.denial else {
         return false;
@@ -243,7 +248,8 @@ fn is_stopped_by_a_peering_behind(world: &World, evidence: &Evidence) -> bool {
     *target == Target::Blackhole(Some("pcx".to_owned()))
 }
 
-/// A route to a connection that is not active is a blackhole; behind a NAT gateway it is the gateway's (spec 3.3, 6).
+/// A route to a connection that is not active is a blackhole; behind a NAT gateway it is the
+/// gateway's (spec 3.3, 6).
 #[test]
 fn an_inactive_peering_connection_is_a_blackhole_before_and_behind_a_nat_gateway() {
     let route = r#"{ destination = "10.9.0.0/16", target = "pcx" },"#;
@@ -281,7 +287,7 @@ proptest! {
     }
 }
 
-/// The labs must reach what there is to reach, or agreement would mean little.
+/// The labs must reach every verdict, or agreement would mean little.
 #[test]
 fn the_generated_labs_reach_every_reason_of_the_walk() {
     let config = Config { cases: 1, ..Config::default() };

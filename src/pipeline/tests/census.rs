@@ -7,7 +7,7 @@ use crate::pipeline::tables::Tables;
 use crate::pipeline::{Engine, FlowOutcome};
 
 impl Engine {
-    /// Returns the ports.
+    /// Returns the pools of ports.
     pub(super) fn pools(&self) -> &PortPools {
         &self.tables().pools
     }

@@ -1,4 +1,4 @@
-//! What tc delivers by is what the engine meant.
+//! Compares tc's deliveries with the engine's links.
 
 use super::generator::{self, Tape};
 use super::world::*;
@@ -9,7 +9,7 @@ use ipnetwork::Ipv4Network;
 use proptest::prelude::*;
 use std::net::Ipv4Addr;
 
-/// As the kernel does: the longest prefix that holds the destination.
+/// Finds the link as the kernel does: the longest prefix that contains the destination wins.
 fn delivered(table: &[(Ipv4Network, Link)], to: Ipv4Addr) -> Option<Link> {
     let holding = table.iter().filter(|(prefix, _)| prefix.contains(to));
     holding.max_by_key(|(prefix, _)| prefix.prefix()).map(|(_, link)| *link)
@@ -45,7 +45,8 @@ proptest! {
                         let seen = world.push(device, &bytes, VnetHeader::default());
                         let Verdict::Forward { link, .. } = seen.verdict else { continue };
                         prop_assert_eq!(delivered(&table, destination(&seen.bytes)), Some(link), "{} of {:?}", to, table);
-                        // What it answers to the other side leaves by the device that the other side's packets come to.
+                        // Its answer to the other side leaves by the device to which the other
+                        // side's packets come.
                         let out = seen.tuple.unwrap();
                         let back = deliveries(&world.snapshot, world.device_toward(link, out.src));
                         prop_assert_eq!(delivered(&back, to), Some(link), "{:?} back to {}", out.protocol, to);

@@ -1,4 +1,5 @@
-//! Exempt addresses (spec 4.3, 8): no security group, no ACL, no flow, no translation, and nobody else may use them.
+//! Tests exempt addresses (spec 4.3, 8): no security group, no ACL, no flow, no translation, and no
+//! other sender may use them.
 
 use super::network_acl::{HOME, acl};
 use super::security_group::EGRESS;
@@ -17,7 +18,7 @@ const TASK_METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 170, 2);
 const SERVED: [Ipv4Addr; 4] = [VPC_RESOLVER, RESOLVER, TIME_SYNC, TASK_METADATA];
 const VPC: &str = "cidr = \"10.0.0.0/16\"";
 
-/// To the service and back, octet by octet.
+/// Checks that a packet passes to the service and back, byte by byte.
 #[track_caller]
 fn passes_untouched(world: &mut World, packet: &[u8]) {
     let (device, task) = (world.device_of(source(packet)), source(packet));
@@ -142,8 +143,9 @@ fn without_dns_support_only_the_resolver_is_silent() {
     passes_untouched(&mut world, &udp(public, 5353, (RESOLVER, 53)));
 }
 
-/// A packet from a VPC or the internet comes to an ENI's, a gateway's or App Runner's own address: no exempt source gets
-/// it any further. (To a task's address it does not even come to a device: `netns-tests/dns.rs`.)
+/// A packet from a VPC or the internet comes to an ENI's, a gateway's or App Runner's own address:
+/// with an exempt source it gets no further. (With a task's address as destination it does not even
+/// come to a device: `netns-tests/dns.rs`.)
 #[test]
 fn an_exempt_source_from_elsewhere_reaches_no_task() {
     let mut world = World::new(LAB);
@@ -179,7 +181,7 @@ fn only_served_addresses_answer_and_only_tasks_of_the_device_are_answered() {
     }
 }
 
-/// What an ENI carries is more than its flows.
+/// An ENI carries more than its flows.
 #[test]
 fn packets_to_and_from_exempt_addresses_count_as_their_enis() {
     let mut world = World::new(LAB);
@@ -201,7 +203,7 @@ fn packets_to_and_from_exempt_addresses_count_as_their_enis() {
     assert_eq!(carried(None), (1, question.len() as u64, 1));
 }
 
-/// Two VPCs with the same addresses have each its own resolver at the same one.
+/// Each of two VPCs with the same addresses has its own resolver at the same address.
 #[test]
 fn overlapping_vpcs_share_the_address_of_the_resolver() {
     let other = r#"
@@ -241,7 +243,7 @@ fn a_super_packet_counts_its_segments() {
     let web = world.task("web", 1);
     let (from, to) = (SocketAddrV4::new(web, 1), SocketAddrV4::new(RESOLVER, 53));
     let octets = builder::tcp(from, to, ACK, 1, 1, &[0; 4000]);
-    // Three segments of up to 1,448 octets (struct virtio_net_hdr: TCPv4 with a partial checksum).
+    // Three segments of up to 1,448 bytes (struct virtio_net_hdr: TCPv4 with a partial checksum).
     let vnet = VnetHeader {
         flags: 1,
         gso_type: 1,

@@ -1,4 +1,4 @@
-//! What a dry run says of live flows is what the reload does to them.
+//! Compares the forecasts of a dry run for live flows with the effect of the reload.
 
 use super::world::*;
 use crate::flow::Flow;
@@ -8,9 +8,9 @@ use proptest::prelude::*;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-/// Changes of the lab: a passage, and what takes its place.
+/// Changes of the lab: a passage, and its replacement.
 const CHANGES: [(&str, &str); 14] = [
-    // Groups: nothing happens to tracked flows, and those of `job` to others in its VPC are not.
+    // Groups: tracked flows are not affected; those of `job` to others in its VPC are not tracked.
     ("egress = [{ protocol = \"all\", to = \"0.0.0.0/0\" }]", "egress = []"),
     ("ingress = [{ protocol = \"all\", from = \"0.0.0.0/0\" }]", "ingress = []"),
     (r#"{ protocol = "tcp", ports = "443", to = "0.0.0.0/0" },"#, ""),
@@ -25,7 +25,7 @@ const CHANGES: [(&str, &str); 14] = [
         "id = \"rtb-private\"\nvpc = \"vpc\"\nroutes = [{ destination = \"203.0.112.0/23\", target = \"nat-2\" },",
     ),
     ("routes = [{ destination = \"0.0.0.0/0\", target = \"igw\" }]", "routes = []"),
-    // ACLs, one way and the other.
+    // ACLs, in each direction.
     ("cidr = \"10.0.1.0/24\"\n", "cidr = \"10.0.1.0/24\"\nnetwork_acl = \"acl-no-tcp\"\n"),
     ("cidr = \"10.0.2.0/24\"\n", "cidr = \"10.0.2.0/24\"\nnetwork_acl = \"acl-no-reply\"\n"),
     ("cidr = \"10.0.3.0/24\"\n", "cidr = \"10.0.3.0/24\"\nnetwork_acl = \"acl-no-reply\"\n"),
@@ -37,7 +37,7 @@ const CHANGES: [(&str, &str); 14] = [
     ("subnets = [\"subnet-a\", \"subnet-b\"]", "subnets = [\"subnet-a\"]"),
 ];
 
-/// What the changes may refer to is there from the start.
+/// Returns a lab with everything to which the changes may refer.
 fn lab() -> String {
     LAB.to_owned()
         + r#"
@@ -68,7 +68,7 @@ ingress = [{ rule = 100, action = "allow", protocol = "icmp", cidr = "0.0.0.0/0"
 "#
 }
 
-/// A flow that has begun, and how it looked outside.
+/// A flow that has begun, with its tuple outside.
 struct Live {
     flow: Arc<Flow>,
     inside: Tuple,
@@ -186,7 +186,7 @@ proptest! {
     }
 }
 
-/// The property above would hold for a lab in which nothing ever happens.
+/// The property above would also hold for a lab in which no flow is affected.
 #[test]
 fn every_forecast_comes_about() {
     let mut seen = [false; 4];

@@ -1,4 +1,5 @@
-//! Fragments: the first is judged like a packet, the others follow it; a NAT gateway lets UDP's pass only (surprise 17).
+//! Tests fragments: the first is judged like a packet, the others follow it; a NAT gateway passes
+//! only UDP's (surprise 17).
 
 use super::world::*;
 use crate::packet::field::{ipv4, put_u16, u16_at, udp};
@@ -10,10 +11,11 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 const VPC: Link = Link::Vpc(VpcIx(0));
-/// Where the payload of a datagram begins.
+/// Offset of the payload of a datagram.
 const PAYLOAD: usize = ipv4::MIN_LEN + udp::HEADER_LEN;
 
-/// A packet in fragments of so many octets of payload; the identification tells datagrams apart.
+/// Splits a packet into fragments with this many bytes of payload; the identification tells
+/// datagrams apart.
 pub(in crate::pipeline::tests) fn split(
     packet: &[u8],
     identification: u16,
@@ -36,7 +38,7 @@ pub(in crate::pipeline::tests) fn split(
     chunks.iter().enumerate().map(fragment).collect()
 }
 
-/// The datagram that its fragments make, as far as they have one identification.
+/// Joins fragments to their datagram, as far as they have one identification.
 #[track_caller]
 pub(super) fn joined(fragments: &[Vec<u8>]) -> Vec<u8> {
     let mut sorted: Vec<&Vec<u8>> = fragments.iter().collect();
@@ -76,7 +78,7 @@ fn large_udp(from: (Ipv4Addr, u16), to: (Ipv4Addr, u16)) -> Vec<u8> {
     builder::udp(SocketAddrV4::new(from.0, from.1), SocketAddrV4::new(to.0, to.1), &payload)
 }
 
-/// Sends fragments that all pass, and returns what left and by which link.
+/// Sends fragments that all pass, and returns their bytes and their link.
 #[track_caller]
 fn pass(world: &World, device: Device, fragments: &[Vec<u8>]) -> (Vec<u8>, Link) {
     let mut links = HashSet::new();
@@ -139,7 +141,7 @@ fn a_large_echo_and_its_reply_pass_inside_the_vpc() {
     assert_eq!((tuple_of(&back).dst, tuple_of(&back).dport), (web, 77));
 }
 
-/// Checklist U14: here AWS deviates. Surprise 17.
+/// Checklist U14: AWS deviates from it. Surprise 17.
 #[test]
 fn a_nat_gateway_drops_every_fragment_of_tcp_and_icmp() {
     let world = World::new(LAB);
@@ -154,7 +156,7 @@ fn a_nat_gateway_drops_every_fragment_of_tcp_and_icmp() {
         }
     }
     assert!(world.engine.flows().is_empty(), "and no flow begins");
-    // Nor does a flow that whole packets have made carry one, in either direction.
+    // Nor does a flow that whole packets have made pass one, in either direction.
     let (_, link) = world.push(device, &ping(web, EXAMPLE, 77), VnetHeader::default()).forwarded();
     for fragment in split(&request, 8, 1480) {
         assert_eq!(reason(&world, device, &fragment), Some(Reason::NatFragment));
@@ -169,7 +171,7 @@ fn a_nat_gateway_drops_every_fragment_of_tcp_and_icmp() {
     }
 }
 
-/// What a fragment, and those that waited for it, become: as the worker asks.
+/// Pushes a fragment, and those that waited for it, and returns the results, as the worker does.
 fn push_all(world: &World, device: Device, fragment: &[u8]) -> Vec<Seen> {
     let mut seen = vec![world.push(device, fragment, VnetHeader::default())];
     if let Some(datagram) = seen[0].releases {
@@ -181,7 +183,8 @@ fn push_all(world: &World, device: Device, fragment: &[u8]) -> Vec<Seen> {
     seen
 }
 
-/// Checklist U14: 1-2-3, 3-2-1 and the rest, out and back, through a NAT gateway and inside the VPC.
+/// Checklist U14: 1-2-3, 3-2-1 and the rest, out and back, through a NAT gateway and inside the
+/// VPC.
 #[test]
 fn fragments_pass_in_any_order() {
     for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
@@ -200,7 +203,7 @@ fn fragments_pass_in_any_order() {
                         seen.bytes
                     })
                     .collect();
-                // Released ones follow the first in the order of the datagram.
+                // Released fragments follow the first in the order of the datagram.
                 let released = order.iter().position(|&n| n == 0).unwrap();
                 let of = |bytes: &Vec<u8>| offset_of(bytes);
                 assert!(passed[..=released].is_sorted_by_key(of), "{order:?}");
@@ -223,7 +226,7 @@ fn fragments_pass_in_any_order() {
     }
 }
 
-/// Checklist U14: fragments that overlap pass as they are; what to make of them is the receiver's affair.
+/// Checklist U14: fragments that overlap pass unchanged; the receiver decides about them.
 #[test]
 fn fragments_that_overlap_pass() {
     let world = World::new(LAB);
@@ -242,7 +245,7 @@ fn fragments_that_overlap_pass() {
     assert_eq!(passed, 5);
 }
 
-/// Checklist U14: those that wait share the denial of their first one, whenever it comes.
+/// Checklist U14: waiting fragments share the denial of their first one, whenever it comes.
 #[test]
 fn fragments_that_wait_share_the_denial_of_their_first() {
     let world = World::new(LAB);
@@ -261,7 +264,8 @@ fn fragments_that_wait_share_the_denial_of_their_first() {
     }
 }
 
-/// Checklist U14: a later fragment waits for 30 s, and is then counted as a drop with a reason of its own.
+/// Checklist U14: a later fragment waits for 30 s, and is then counted as a drop with its own
+/// reason.
 #[test]
 fn a_later_fragment_without_its_first_one_is_dropped_in_the_end() {
     let mut world = World::new(LAB);
@@ -279,12 +283,13 @@ fn a_later_fragment_without_its_first_one_is_dropped_in_the_end() {
     assert_eq!(row.service, world.snapshot.task(web).map(|task| task.service));
     // Too late: the first passes, and releases nothing.
     assert_eq!(world.step(world.device_of(web), &fragments[0], 1).releases, None);
-    // The datagram is followed for as long, counted from its first fragment.
+    // The datagram is tracked for as long, counted from its first fragment.
     world.advance(Duration::from_secs(31));
     assert_eq!(world.step(world.device_of(web), &fragments[1], 0).verdict, Verdict::Hold);
 }
 
-/// Checklist U14: 10,000 datagrams without a first fragment keep 1,024 fragments, and count the others as drops.
+/// Checklist U14: 10,000 datagrams without a first fragment keep 1,024 fragments, and count the
+/// others as drops.
 #[test]
 fn ten_thousand_datagrams_without_a_first_fragment_do_not_stop_the_next_one() {
     let world = World::new(LAB);
@@ -360,7 +365,7 @@ fn errors_in_fragments_are_dropped() {
     }
 }
 
-/// Checklist U14: what never ends must neither fill the memory nor stop what does.
+/// Checklist U14: incomplete datagrams must neither fill the memory nor stop complete ones.
 #[test]
 fn ten_thousand_unfinished_datagrams_do_not_stop_the_next_one() {
     let world = World::new(LAB);

@@ -1,4 +1,4 @@
-//! Gateway endpoints: a route and nothing more (spec 7.1; surprise 12).
+//! Tests gateway endpoints: a route and nothing more (spec 7.1; surprise 12).
 
 use super::world::*;
 use crate::flow::Space;
@@ -11,7 +11,7 @@ use std::net::Ipv4Addr;
 pub(super) const BUCKET: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);
 const ENDPOINT: Link = Link::Endpoint(GatewayEndpointIx(0));
 
-/// The lab of all tests, with an endpoint that adds its route to the connector's table.
+/// Returns the lab of all tests, with an endpoint that adds its route to the connector's table.
 pub(super) fn with_endpoint() -> String {
     LAB.to_owned()
         + r#"
@@ -59,7 +59,7 @@ fn only_tcp_and_icmp_echo() {
     assert_eq!(world.refuses(&timestamp), Reason::IcmpUnsupported);
 }
 
-/// Surprise 12: the route does not help where the group does not let the packet out.
+/// Surprise 12: the route does not help if the group does not let the packet out.
 #[test]
 fn the_enis_groups_must_allow_the_public_addresses() {
     let rule = r#"{ protocol = "tcp", ports = "443", to = "0.0.0.0/0" },"#;
@@ -73,7 +73,8 @@ fn the_enis_groups_must_allow_the_public_addresses() {
     assert_eq!(world.refuses(&syn(web, 1, (EXAMPLE, 443))), Reason::SgEgressImplicitDeny);
 }
 
-/// Surprise 12: a more specific or identical route of the user's wins; other addresses keep using the NAT gateway.
+/// Surprise 12: a more specific or identical route of the user's wins; other addresses keep using
+/// the NAT gateway.
 #[test]
 fn a_route_of_the_users_wins_if_it_is_as_specific() {
     let route = r#"{ destination = "0.0.0.0/0", target = "nat" },"#;
@@ -94,7 +95,7 @@ fn a_route_of_the_users_wins_if_it_is_as_specific() {
     assert!(!by_nat(&lab("192.0.0.0/16"), BUCKET), "less specific");
 }
 
-/// Its subnet's ACL, and no other.
+/// The ACL of its subnet judges, and no other.
 #[test]
 fn the_acl_of_the_enis_subnet_is_asked_both_ways() {
     let marked = "id = \"subnet-a\"\nvpc = \"vpc\"\n";
@@ -117,7 +118,7 @@ fn the_acl_of_the_enis_subnet_is_asked_both_ways() {
     world.connects(world.task("web", 1), 1, (BUCKET, 443));
 }
 
-/// A reload that takes the endpoint away: its flows would leave from another address, so they end.
+/// After a reload without the endpoint its flows would leave from another address, so they end.
 #[test]
 fn flows_move_when_the_endpoint_goes() {
     let mut world = World::new(&with_endpoint());

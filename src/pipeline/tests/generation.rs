@@ -1,4 +1,5 @@
-//! Reloads: what cuts a flow, what does not, and that a flow keeps its port (spec 4.4, surprise 9).
+//! Tests reloads: the changes that end a flow, those that do not, and that a flow keeps its port
+//! (spec 4.4, surprise 9).
 
 use super::world::*;
 use crate::flow::Space;
@@ -21,13 +22,13 @@ fn data_back(out: Tuple) -> Vec<u8> {
     segment(out.reversed(), TcpFlags::ACK, 501, 101)
 }
 
-/// The lab with an ACL on `subnet-a`.
+/// Returns the lab with an ACL on `subnet-a`.
 fn with_acl(rules: &str) -> String {
     with(LAB, "cidr = \"10.0.1.0/24\"", "cidr = \"10.0.1.0/24\"\nnetwork_acl = \"acl\"")
         + &format!("[[network_acl]]\nid = \"acl\"\nvpc = \"vpc\"\n{rules}")
 }
 
-/// A web task with a connection to the database and one to the internet.
+/// Makes a web task with a connection to the database and one to the internet.
 fn connected() -> (World, Ipv4Addr, Tuple, Tuple) {
     let mut world = World::new(LAB);
     let web = world.task("web", 1);
@@ -66,7 +67,7 @@ fn an_acl_change_acts_at_once_and_taking_it_back_too() {
     world.reload(&with_acl("egress = []\ningress = [{ rule = 1, action = \"allow\", protocol = \"all\", cidr = \"0.0.0.0/0\" }]\n"));
     assert_eq!(world.refuses(&data(web, OUT)), Reason::NaclEgressImplicitDeny);
     assert_eq!(world.refuses(&data(web, LOCAL)), Reason::NaclEgressImplicitDeny);
-    // Replies meet the other list.
+    // The other list judges replies.
     world.comes_back(Link::Internet, &data_back(out));
     world.comes_back(Link::Vpc(VpcIx(0)), &data_back(local));
     world.reload(&with_acl("ingress = []\negress = [{ rule = 1, action = \"allow\", protocol = \"all\", cidr = \"0.0.0.0/0\" }]\n"));
@@ -127,7 +128,8 @@ fn a_datagram_whose_flow_moved_begins_another_one() {
     assert_eq!(world.leased(Space::INTERNET, NAT_PUBLIC), 0);
 }
 
-/// Positions in tables move when a file gains objects; a flow must know its ENI and gateway by more than that.
+/// Positions in tables move when a file gains objects; a flow must identify its ENI and gateway by
+/// more than that.
 #[test]
 fn regression_a_flow_survives_new_objects_in_front_of_its_own() {
     let (mut world, web, local, out) = connected();
@@ -170,7 +172,7 @@ fn regression_a_flow_survives_new_objects_in_front_of_its_own() {
     world.comes_back(Link::Vpc(VpcIx(0)), &data_back(local));
 }
 
-/// The ENI that a flow was made at is gone, and the table of ENIs is shorter than its position.
+/// The ENI at which a flow was made is removed, and the table of ENIs is shorter than its position.
 #[test]
 fn regression_a_flow_whose_eni_is_gone_is_ended_without_a_panic() {
     let acl = "egress = []\ningress = []\n";
@@ -227,8 +229,9 @@ fn regression_a_flow_survives_a_vpc_in_front_of_its_own() {
     world.comes_back(Link::Vpc(VpcIx(0)), &data_back(local));
 }
 
-/// During a reload one worker has the new configuration while another is still in a batch under the old one. What the
-/// first decided counts for the second, and a verdict of the old configuration does not come back.
+/// During a reload one worker has the new configuration while another is still in a batch under the
+/// old one. The first worker's decision counts for the second, and a verdict of the old
+/// configuration does not come back.
 #[test]
 fn regression_a_worker_that_is_behind_goes_by_what_the_others_decided() {
     let (mut world, web, local, out) = connected();
@@ -262,7 +265,8 @@ fn regression_a_worker_that_is_behind_goes_by_what_the_others_decided() {
     assert_eq!(world.passes(&data(web, OUT)).0, out);
 }
 
-/// The rule of a denial is a position in its own configuration's tables: what counts it says which one that is.
+/// The rule of a denial is a position in its own configuration's tables: the count says which
+/// configuration that is.
 #[test]
 fn regression_a_worker_behind_the_reload_denies_by_its_own_rules() {
     let deny = with_acl(

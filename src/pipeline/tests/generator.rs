@@ -1,9 +1,10 @@
-//! Labs from nothing but octets: every legal kind of object, many combinations, and simpler ones as the octets run out.
+//! Generates labs from bytes: every legal kind of object, many combinations, and simpler ones as
+//! the bytes run out.
 
 use std::fmt::Write;
 use std::net::Ipv4Addr;
 
-/// Choices, drawn one octet at a time; 0 for ever after the last.
+/// Choices, drawn one byte at a time; 0 after the last.
 pub(crate) struct Tape<'a> {
     octets: &'a [u8],
     at: usize,
@@ -45,19 +46,19 @@ const INTERNET: [&str; 5] =
     ["203.0.113.0/24", "203.0.113.8/29", "203.0.113.10/32", "192.0.2.0/24", "0.0.0.0/0"];
 const LISTS: [&str; 2] = ["pl-a", "pl-b"];
 
-/// A VPC while it is written.
+/// A VPC that is being written.
 struct Vpc {
     id: String,
     net: u8,
     subnets: Vec<(String, String)>,
-    /// Of each subnet.
+    /// The zone of each subnet.
     zones: Vec<&'static str>,
     groups: Vec<String>,
     nats: Vec<String>,
-    /// What routes may lead through.
+    /// The middleboxes through which routes may lead.
     middleboxes: Vec<String>,
     igw: bool,
-    /// A group of the VPC that this one is peered with.
+    /// A group of the peered VPC.
     peer_group: Option<String>,
 }
 
@@ -111,10 +112,11 @@ pub(crate) fn lab(tape: &mut Tape<'_>) -> String {
     give_public_addresses(tape, &out)
 }
 
-/// Where a resource may have a public address, while the lab is written.
+/// The line after which a resource may get a public address, while the lab is written.
 const MAY_BE_PUBLIC: &str = "# public\n";
 
-/// Some of the resources have one. Drawn last, so that octets mean what they meant before there were any.
+/// Gives some of the resources a public address. Drawn last, so that bytes keep the meaning that
+/// they had before there were any.
 fn give_public_addresses(tape: &mut Tape<'_>, text: &str) -> String {
     let mut out = String::new();
     let mut free = (11..15).chain(101..200);
@@ -156,7 +158,7 @@ fn vpc(tape: &mut Tape<'_>, out: &mut String, number: usize, net: u8, peering: b
             out,
             "[[subnet]]\nid = \"{name}\"\nvpc = \"{id}\"\navailability_zone = \"us-east-1{zone}\"\ncidr = \"{cidr}\""
         );
-        // As accounts have it, most of the time: the first subnet and the first table are the public ones.
+        // As in most accounts: the first subnet and the first table are the public ones.
         let table = match n {
             0 if !tape.one_in(4) => Some(tables[0].clone()),
             _ => (!tape.one_in(4)).then(|| tape.pick(&tables)),
@@ -207,7 +209,7 @@ fn gateways(tape: &mut Tape<'_>, out: &mut String, vpc: &Vpc) {
     }
 }
 
-/// Appliances and Gateway Load Balancer endpoints, mostly in the last subnets.
+/// Writes appliances and Gateway Load Balancer endpoints, mostly in the last subnets.
 fn middleboxes(tape: &mut Tape<'_>, out: &mut String, vpc: &Vpc) -> Vec<String> {
     let mut ids = Vec::new();
     let _ = writeln!(
@@ -305,7 +307,7 @@ fn route_table(
     }
     if peering && tape.one_in(2) {
         let theirs = format!("10.{}.0.0/16", 1 - vpc.net);
-        // Too wide a route: what is not the peer's dies at the connection.
+        // The route is too wide: packets for others than the peer are dropped at the connection.
         add(&tape.pick(&[theirs.clone(), theirs, "172.16.0.0/12".to_owned()]), "pcx");
     }
     // More specific than local: a whole subnet, to one of three kinds of target (spec 3.4).
@@ -335,7 +337,7 @@ fn network_acl(tape: &mut Tape<'_>, out: &mut String, vpc: &Vpc, id: &str) {
                 "{{ rule = {number}, action = \"{action}\", {traffic}, cidr = \"{cidr}\" }}"
             ));
         }
-        // What forbids replies, in many accounts.
+        // A rule that forbids replies, as in many accounts.
         if tape.one_in(4) {
             let ports = tape.pick(&["1024-65535", "30000-50000"]);
             let action = tape.pick(&["allow", "deny"]);
@@ -403,7 +405,7 @@ fn resources(tape: &mut Tape<'_>, out: &mut String, vpc: &Vpc) {
     }
 }
 
-/// In one subnet of each zone, at addresses that are given or drawn.
+/// Writes an interface endpoint in one subnet of each zone, at addresses that are given or drawn.
 fn interface_endpoint(tape: &mut Tape<'_>, out: &mut String, vpc: &Vpc) {
     if !tape.one_in(3) {
         return;

@@ -1,4 +1,5 @@
-//! ICMP errors about flows: found by their quote, shown to each side as that side knows the flow (RFC 5508).
+//! Tests ICMP errors about flows: found by their quote, and shown to each side as that side knows
+//! the flow (RFC 5508).
 
 use super::world::*;
 use crate::packet::field::{icmp as icmp_field, ipv4, put_u16, tcp as tcp_field};
@@ -10,13 +11,13 @@ use std::time::Duration;
 
 const ROUTER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 const OUT: (Ipv4Addr, u16) = (EXAMPLE, 443);
-/// Where the ICMP header and the quote begin in an ICMP error.
+/// Offsets of the ICMP header and of the quote in an ICMP error.
 const ICMP: usize = ipv4::MIN_LEN;
 const QUOTE: usize = ICMP + icmp_field::HEADER_LEN;
-/// Where an ICMP header names the length of the quote (RFC 4884 4).
+/// Offset in an ICMP header of the quote's length (RFC 4884 4).
 const QUOTE_WORDS: usize = 5;
 
-/// What the error quotes: the packet as it went out, cut to `l4` octets after its header.
+/// Returns the quote of an error: the packet as it left egret, cut to `l4` bytes after its header.
 fn quote(packet: &[u8], l4: usize) -> Vec<u8> {
     packet[..packet.len().min(ipv4::MIN_LEN + l4)].to_vec()
 }
@@ -48,7 +49,7 @@ fn an_error_from_outside_shows_the_task_its_own_packet() {
     world.passes(&tcp(web, 40_000, OUT, ACK, 101, 501));
 }
 
-/// The ones' complement sum of the quoted header.
+/// Returns the ones' complement sum of the quoted header.
 fn quoted_checksum(error: &[u8]) -> u16 {
     crate::packet::checksum::Sum::default().bytes(&error[QUOTE..QUOTE + ipv4::MIN_LEN]).fold()
 }
@@ -86,7 +87,8 @@ fn inside_the_vpc_errors_come_back_to_the_eni() {
     assert_eq!(icmp_error_of(&seen.bytes).2.src, web);
 }
 
-/// Checklist I5: the source becomes the NAT's address, the quote what the server had sent.
+/// Checklist I5: the source becomes the NAT's address, the quote becomes the packet that the server
+/// had sent.
 #[test]
 fn an_error_from_the_task_shows_the_server_its_own_packet() {
     let mut world = World::new(LAB);
@@ -114,7 +116,7 @@ fn an_error_from_the_task_in_anothers_name_is_dropped() {
     assert_eq!(world.refuses(&elsewhere), Reason::IcmpErrorNoFlow);
 }
 
-/// A task may know, or guess, the ports of another one's flow, and an error is found by what it quotes.
+/// A task may know, or guess, the ports of another task's flow, and an error is found by its quote.
 /// Checklist I4.
 #[test]
 fn regression_no_task_sends_errors_into_anothers_flow() {
@@ -136,8 +138,7 @@ fn regression_no_task_sends_errors_into_anothers_flow() {
     assert_eq!(seen.reason(), Some(Reason::IcmpErrorNoFlow));
 }
 
-/// Routes and gateways act at once, on an error as on any other packet (spec 4.4).
-/// Checklist I5.
+/// Routes and gateways apply at once, to an error as to any other packet (spec 4.4). Checklist I5.
 #[test]
 fn regression_an_error_meets_the_present_configuration() {
     let route = r#"{ destination = "0.0.0.0/0", target = "nat" },"#;
@@ -210,8 +211,8 @@ fn other_icmp_messages_do_not_pass() {
     assert_eq!(seen.reason(), Some(Reason::IcmpUnsupported));
 }
 
-/// A message without an identifier looks to the flow table like an echo whose identifier is 0. It must not leave by that
-/// echo's flow: a redirect would carry addresses across that nobody translated.
+/// A message without an identifier looks to the flow table like an echo with identifier 0. It must
+/// not leave by that echo's flow: a redirect would carry untranslated addresses across.
 #[test]
 fn regression_nothing_but_an_echo_uses_an_echos_flow() {
     let mut world = World::new(LAB);
@@ -237,7 +238,7 @@ fn regression_nothing_but_an_echo_uses_an_echos_flow() {
     assert_eq!(world.comes_back(link, &answer(out)).dst, web);
 }
 
-/// An error is not answered with an error; it does not pass with a TTL that is used up either.
+/// An error is not answered with an error; it does not pass with an expired TTL either.
 #[test]
 fn regression_an_error_whose_ttl_ends_at_the_nat_is_dropped() {
     let mut world = World::new(LAB);
@@ -275,7 +276,8 @@ ingress = [{ rule = 1, action = \"deny\", protocol = \"icmp\", icmp_type = 3, ic
     assert_eq!(world.refuses(&error), Reason::NaclEgressImplicitDeny);
 }
 
-/// Checklist I2, 7857-10: a query lives for 350 s, or as the lab file says, and its identifier goes with it.
+/// Checklist I2, 7857-10: a query lives for 350 s, or as long as the lab file says, and its
+/// identifier ends with it.
 #[test]
 fn a_query_lives_as_long_as_the_setting_says() {
     for (settings, seconds) in [("", 350), ("[timeouts]\nicmp_idle = \"61s\"\n", 61)] {
@@ -306,12 +308,12 @@ fn an_error_does_not_refresh_a_query() {
     assert_eq!(seen.reason(), Some(Reason::FlowExpired));
 }
 
-/// An error with a quote that was changed, and whose own checksum is right.
+/// Builds an error with a changed quote and a right checksum of its own.
 fn error_about(quoted: &[u8]) -> Vec<u8> {
     builder::icmp_error(ROUTER, NAT_PUBLIC, 3, 4, quoted)
 }
 
-/// Checklist I3: a checksum that is wrong, of the message or of the header that it quotes, drops the error.
+/// Checklist I3: a wrong checksum, of the message or of the quoted header, drops the error.
 #[test]
 fn errors_with_a_wrong_checksum_are_dropped() {
     let mut world = World::new(LAB);
@@ -325,8 +327,8 @@ fn errors_with_a_wrong_checksum_are_dropped() {
     assert_eq!(world.stays_out(link, &error_about(&header)), Reason::MalformedQuote);
 }
 
-/// Checklist I3: options in the quoted header are skipped, the quoted checksum of L4 is not verified, and stays as wrong
-/// as it was.
+/// Checklist I3: options in the quoted header are skipped; a wrong L4 checksum in the quote is not
+/// verified, and stays wrong.
 #[test]
 fn quoted_options_are_skipped_and_a_quoted_checksum_may_be_wrong() {
     let mut world = World::new(LAB);
@@ -350,7 +352,7 @@ fn quoted_options_are_skipped_and_a_quoted_checksum_may_be_wrong() {
     }
 }
 
-/// Checklist I3: what follows the quote (RFC 4884) is not touched.
+/// Checklist I3: bytes after the quote (RFC 4884) are not touched.
 #[test]
 fn extensions_of_an_error_are_left_alone() {
     let mut world = World::new(LAB);
@@ -374,7 +376,8 @@ fn extensions_of_an_error_are_left_alone() {
     assert_eq!(seen.bytes[ICMP + QUOTE_WORDS], 32);
 }
 
-/// Checklist I8: AWS sends no ICMP 3/13 where there is no room for a session: silence, whatever the protocol.
+/// Checklist I8: AWS sends no ICMP 3/13 if there is no room for a session: no answer, whatever the
+/// protocol.
 #[test]
 fn exhaustion_is_silent() {
     let mut world = World::new(&format!("{LAB}\n[limits]\nnat_connections_per_destination = 1\n"));
@@ -390,7 +393,7 @@ fn exhaustion_is_silent() {
     }
 }
 
-/// Checklist U12: no error ends a datagram's mapping, whatever it says and whoever sends it.
+/// Checklist U12: no error ends a datagram's mapping, whatever its type and sender.
 #[test]
 fn no_error_ends_a_datagrams_mapping() {
     let mut world = World::new(LAB);

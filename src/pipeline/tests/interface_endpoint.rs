@@ -1,4 +1,5 @@
-//! Interface endpoints: addresses of the VPC with groups of their own, reached by the local route (spec 7.2).
+//! Tests interface endpoints: addresses of the VPC with groups of their own, reached by the local
+//! route (spec 7.2).
 
 use super::world::*;
 use crate::pipeline::{Link, Reason};
@@ -7,7 +8,8 @@ use std::net::Ipv4Addr;
 
 pub(super) const A: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 200);
 
-/// An endpoint in both of the connector's subnets; only the first of its addresses is given.
+/// Returns a lab with an endpoint in both of the connector's subnets; only the first of its
+/// addresses is given.
 pub(super) fn lab(ingress: &str) -> String {
     format!(
         r#"{LAB}
@@ -55,7 +57,7 @@ fn its_own_groups_must_let_the_connector_in() {
     assert_eq!(world.refuses(&syn(web, 1, (A, 443))), Reason::SgIngressNoRules);
 }
 
-/// Always tracked: a rule that goes does not cut a connection (spec 4.4).
+/// Always tracked: removing a rule does not cut a connection (spec 4.4).
 #[test]
 fn a_connection_outlives_the_rule_that_let_it_in() {
     let mut world = World::new(&lab(HTTPS));

@@ -1,4 +1,4 @@
-//! Lambda functions and Fargate tasks: the same path, by ENIs of their own.
+//! Tests Lambda functions and Fargate tasks: the same path, by ENIs of their own.
 
 use super::world::*;
 use crate::explain::first_candidate;
@@ -52,7 +52,7 @@ fn functions_share_enis_with_each_other_and_with_no_connector() {
     let (out, link) = world.connects(first, 40_000, QUERY);
     assert_eq!((out.src, link), (eni(&world, first).0, VPC));
     assert_eq!(world.connects(notify, 40_000, OUT).0.src, NAT_PUBLIC);
-    // Without a VPC a function leaves as App Runner's public egress does, and reaches no VPC.
+    // Without a VPC a function leaves like App Runner's public egress, and reaches no VPC.
     let outside = world.task("outside", 1);
     assert_eq!(world.connects(outside, 40_000, OUT).0.src, APP_RUNNER);
     assert_eq!(world.refuses(&syn(outside, 1, QUERY)), Reason::AppRunnerPrivateDestination);
@@ -67,13 +67,13 @@ fn each_fargate_task_has_an_address_of_its_own_and_keeps_its_ports() {
         addresses.iter().all(|own| addresses.iter().filter(|other| own == *other).count() == 1)
     );
     for (task, address) in tasks.into_iter().zip(addresses) {
-        // The same port toward the same destination, of all.
+        // All use the same port toward the same destination.
         let (out, _) = world.connects(task, 999, QUERY);
         assert_eq!((out.src, out.sport), (address, 999));
         let evidence = world.explain(&syn(task, 998, QUERY));
         assert_eq!(evidence.outside.map(|outside| outside.sport()), Some(998));
     }
-    // Behind it a NAT gateway takes ports as always.
+    // Behind it a NAT gateway takes ports as usual.
     let (out, _) = world.connects(tasks[0], 40_000, OUT);
     assert_eq!(out.src, NAT_PUBLIC);
     let (out, _) = world.opens(&ping(tasks[1], DB, 77));
@@ -89,9 +89,9 @@ fn a_public_address_leads_to_the_internet_and_back() {
     let public = public.unwrap();
     let (out, link) = world.connects(edge, 40_000, OUT);
     assert_eq!((out.src, out.sport, link), (public, 40_000, Link::Internet));
-    // Inside the VPC it is known by its private one.
+    // Inside the VPC it has its private address.
     assert_eq!(world.connects(edge, 40_000, QUERY).0.src, private);
-    // No hop counts, as none translates ports: a packet with a TTL of 1 arrives.
+    // No hop decrements the TTL, as none translates ports: a packet with a TTL of 1 arrives.
     world.passes(&with_ttl(tcp(edge, 40_000, OUT, ACK, 101, 501), 1));
 
     let sent = segment(out, ACK, 101, 501);
@@ -100,7 +100,7 @@ fn a_public_address_leads_to_the_internet_and_back() {
     assert_eq!(seen.forwarded().1, Link::Task(edge));
     assert_eq!(icmp_error_of(&seen.bytes), (11, 0, Tuple { src: edge, ..out }));
 
-    // Nothing comes in by itself: neither to the public address nor to the private one.
+    // No unsolicited packet comes in: neither to the public address nor to the private one.
     let stray = Tuple { sport: 22, ..out }.reversed();
     assert_eq!(world.stays_out(Link::Internet, &segment(stray, SYN, 1, 0)), Reason::Unsolicited);
     let neighbour = Tuple { src: private, ..out }.reversed();
@@ -135,7 +135,7 @@ fn the_reply_crosses_the_acl_of_the_tasks_subnet() {
     let mut world = World::new(&format!("{lab}{acl}"));
     let edge = world.task("edge", 1);
     world.connects(edge, 1024, OUT);
-    // The port is the task's own, and so is what a reply is judged by.
+    // The port is the task's own, and rules judge a reply by it.
     let (out, link) = world.opens(&syn(edge, 1023, OUT));
     assert_eq!(world.stays_out(link, &answer(out)), Reason::NaclReturnImplicitDeny);
 }
@@ -198,7 +198,8 @@ fn another_process_goes_on_with_any_port() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
-    /// Whatever a Fargate task sends, and wherever no NAT gateway is: its own address, its own port, and back.
+    /// Any packet of a Fargate task, if no NAT gateway is on the path: its own address, its own
+    /// port, and back.
     #[test]
     fn a_fargate_task_keeps_the_source_port(
         port in 1_u16..,

@@ -1,4 +1,4 @@
-//! Octets that are no packet, and how drops are counted.
+//! Tests bytes that are no packet, and the counts of drops.
 
 use super::world::*;
 use crate::packet::field::{icmp as icmp_field, ipv4, tcp as tcp_field};
@@ -45,7 +45,8 @@ fn every_kind_of_damage_has_its_reason() {
     assert_eq!(world.push(device, &good, vnet).reason(), Some(Reason::MalformedVnetHeader));
 }
 
-/// A row for each destination, and an answer; what another task could have sent, or nobody, is neither's.
+/// A row for each destination, and an answer; a packet that another task could have sent, or none,
+/// belongs to neither.
 #[test]
 fn ipv6_of_a_task_is_its_own_drop_and_is_answered() {
     const HOST: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
@@ -66,7 +67,7 @@ fn ipv6_of_a_task_is_its_own_drop_and_is_answered() {
     assert_eq!((key.source, key.destination, key.port), (web, HOST.into(), 53));
     assert_eq!((key.protocol, count.packets), (17, 1));
     assert_eq!(key.service, Some(world.snapshot.task(web).unwrap().service));
-    // No group is answered, although it is known who asked.
+    // A packet to a group is not answered, although its sender is known.
     let all = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
     let seen = world.push(device, &datagram(own, all), VnetHeader::default());
     assert!(matches!(seen.verdict, Verdict::Drop { reason: Reason::Ipv6, .. }));
@@ -81,7 +82,8 @@ fn ipv6_of_a_task_is_its_own_drop_and_is_answered() {
     assert_eq!((whose(&key.service), whose(&None)), (2, 2));
 }
 
-/// Drops are counted by reason and told apart by rule, service and destination; there is an end to the rows.
+/// Drops are counted by reason and told apart by rule, service and destination; the rows are
+/// bounded.
 #[test]
 fn drops_are_counted_in_rows() {
     let mut world = World::new(LAB);
@@ -105,7 +107,7 @@ fn drops_are_counted_in_rows() {
     assert_eq!(world.engine.drops().beyond_rows(), 5003 - listed);
 }
 
-/// A port scan must not hide what happens later, nor what goes on happening.
+/// A port scan must not hide later drops, nor those that continue.
 #[test]
 fn regression_the_row_that_was_seen_last_the_longest_ago_makes_room() {
     let mut world = World::new(LAB);
@@ -128,7 +130,8 @@ fn regression_the_row_that_was_seen_last_the_longest_ago_makes_room() {
     assert!(!left.contains(&1000), "the oldest");
 }
 
-/// A row of replies is told apart by who talks to whom, as the task sees it: not by the port that a NAT took.
+/// A row of replies is told apart by the two ends, as the task sees them: not by the port that a
+/// NAT took.
 #[test]
 fn regression_replies_of_many_flows_to_one_server_share_a_row() {
     let lab = with(LAB, "cidr = \"10.0.1.0/24\"", "cidr = \"10.0.1.0/24\"\nnetwork_acl = \"acl\"")

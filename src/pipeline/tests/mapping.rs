@@ -1,4 +1,5 @@
-//! What a NAT maps to what, for how long, and whom it lets answer: the checklist's rows on mapping and filtering.
+//! Tests the mappings of a NAT, their lifetimes, and the senders that may answer: the checklist's
+//! rows on mapping and filtering.
 
 use super::world::*;
 use crate::packet::field::{ipv4, tcp as tcp_field, udp as udp_field};
@@ -12,7 +13,7 @@ use std::time::Duration;
 const OTHER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 11);
 const DNS: (Ipv4Addr, u16) = (EXAMPLE, 53);
 
-/// A lab whose group lets everything out, with a limit of flows to one destination.
+/// Returns a lab whose group lets everything out, with a limit of flows to one destination.
 fn open(limit: u32) -> String {
     let open = with(
         LAB,
@@ -23,7 +24,7 @@ fn open(limit: u32) -> String {
     format!("{open}\n[limits]\nnat_connections_per_destination = {limit}\n")
 }
 
-/// The outside port of a packet's flow, which begins with it.
+/// Returns the outside port of the flow that a packet begins.
 #[track_caller]
 fn outside(world: &mut World, packet: &[u8]) -> u16 {
     let (out, link) = world.opens(packet);
@@ -31,8 +32,8 @@ fn outside(world: &mut World, packet: &[u8]) -> u16 {
     out.sport
 }
 
-/// Checklist U1, T1, U3a, U4: a mapping is for one destination's address and port; which port it gets has nothing to do
-/// with the inside one, not its class and not its parity.
+/// Checklist U1, T1, U3a, U4: a mapping is for one destination's address and port; its port does
+/// not depend on the inside one, neither on its class nor on its parity.
 #[test]
 fn one_inside_port_has_another_outside_port_for_each_destination() {
     let mut world = World::new(&open(55_000));
@@ -52,7 +53,8 @@ fn one_inside_port_has_another_outside_port_for_each_destination() {
     assert_eq!(parities.len(), 2, "kept and not kept");
 }
 
-/// Checklist U3, T7: as many flows as one destination may have, of two tasks with the same ports, have as many ports.
+/// Checklist U3, T7: as many flows as one destination may have, of two tasks with the same ports,
+/// have as many ports.
 #[test]
 fn no_outside_port_serves_two_flows_with_one_destination() {
     let mut world = World::new(&open(400));
@@ -66,7 +68,8 @@ fn no_outside_port_serves_two_flows_with_one_destination() {
     assert_eq!(world.refuses(&udp(tasks[0], 201, DNS)), Reason::NatPortsExhausted);
 }
 
-/// Checklist 7857-3: ports are counted for each destination, so that two of them get twice as many flows by one address.
+/// Checklist 7857-3: ports are counted for each destination, so that two destinations allow twice
+/// as many flows by one address.
 #[test]
 fn one_outside_port_may_serve_two_destinations() {
     let mut world = World::new(&open(2000));
@@ -81,8 +84,8 @@ fn one_outside_port_may_serve_two_destinations() {
     assert!(ports[0].intersection(&ports[1]).count() > 0);
 }
 
-/// Checklist 7857-8 (RFC 6056): the ports of 5,000 flows go up and down as often as random ones do, and reach everywhere;
-/// the seed alone decides which they are.
+/// Checklist 7857-8 (RFC 6056): the ports of 5,000 flows rise and fall as often as random ones, and
+/// cover the whole range; the seed alone decides them.
 #[test]
 fn ports_are_random_and_depend_on_the_seed_alone() {
     let drawn = |seed| -> Vec<u16> {
@@ -103,7 +106,8 @@ fn ports_are_random_and_depend_on_the_seed_alone() {
     let ports = drawn(1);
     assert_eq!(ports, drawn(1));
     assert_ne!(ports, drawn(2));
-    // Wald and Wolfowitz's runs test around the middle: 2,500 runs expected, with a deviation of 35.
+    // Wald and Wolfowitz's runs test around the middle: 2,500 runs expected, with a deviation of
+    // 35.
     let above: Vec<bool> = ports.iter().map(|port| *port > 33_279).collect();
     let runs = 1 + above.windows(2).filter(|pair| pair[0] != pair[1]).count();
     assert!((2360..=2640).contains(&runs), "{runs}");
@@ -116,7 +120,7 @@ fn ports_are_random_and_depend_on_the_seed_alone() {
     assert!(deltas.values().all(|count| *count < 10), "no step is usual");
 }
 
-/// Checklist 5.8: what comes unasked does not change which ports are drawn.
+/// Checklist 5.8: unsolicited packets do not change which ports are drawn.
 #[test]
 fn unsolicited_packets_do_not_influence_the_choice_of_ports() {
     let drawn = |unasked: bool| -> Vec<u16> {
@@ -141,8 +145,8 @@ fn unsolicited_packets_do_not_influence_the_choice_of_ports() {
     assert_eq!(drawn(false), drawn(true));
 }
 
-/// Checklist U8, T3, U11: only the peer may answer, and a mapping is for one destination, at none, half and nearly all of
-/// the ports in use alike.
+/// Checklist U8, T3, U11: only the peer may answer, and a mapping is for one destination, with
+/// none, half and nearly all of the ports in use.
 #[test]
 fn load_changes_neither_mapping_nor_filtering() {
     let mut world = World::new(&open(200));
@@ -176,7 +180,8 @@ fn load_changes_neither_mapping_nor_filtering() {
     assert!(elsewhere >= 1024);
 }
 
-/// Checklist U5, U5a: a mapping lives for 350 s, that of a well-known port as well, and for as long as the lab file says.
+/// Checklist U5, U5a: a mapping lives for 350 s, also that of a well-known port, and for as long as
+/// the lab file says.
 #[test]
 fn a_datagrams_mapping_lives_as_long_as_the_setting_says() {
     for (settings, seconds) in [("", 350), ("[timeouts]\nudp_idle = \"10s\"\n", 10)] {
@@ -196,7 +201,8 @@ fn a_datagrams_mapping_lives_as_long_as_the_setting_says() {
     }
 }
 
-/// Checklist U6: packets from inside refresh a mapping, and so do replies: idle is what neither side uses.
+/// Checklist U6: packets from inside refresh a mapping, and so do replies: it is idle if neither
+/// side uses it.
 #[test]
 fn datagrams_in_either_direction_refresh_their_mapping() {
     for from_inside in [true, false] {
@@ -212,7 +218,7 @@ fn datagrams_in_either_direction_refresh_their_mapping() {
                 world.comes_back(link, &answer(out));
             }
         }
-        // What is refused from outside refreshes nothing.
+        // A refused packet from outside refreshes nothing.
         world.advance(Duration::from_secs(340));
         world.stays_out(link, &answer(Tuple { dst: OTHER, ..out }));
         world.advance(Duration::from_secs(11));
@@ -220,7 +226,8 @@ fn datagrams_in_either_direction_refresh_their_mapping() {
     }
 }
 
-/// Spec 4.4, 15: a datagram that an ENI alone tracks has timers of its own, one until there is a second request and reply.
+/// Spec 4.4, 15: a datagram that an ENI alone tracks has timers of its own: one applies until there
+/// is a second request and reply.
 #[test]
 fn inside_the_vpc_a_stream_of_datagrams_has_its_own_timer() {
     let timeouts = "[timeouts]\neni_udp = \"30s\"\neni_udp_stream = \"180s\"\n";
@@ -248,7 +255,8 @@ fn inside_the_vpc_a_stream_of_datagrams_has_its_own_timer() {
     world.sweep_ends(1);
 }
 
-/// Checklist U7: where the VPC has the addresses of an outside network, the local route wins, and the evidence says so.
+/// Checklist U7: if the VPC has the addresses of an outside network, the local route wins, and the
+/// evidence says so.
 #[test]
 fn an_outside_network_with_addresses_of_the_vpc_is_not_reached() {
     let overlapping =
@@ -273,7 +281,8 @@ fn an_outside_network_with_addresses_of_the_vpc_is_not_reached() {
     assert_eq!(world.refuses(&packet), Reason::NoInterface);
 }
 
-/// Checklist U9, T8, I7: nothing is reflected back inside: no datagram, no segment, no error about either.
+/// Checklist U9, T8, I7: nothing is reflected back inside: no datagram, no segment, no error about
+/// either.
 #[test]
 fn a_nat_gateway_reflects_nothing() {
     let mut world = World::new(&open(100));
@@ -292,7 +301,8 @@ fn a_nat_gateway_reflects_nothing() {
     }
 }
 
-/// Checklist U10, T6: addresses and ports in a payload are no business of the NAT: SIP and FTP pass as they are.
+/// Checklist U10, T6: the NAT does not change addresses and ports in a payload: SIP and FTP pass
+/// unchanged.
 #[test]
 fn payloads_pass_untouched() {
     let mut world = World::new(&open(100));
@@ -313,7 +323,7 @@ fn payloads_pass_untouched() {
         (seen.forwarded().1, &seen.bytes[ipv4::MIN_LEN + tcp_field::MIN_LEN..]),
         (link, port.as_bytes())
     );
-    // Nor does the connection announced there come in.
+    // Nor does the connection that the payload announces come in.
     let data = Tuple {
         protocol: crate::packet::Protocol::Tcp,
         src: EXAMPLE,

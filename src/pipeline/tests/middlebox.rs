@@ -1,4 +1,5 @@
-//! Routes that lead through an appliance's network interface or a Gateway Load Balancer endpoint (spec 3.4, 3.5, 3.7).
+//! Tests routes that lead through an appliance's network interface or a Gateway Load Balancer
+//! endpoint (spec 3.4, 3.5, 3.7).
 
 use super::world::*;
 use crate::pipeline::{Component, Link, Reason, Stage};
@@ -24,7 +25,8 @@ vpc = "vpc"
 availability_zone = "us-east-1a"
 cidr = "10.0.3.0/24""#;
 
-/// The lab of all tests, with an appliance and an endpoint in a subnet of their own, and these routes of the ENIs' table.
+/// Returns the lab of all tests, with an appliance and an endpoint in a subnet of their own, and
+/// these routes of the ENIs' table.
 pub(super) fn with_middleboxes(routes: &str) -> String {
     let lab = with(LAB, DEFAULT, routes);
     with(&lab, BY_GROUP, BY_ADDRESS)
@@ -59,12 +61,12 @@ subnets = ["subnet-fw"]
         )
 }
 
-/// By `target` to the database's whole subnet.
+/// Returns a lab with a route by `target` to the database's whole subnet.
 pub(super) fn inspected(target: &str) -> String {
     with_middleboxes(&format!(r#"{{ destination = "10.0.3.0/24", target = "{target}" }},"#))
 }
 
-/// Replies of the database's subnet to the ENI's by `target`.
+/// Returns a lab in which replies of the database's subnet go to the ENI's by `target`.
 fn returned(lab: &str, target: &str) -> String {
     with(lab, BACK, &format!("{BACK}\nroute_table = \"rtb-data\""))
         + &format!(
@@ -77,14 +79,15 @@ fn refusal(lab: &str, to: (Ipv4Addr, u16)) -> Reason {
     world.refuses(&syn(world.task("web", 1), 1, to))
 }
 
-/// What becomes of the reply of a connection that gets there.
+/// Returns the reason for which the reply of a connection is dropped.
 fn reply(lab: &str, to: (Ipv4Addr, u16)) -> Reason {
     let mut world = World::new(lab);
     let (out, link) = world.opens(&syn(world.task("web", 1), 1, to));
     world.stays_out(link, &answer(out))
 }
 
-/// Surprise 13: of the three kinds of target two are middleboxes. The destination sees the ENI's own address.
+/// Surprise 13: of the three kinds of target two are middleboxes. The destination sees the ENI's
+/// own address.
 #[test]
 fn a_whole_subnet_is_reached_through_either_middlebox() {
     for target in ["eni-fw", "vpce-gwlb"] {
@@ -97,7 +100,7 @@ fn a_whole_subnet_is_reached_through_either_middlebox() {
     }
 }
 
-/// In by one ACL, out by the other, and each gate by name.
+/// In by one ACL, out by the other, and each check by name.
 #[test]
 fn every_gate_on_the_way_is_asked_in_order() {
     let world = World::new(&inspected("eni-fw"));
@@ -145,7 +148,8 @@ fn an_appliance_whose_check_is_on_forwards_nothing() {
     world.connects(web, 1, (Ipv4Addr::new(10, 0, 4, 10), 443));
 }
 
-/// Surprise 10, spec 3.7: at the interface behind the middlebox no reference matches, at the middlebox itself it does.
+/// Surprise 10, spec 3.7: at the interface behind the middlebox no reference matches, at the
+/// middlebox itself it does.
 #[test]
 fn surprise_10_references_to_groups_are_lost_behind_a_middlebox() {
     for target in ["eni-fw", "vpce-gwlb"] {
@@ -203,7 +207,7 @@ fn the_acl_of_the_middleboxs_subnet_is_asked_both_ways() {
     }
 }
 
-/// Inspection before the NAT gateway, and behind it.
+/// Inspection before the NAT gateway, and after it.
 #[test]
 fn the_internet_is_reached_through_middleboxes_on_either_side_of_a_nat_gateway() {
     for target in ["eni-fw", "vpce-gwlb"] {
@@ -225,7 +229,8 @@ fn the_internet_is_reached_through_middleboxes_on_either_side_of_a_nat_gateway()
     }
 }
 
-/// The appliance translates nothing, so an internet gateway behind it sees the ENI's private address (spec 3.6).
+/// The appliance translates nothing, so an internet gateway after it sees the ENI's private address
+/// (spec 3.6).
 #[test]
 fn an_appliance_is_no_nat() {
     let lab = with_middleboxes(r#"{ destination = "0.0.0.0/0", target = "eni-fw" },"#);
@@ -233,7 +238,8 @@ fn an_appliance_is_no_nat() {
     assert_eq!(refusal(&lab, OUT), Reason::IgwNoPublicAddress);
 }
 
-/// The reply goes by the tables on its own way. An appliance that saw the request tracks it; to another it is new.
+/// The reply follows the tables on its own path. An appliance that saw the request tracks it; to
+/// another it is new.
 #[test]
 fn replies_are_routed_through_middleboxes_too() {
     let tcp = r#"ingress = [{ protocol = "tcp", ports = "5432", from = "0.0.0.0/0" }]"#;
@@ -242,7 +248,7 @@ fn replies_are_routed_through_middleboxes_too() {
         let mut world = World::new(&returned(&strict, target));
         world.connects(world.task("web", 1), 1, LOCAL);
     }
-    // Only the reply comes by.
+    // Only the reply passes the appliance.
     let direct = with_middleboxes(DEFAULT);
     let lab = returned(&direct, "eni-fw");
     let mut world = World::new(&lab);
@@ -256,7 +262,7 @@ fn replies_are_routed_through_middleboxes_too() {
     assert_eq!(reply(&returned(&direct, "nat"), LOCAL), Reason::ReplyNotRoutedBack);
 }
 
-/// A NAT gateway's own table routes what it sends back to the ENI, as everything that it sends.
+/// A NAT gateway's own table routes its packets to the ENI, like all that it sends.
 #[test]
 fn a_nat_gateways_replies_are_routed_by_its_subnets_table() {
     let way_out = r#"routes = [{ destination = "0.0.0.0/0", target = "igw" }]"#;
@@ -274,25 +280,25 @@ fn a_nat_gateways_replies_are_routed_by_its_subnets_table() {
 
 #[test]
 fn what_goes_round_is_dropped() {
-    // By the table of the appliance's own subnet.
+    // The route is in the table of the appliance's own subnet.
     let lab = inspected("eni-fw");
     let own = r#"routes = [{ destination = "10.0.3.0/24", target = "vpce-gwlb" }]"#;
     let way_on = r#"routes = [{ destination = "0.0.0.0/0", target = "nat" }]"#;
     assert_eq!(refusal(&with(&lab, way_on, own), LOCAL), Reason::MiddleboxLoop);
-    // In the sender's own subnet.
+    // The middlebox is in the sender's own subnet.
     let home = with(
         &lab,
         "subnet = \"subnet-fw\"\naddress = \"10.0.4.10\"",
         "subnet = \"subnet-a\"\naddress = \"10.0.1.20\"",
     );
     assert_eq!(refusal(&home, LOCAL), Reason::MiddleboxLoop);
-    // On the reply's way.
+    // The middlebox is on the reply's path.
     let lab = returned(&inspected("eni-fw"), "eni-fw");
     let round = r#"routes = [{ destination = "10.0.1.0/24", target = "eni-fw" }]"#;
     assert_eq!(reply(&with(&lab, way_on, round), LOCAL), Reason::ReplyNotRoutedBack);
 }
 
-/// Nine subnets in a row, each with an appliance that leads to the next one.
+/// Builds nine subnets in a row, each with an appliance that leads to the next one.
 #[test]
 fn eight_middleboxes_in_a_row_pass_and_nine_do_not() {
     let row = |count: usize| {
@@ -337,7 +343,8 @@ source_dest_check = false"#,
     assert_eq!(refusal(&row(9), LOCAL), Reason::MiddleboxLoop);
 }
 
-/// Spec 4.4: a rule change does not cut a tracked flow at the appliance either; the check and the routes act at once.
+/// Spec 4.4: a rule change does not cut a tracked flow at the appliance either; the check and the
+/// routes apply at once.
 #[test]
 fn a_reload_cuts_what_the_check_stops_and_not_what_the_groups_would() {
     let lab = inspected("eni-fw");

@@ -1,4 +1,5 @@
-//! The engine as a whole: real packets through real labs on a virtual clock. One file per question.
+//! Tests the engine as a whole: real packets through real labs on a virtual clock. Each file tests
+//! one subject.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! What is too big or too old for the next link, and what egret answers.
+//! Tests packets that are too big or too old for the next link, and the answers of egret.
 
 use super::fragments::{joined, split};
 use super::world::*;
@@ -11,7 +11,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 const OUT: (Ipv4Addr, u16) = (EXAMPLE, 443);
 const DNS: (Ipv4Addr, u16) = (EXAMPLE, 53);
-/// Where the payload of a datagram or an echo begins.
+/// Offset of the payload of a datagram or an echo.
 const PAYLOAD: usize = ipv4::MIN_LEN + udp_field::HEADER_LEN;
 
 fn jumbo() -> String {
@@ -53,7 +53,7 @@ fn a_reply_whose_ttl_ends_is_answered_from_the_address_that_the_outside_knows() 
     assert_eq!(icmp_error_of(&seen.bytes).2, out.reversed());
 }
 
-/// Inside a VPC no hop counts.
+/// Inside a VPC no hop decrements the TTL.
 #[test]
 fn local_packets_keep_their_ttl() {
     let mut world = World::new(LAB);
@@ -86,7 +86,8 @@ fn a_packet_too_big_for_the_internet_is_answered_with_the_mtu() {
     world.opens(&big(web, (DB, 53), 9001));
 }
 
-/// Checklist U13: a reply that is too big for the task's link, with DF, is answered to the server by the address it knows.
+/// Checklist U13: a reply that is too big for the task's link, with DF, is answered to the server
+/// from the address that it knows.
 #[test]
 fn a_reply_too_big_is_answered_with_the_mtu() {
     for (to, public) in [((DB, 53), ENI_A), (DNS, NAT_PUBLIC)] {
@@ -100,7 +101,7 @@ fn a_reply_too_big_is_answered_with_the_mtu() {
     }
 }
 
-/// The pieces that a packet leaves in, and the packet that they make.
+/// Returns the fragments in which a packet leaves, and the packet that they make.
 #[track_caller]
 fn pieces(seen: &Seen) -> (Vec<Vec<u8>>, Vec<u8>) {
     let mut bytes = seen.bytes.clone();
@@ -113,7 +114,8 @@ fn pieces(seen: &Seen) -> (Vec<Vec<u8>>, Vec<u8>) {
     (pieces, whole)
 }
 
-/// Checklist U13: without DF, a datagram that is too big leaves in fragments, in order, toward the task as well.
+/// Checklist U13: without DF, a datagram that is too big leaves in fragments, in order, toward the
+/// task as well.
 #[test]
 fn without_dont_fragment_a_packet_too_big_leaves_in_fragments() {
     let far = (Ipv4Addr::new(203, 0, 113, 11), 53);
@@ -137,7 +139,7 @@ fn without_dont_fragment_a_packet_too_big_leaves_in_fragments() {
     let mut sent = 0;
     world.engine.flows().for_each(|e| sent += e.flow.sent.segments());
     assert_eq!(sent, 2 + 6 + 3, "as many packets as there are on the wire");
-    // The other way: a reply from a larger VPC to a task with a smaller link.
+    // The other direction: a reply from a larger VPC to a task with a smaller link.
     let mut world = World::new(LAB);
     let web = world.task("web", 1);
     let (out, link) = world.opens(&udp(web, 5353, (DB, 53)));
@@ -148,7 +150,8 @@ fn without_dont_fragment_a_packet_too_big_leaves_in_fragments() {
     assert_checksums(&whole);
 }
 
-/// Checklist U13, 7857-9: fragments that egret makes have an identification that is no other task's.
+/// Checklist U13, 7857-9: fragments that egret makes have an identification that no other task's
+/// have.
 #[test]
 fn what_egret_fragments_has_an_identification_of_its_own() {
     let mut world = World::new(&jumbo());
@@ -161,7 +164,8 @@ fn what_egret_fragments_has_an_identification_of_its_own() {
     assert_ne!(u16_at(&one, ipv4::IDENTIFICATION), u16_at(&three, ipv4::IDENTIFICATION));
 }
 
-/// Checklist U13: a fragment that is too big itself is cut again, and keeps its place in the datagram.
+/// Checklist U13: a fragment that is too big itself is split again, and keeps its offset in the
+/// datagram.
 #[test]
 fn fragments_that_are_too_big_are_cut_again() {
     let world = World::new(&jumbo());
@@ -178,7 +182,8 @@ fn fragments_that_are_too_big_are_cut_again() {
     assert_eq!((whole.len(), &whole[PAYLOAD..]), (8000, &packet[PAYLOAD..]));
 }
 
-/// A partial checksum cannot be completed behind a fragmented packet, so egret completes it (checklist U13).
+/// The kernel cannot complete a partial checksum after a packet is fragmented, so egret completes
+/// it (checklist U13).
 #[test]
 fn the_checksum_of_what_egret_fragments_is_complete() {
     let world = World::new(&jumbo());
@@ -189,7 +194,8 @@ fn the_checksum_of_what_egret_fragments_is_complete() {
     assert_checksums(&pieces(&seen).1);
 }
 
-/// Segments are cut by who sends them. Without DF and too big all the same, one dies in silence.
+/// The sender of segments cuts them. One without DF that is too big nevertheless is dropped without
+/// an answer.
 #[test]
 fn a_segment_too_big_is_not_fragmented() {
     let mut world = World::new(&jumbo());
@@ -199,7 +205,7 @@ fn a_segment_too_big_is_not_fragmented() {
     assert_eq!(world.refuses(&packet), Reason::MtuExceededNoAnswer);
 }
 
-/// The kernel cuts a UDP super-packet where its sender wanted it cut, and nowhere else.
+/// The kernel cuts a UDP super-packet at its sender's segment size, and nowhere else.
 #[test]
 fn a_super_packet_with_segments_too_big_is_not_fragmented() {
     let world = World::new(&jumbo());
@@ -253,12 +259,12 @@ fn with_mss(from: (Ipv4Addr, u16), to: (Ipv4Addr, u16), mss: u16, ack: Option<u3
 }
 
 fn mss_of(bytes: &[u8]) -> u16 {
-    // The option is the first, and its value behind its kind and length.
+    // The option is the first, and its value follows its kind and length.
     u16_at(bytes, ipv4::MIN_LEN + tcp_field::MIN_LEN + 2)
 }
 
-/// Surprise 17: a NAT gateway clamps the MSS of both SYNs to the narrower of its links; nothing else does.
-/// Checklist T+.
+/// Surprise 17: a NAT gateway clamps the MSS of both SYNs to the narrower of its links; nothing
+/// else does. Checklist T+.
 #[test]
 fn the_mss_is_clamped_at_a_nat_gateway_only_and_never_raised() {
     let mut world = World::new(&jumbo());

@@ -1,4 +1,4 @@
-//! Source translation: two levels in one rewrite, ports, limits, gateways that do not work.
+//! Tests source translation: two levels in one rewrite, ports, limits, gateways that do not work.
 
 use super::world::*;
 use crate::flow::Space;
@@ -12,8 +12,8 @@ use std::time::Duration;
 const NAT: &str = "public_ip = \"198.51.100.7\"";
 const VPC: Space = Space::nth_vpc(0);
 
-/// Surprise 6: the gateway translates to its private address, and only the internet gateway to the public one. One
-/// rewrite does both, and the evidence shows each.
+/// Surprise 6: the gateway translates to its private address, and only the internet gateway to the
+/// public one. One rewrite does both, and the evidence shows each.
 #[test]
 fn two_translations_are_one_rewrite() {
     let mut world = World::new(LAB);
@@ -112,7 +112,7 @@ fn other_protocols_pass_inside_the_vpc_and_not_a_nat_gateway() {
     let (out, link) = world.opens(&other(47, one, DB));
     assert_eq!((out.protocol, out.src), (Protocol::Other(47), ENI_A));
     assert_eq!(world.comes_back(link, &answer(out)).dst, one);
-    // Without ports there is one place per destination.
+    // A protocol without ports has one lease per destination.
     assert_eq!(world.refuses(&other(47, three, DB)), Reason::EniPortsExhausted);
 }
 

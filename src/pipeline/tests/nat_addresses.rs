@@ -1,4 +1,4 @@
-//! A NAT gateway with several addresses: new flows take them in turn (checklist U2, 7857-4).
+//! Tests a NAT gateway with several addresses: new flows take them in turn (checklist U2, 7857-4).
 
 use super::world::*;
 use crate::flow::Space;
@@ -10,7 +10,7 @@ use std::net::Ipv4Addr;
 const PUBLIC: &str = "public_ip = \"198.51.100.7\"";
 const SECOND: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 8);
 const THIRD: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 9);
-/// A server beside the lab's own.
+/// A server besides the lab's own.
 const OTHER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 
 fn three_addresses() -> String {
@@ -25,13 +25,14 @@ fn limited(text: &str, per_destination: u32) -> String {
     format!("{text}\n[limits]\nnat_connections_per_destination = {per_destination}\n")
 }
 
-/// The public address that a new flow shows.
+/// Returns the public address of a new flow.
 #[track_caller]
 fn shown(world: &mut World, sport: u16, to: (Ipv4Addr, u16)) -> Ipv4Addr {
     world.opens(&syn(world.task("web", 1), sport, to)).0.src
 }
 
-/// U2 and 7857-4: AWS does not say how its addresses are shared out; pairing a task with one is not what egret does.
+/// U2 and 7857-4: AWS does not document how its addresses are shared out; egret does not pair a
+/// task with one.
 #[test]
 fn u2_and_7857_4_new_flows_take_the_addresses_in_turn_whatever_the_task_and_the_server() {
     let run = || {
@@ -77,7 +78,7 @@ fn an_address_whose_ports_are_taken_is_passed_over_and_only_the_last_port_of_all
     world.opens(&syn(web, 7, (OTHER, 443)));
 }
 
-/// A free port anywhere is found, whoever's turn it is.
+/// A free port of any address is found, whichever address is next.
 #[test]
 fn the_one_free_port_of_eight_addresses_is_found_in_every_turn() {
     let secondary: Vec<String> =
@@ -108,7 +109,7 @@ fn explain_says_whose_turn_it_is_and_does_not_end_it() {
     }
 }
 
-/// The counts are one gateway's, whichever address a flow has.
+/// The counts belong to one gateway, whichever address a flow has.
 #[test]
 fn a_path_is_the_gateway_and_not_an_address() {
     let mut world = World::new(&three_addresses());

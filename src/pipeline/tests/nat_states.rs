@@ -1,4 +1,4 @@
-//! What each state of a NAT gateway does to the routes that lead to it (spec 3.3, 6).
+//! Tests the effect of each state of a NAT gateway on the routes that lead to it (spec 3.3, 6).
 
 use super::world::*;
 use crate::pipeline::{Component, Link, Reason, Stage};
@@ -11,7 +11,7 @@ fn gateway_that_is(state: &str) -> String {
     with(LAB, NAT, &format!("{NAT}\nstate = \"{state}\""))
 }
 
-/// The route leads to the gateway, which drops: the gateway is named, with its line.
+/// Checks that the route leads to the gateway, which drops: the gateway is named, with its line.
 #[track_caller]
 fn the_route_stays_and_the_gateway_drops(state: &str) {
     let mut world = World::new(&gateway_that_is(state));
@@ -26,12 +26,12 @@ fn the_route_stays_and_the_gateway_drops(state: &str) {
     let leads = |target: &Target| matches!(target, Target::NatGateway(NatGatewayIx(0)));
     assert!(table.unwrap().routes.iter().any(|route| leads(&route.target)));
     assert_eq!(world.leased(crate::flow::Space::INTERNET, NAT_PUBLIC), 0, "no port was taken");
-    // Nothing else minds.
+    // Other flows are not affected.
     world.connects(web, 2, (DB, 5432));
 }
 
-/// A flow that is there when the gateway changes carries nothing more, and a new one is refused, until the gateway is
-/// available again; flows elsewhere go on.
+/// Checks that a flow stops when the gateway changes, and a new one is refused, until the gateway
+/// is available again; flows elsewhere continue.
 #[track_caller]
 fn stops_what_runs(state: &str, reason: Reason) {
     let mut world = World::new(LAB);
@@ -40,7 +40,7 @@ fn stops_what_runs(state: &str, reason: Reason) {
     assert_eq!((out.src, link), (NAT_PUBLIC, Link::Internet));
     world.connects(web, 2, (DB, 5432));
     world.reload(&gateway_that_is(state));
-    // Its entry stays, as the denial's.
+    // Its entry stays, with the denial.
     assert_eq!(world.refuses(&tcp(web, 1, (EXAMPLE, 443), ACK, 101, 501)), reason, "{state}");
     assert_eq!(world.refuses(&syn(web, 3, (EXAMPLE, 443))), reason, "{state}");
     world.passes(&tcp(web, 2, (DB, 5432), ACK, 101, 501));
@@ -88,7 +88,7 @@ fn deleted_leaves_its_routes_behind_as_blackholes() {
     stops_what_runs("deleted", Reason::RouteBlackhole);
 }
 
-/// Its addresses are free: what goes to them finds nothing.
+/// Its addresses are free: packets to them find no interface.
 #[test]
 fn deleted_gives_its_addresses_up() {
     let to = (NAT_PRIVATE, 443);

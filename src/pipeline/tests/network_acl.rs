@@ -1,4 +1,4 @@
-//! Network ACLs: numbered, stateless, at every border, for replies too.
+//! Tests network ACLs: numbered, stateless, at every subnet boundary, for replies too.
 
 use super::world::*;
 use crate::pipeline::Reason;
@@ -10,7 +10,7 @@ pub(super) const DATA: &str = "cidr = \"10.0.3.0/24\"";
 pub(super) const ALLOW_ALL: &str =
     r#"{ rule = 100, action = "allow", protocol = "all", cidr = "0.0.0.0/0" }"#;
 
-/// The lab with an ACL on a subnet.
+/// Returns the lab with an ACL on a subnet.
 pub(super) fn acl(subnet: &str, egress: &str, ingress: &str) -> String {
     with(LAB, subnet, &format!("{subnet}\nnetwork_acl = \"acl\""))
         + &format!(
@@ -55,7 +55,7 @@ fn each_border_has_its_own_reason() {
     }
 }
 
-/// Statelessness: the request leaves, the reply dies, and `explain` knows before.
+/// Statelessness: the request leaves, the reply is dropped, and `explain` shows it in advance.
 #[test]
 fn a_reply_is_judged_by_itself() {
     let deny = r#"{ rule = 1, action = "deny", protocol = "tcp", ports = "1024-65535", cidr = "0.0.0.0/0" },"#;
@@ -81,7 +81,8 @@ fn a_reply_is_judged_by_itself() {
     }
 }
 
-/// Surprise 7: the gateway's subnet is entered and left on the way out, and again on the way back, with its own ports.
+/// Surprise 7: the packet enters and leaves the gateway's subnet on the path out, and again on the
+/// path back, with other ports.
 #[test]
 fn a_nat_gateways_subnet_needs_the_ephemeral_ports_of_both_sides() {
     let egress = r#"
@@ -112,7 +113,8 @@ fn a_gateway_in_the_connectors_own_subnet_crosses_its_border_once() {
         + "[[network_acl]]\nid = \"acl\"\nvpc = \"vpc\"\n";
     let mut world = World::new(&lab);
     let web = world.task("web", 1);
-    // The ENI's packet reaches the gateway beside it; the gateway's own subnet then routes it to the gateway again.
+    // The ENI's packet reaches the gateway beside it; the gateway's own subnet then routes it to
+    // the gateway again.
     let to = (Ipv4Addr::new(192, 0, 2, 1), 443);
     assert_eq!(world.refuses(&syn(web, 1, to)), Reason::NatRoutesToNat);
 }

@@ -1,4 +1,5 @@
-//! Public addresses that no host of the lab has: the VPC lets packets out to them, and there they are dropped, with a reason.
+//! Tests public addresses that no host of the lab has: the VPC lets packets out to them, and they
+//! are dropped at the internet, with a reason.
 
 use super::gateway_endpoint::with_endpoint;
 use super::world::*;
@@ -72,7 +73,7 @@ fn a_check_of_the_vpc_decides_before_the_missing_host() {
     assert_eq!(world.refuses(&syn(web, 1, (NOWHERE, 80))), Reason::SgEgressImplicitDeny);
 }
 
-/// `explain` is about the VPC, the drop about the lab: both name the host that is missing.
+/// `explain` is about the VPC, the drop about the lab: both name the missing host.
 #[test]
 fn explain_lets_a_packet_to_no_host_pass_and_a_trace_shows_its_drop() {
     let world = World::new(LAB);

@@ -1,5 +1,6 @@
-//! A second opinion: what AWS does with a first packet, straight from the lab file's own words and the rules of the
-//! specification, by linear scans. It shares no look-up, no rule matching and no order of stages with the engine.
+//! Predicts what AWS does with a first packet, directly from the lab file's text and the rules of
+//! the specification, by linear scans. It shares no look-up, no rule matching and no order of
+//! stages with the engine.
 
 mod interfaces;
 mod matching;
@@ -30,17 +31,17 @@ pub(super) struct Oracle<'a> {
     ports: Ports,
 }
 
-/// Who sends a packet on, as the destination sees it: the ENI, or the NAT gateway behind it.
+/// The sender of a packet, as the destination sees it: the ENI, or the NAT gateway after it.
 #[derive(Clone, Copy)]
 struct Sender<'a> {
     home: &'a Subnet,
     address: Ipv4Addr,
     port: u16,
-    /// By what the internet knows it.
+    /// Its address on the internet.
     public: Option<Ipv4Addr>,
-    /// The ENI's address, where the sender is another.
+    /// The ENI's address, if the sender is another.
     hides: Option<Ipv4Addr>,
-    /// Where it is routed from: its home, or the subnet of the last middlebox.
+    /// The subnet whose table routes it: its home, or that of the last middlebox.
     at: &'a Subnet,
 }
 
@@ -50,7 +51,7 @@ impl Sender<'_> {
     }
 }
 
-/// A packet at a subnet's border: the remote side, the destination port, the ICMP fields.
+/// A packet at a subnet's boundary: the remote side, the destination port, the ICMP fields.
 #[derive(Clone, Copy)]
 struct Border<'a> {
     subnet: &'a Subnet,
@@ -91,7 +92,7 @@ impl<'a> Oracle<'a> {
         }
     }
 
-    /// Spec 2.2.
+    /// Sends by App Runner's own egress (spec 2.2).
     fn app_runner_sends(&self) -> Answer {
         if SERVED.contains(&self.ask.to.to_string().as_str()) {
             return Ok((Place::Services, None));
@@ -169,7 +170,7 @@ impl<'a> Oracle<'a> {
         }
     }
 
-    /// By the local route, to whatever subnet of the VPC has the address.
+    /// Delivers by the local route, to the subnet of the VPC that has the address.
     fn locally(&self, sender: Sender<'a>) -> Answer {
         let (vpc, to) = (&sender.home.vpc.value, self.ask.to);
         let in_vpc = |s: &&Subnet| s.vpc.value == *vpc && s.cidr.value.contains(to);
@@ -178,7 +179,7 @@ impl<'a> Oracle<'a> {
         self.deliver(sender, Some(there), Target::Local)
     }
 
-    /// Spec 7.1.
+    /// Delivers by a gateway endpoint (spec 7.1).
     fn through_endpoint(&self, sender: Sender<'_>, id: String) -> Answer {
         if !matches!(self.ask.protocol, Protocol::Tcp | Protocol::Icmp) {
             return Err(Reason::EndpointProtocol);
@@ -187,7 +188,7 @@ impl<'a> Oracle<'a> {
         Ok((Place::Endpoint(id), self.reply_dies(&reply)))
     }
 
-    /// To the peer's own addresses, from where a route must lead back (spec 3.5, 10.2).
+    /// Delivers to the peer's own addresses, from which a route must lead back (spec 10.2).
     fn through_peering(&self, sender: Sender<'a>, id: &str) -> Answer {
         let (spec, to) = (&self.lab.spec, self.ask.to);
         let pcx = spec.peerings.iter().find(|p| p.id.value == id).unwrap();
@@ -203,8 +204,9 @@ impl<'a> Oracle<'a> {
         self.deliver(sender, Some(there), Target::Peering(id.to_owned()))
     }
 
-    /// Spec 6, 13: in by its subnet's ACL, out by its subnet's own table and ACL; then 1:1 at the internet gateway, or on
-    /// as any other sender of the VPC, with its private address.
+    /// Sends by a NAT gateway (spec 6, 13): in by its subnet's ACL, out by its subnet's own table
+    /// and ACL; then 1:1 at the internet gateway, or on like any other sender of the VPC, with its
+    /// private address.
     fn through_gateway(&self, eni: Sender<'a>, id: &str, stays: bool) -> Answer {
         let gateway = self.lab.spec.nat_gateways.iter().find(|n| n.id.value == id).unwrap();
         let own = self.subnet(&gateway.subnet.value);
@@ -231,7 +233,7 @@ impl<'a> Oracle<'a> {
         Ok((place, reply_dies.or_else(to_the_eni)))
     }
 
-    /// The answer is that of the gateway's own side: what the reply meets up to the gateway.
+    /// Returns the answer of the gateway's own side: the checks on the reply up to the gateway.
     fn beyond_the_gateway(&self, nat: Sender<'a>, connectivity: Connectivity) -> Answer {
         let to = self.ask.to;
         let first = self.route(nat.home);
@@ -263,8 +265,8 @@ impl<'a> Oracle<'a> {
         }
     }
 
-    /// `there` is the destination's subnet where it is another than the sender's; `back` is the target of the route that
-    /// must lead from there to the sender.
+    /// Delivers to a resource. `there` is the destination's subnet if it differs from the sender's;
+    /// `back` is the target of the route that must lead from there to the sender.
     fn deliver(&self, sender: Sender<'a>, there: Option<&'a Subnet>, back: Target) -> Answer {
         let (spec, to) = (&self.lab.spec, self.ask.to);
         let vpc = &there.unwrap_or(sender.home).vpc.value;
@@ -302,7 +304,7 @@ impl<'a> Oracle<'a> {
         Ok((Place::Vpc(vpc.clone()), reply_dies))
     }
 
-    /// The interface of an endpoint takes TCP only (spec 7.2).
+    /// Requires TCP at the interface of an endpoint (spec 7.2).
     fn require_tcp(&self, vpc: &str, address: Ipv4Addr) -> Result<(), Reason> {
         let here = |e: &VpcEndpoint| e.vpc.value == vpc && self.interfaces(e).contains(&address);
         let of_an_endpoint = self.lab.spec.vpc_endpoints.iter().any(here);
@@ -312,7 +314,7 @@ impl<'a> Oracle<'a> {
         Ok(())
     }
 
-    /// The groups of the resource, or of the endpoint's interface, that has an address.
+    /// Returns the groups of the resource, or of the endpoint's interface, that has an address.
     fn groups_at(&self, vpc: &str, address: Ipv4Addr) -> Result<Vec<String>, Reason> {
         let spec = &self.lab.spec;
         let here = |e: &&VpcEndpoint| e.vpc.value == vpc && self.interfaces(e).contains(&address);
@@ -327,14 +329,14 @@ impl<'a> Oracle<'a> {
         Ok(self.groups(resource.security_groups.iter().map(|g| &g.value), vpc))
     }
 
-    /// The addresses of an interface endpoint.
+    /// Returns the addresses of an interface endpoint.
     fn interfaces(&self, endpoint: &VpcEndpoint) -> Vec<Ipv4Addr> {
         let has_some = endpoint.kind == EndpointKind::Interface;
         let all = 0..if has_some { endpoint.subnets.len() } else { 0 };
         all.filter_map(|n| self.lab.plan.endpoint_address(endpoint, n)).collect()
     }
 
-    /// A border on the way of a reply to a sender.
+    /// Builds a boundary on the path of a reply to a sender.
     fn back_to<'s>(
         &self,
         subnet: &'s Subnet,
@@ -351,7 +353,8 @@ impl<'a> Oracle<'a> {
         let mut rules = 0;
         for id in groups {
             match self.lab.spec.security_groups.iter().find(|g| g.id.value == *id) {
-                // The implied default group, and a group that names no egress: everything may leave.
+                // The implied default group, and a group without egress rules: everything may
+                // leave.
                 None => return Ok(()),
                 Some(group) => match &group.egress {
                     None => return Ok(()),
@@ -367,12 +370,13 @@ impl<'a> Oracle<'a> {
         Err(if rules == 0 { Reason::SgEgressNoRules } else { Reason::SgEgressImplicitDeny })
     }
 
-    /// `named`: whether a reference to a group means anybody (spec 3.7).
+    /// Decides about groups for ingress. `named` is set if a reference to a group matches a sender
+    /// (spec 3.7).
     fn group_ingress(&self, groups: &[String], from: Ipv4Addr, named: bool) -> Result<(), Reason> {
         let mut rules = 0;
         for id in groups {
             match self.lab.spec.security_groups.iter().find(|g| g.id.value == *id) {
-                // The implied default group lets its own members in.
+                // The implied default group admits its own members.
                 None => {
                     rules += 1;
                     if named && self.is_member(id, from) {
@@ -391,7 +395,7 @@ impl<'a> Oracle<'a> {
         Err(if rules == 0 { Reason::SgIngressNoRules } else { Reason::SgIngressImplicitDeny })
     }
 
-    /// `vpc` is the one of the rule's own group.
+    /// Decides whether a rule allows the packet. `vpc` is that of the rule's own group.
     fn rule_allows(
         &self,
         vpc: &str,
@@ -412,7 +416,8 @@ impl<'a> Oracle<'a> {
         peer && matches(&rule.traffic, self.ask.protocol, self.ask.port, self.ask.icmp)
     }
 
-    /// A group of the same VPC, or across a peering connection that is active (spec 4.2).
+    /// Decides whether a rule may name a group: of the same VPC, or across a peering connection
+    /// that is active (spec 4.2).
     fn may_name(&self, vpc: &str, group: &str) -> bool {
         let spec = &self.lab.spec;
         let declared = spec.security_groups.iter().find(|g| g.id.value == group);
@@ -444,7 +449,7 @@ impl<'a> Oracle<'a> {
         eni || resource || endpoint
     }
 
-    /// Sorted; the VPC's default group where none is named.
+    /// Returns the named groups, sorted; the VPC's default group if none is named.
     fn groups(&self, named: impl Iterator<Item = &'a String>, vpc: &str) -> Vec<String> {
         let mut groups: Vec<String> = named.cloned().collect();
         if groups.is_empty() {
@@ -526,7 +531,7 @@ impl<'a> Oracle<'a> {
 
     // ACLs (spec 5).
 
-    /// The request crosses a border on its way to `remote`, or from it.
+    /// Checks the ACL at a boundary that the request crosses on its path to `remote`, or from it.
     fn cross(&self, subnet: &Subnet, leaving: bool, remote: Ipv4Addr) -> Result<(), Reason> {
         let border = Border { subnet, leaving, remote, port: self.ask.port, icmp: self.ask.icmp };
         match (self.acl_says(&border), leaving) {
@@ -538,7 +543,8 @@ impl<'a> Oracle<'a> {
         }
     }
 
-    /// A border on the reply's way: its destination port is a NAT's, an echo's answer is type 0.
+    /// Checks the ACL at a boundary on the reply's path: its destination port is a NAT's, an echo's
+    /// answer is type 0.
     fn back<'s>(
         &self,
         subnet: &'s Subnet,
@@ -558,7 +564,8 @@ impl<'a> Oracle<'a> {
         })
     }
 
-    /// The lowest number that matches; `None` is the `*`. A subnet without an ACL has one that allows everything.
+    /// Returns the action of the lowest number that matches; `None` is the `*`. A subnet without an
+    /// ACL has one that allows everything.
     fn acl_says(&self, border: &Border<'_>) -> Option<AclAction> {
         let Some(id) = &border.subnet.network_acl else { return Some(AclAction::Allow) };
         let acl: &NetworkAcl =

@@ -1,4 +1,5 @@
-//! What a packet meets is what its path says, hop by hop; and whole networks are led where their addresses are.
+//! Compares the steps of a packet with its path, hop by hop, and the links of whole networks with
+//! those of their addresses.
 
 use super::agreement::{OCTETS_OF_A_QUESTION, destinations, packet, question};
 use super::generator::{self, Tape};
@@ -15,7 +16,7 @@ use proptest::test_runner::TestRunner;
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
-/// What the walk records of a hop: stage, component, and the route that a table leads by.
+/// The record that the walk makes of a hop: stage, component, and the route of a table.
 type Mark = (Stage, Component, Option<RuleRef>);
 
 fn acl(snapshot: &Snapshot, subnet: SubnetIx) -> Component {
@@ -60,7 +61,8 @@ fn of_request(snapshot: &Snapshot, hop: Hop) -> Mark {
     }
 }
 
-/// The gateways let replies back without a step, and a local route that just delivers has none.
+/// Returns the marks of a reply. The gateways pass replies without a step, and a local route that
+/// only delivers has none.
 fn of_reply(snapshot: &Snapshot, hops: &[Hop]) -> Vec<Mark> {
     let mut behind_middlebox = false;
     let mut marks = Vec::new();
@@ -106,13 +108,15 @@ const REQUEST: [Stage; 10] = [
 const REPLY: [Stage; 3] =
     [Stage::NetworkAclReturn, Stage::RouteTableReturn, Stage::MiddleboxReturn];
 
-/// Compares the steps of some stages with a list; `dropped` says that the packet got no further than the last step.
+/// Compares the steps of some stages with a list; `dropped` is set if the packet got no further
+/// than the last step.
 #[track_caller]
 fn compare(steps: &[Step], hops: &[Mark], dead_end: Option<DeadEnd>, dropped: bool) {
     let met = |step: &Step, (stage, component, route): Mark| {
         let by_table = stage == Stage::RouteTable || stage == Stage::RouteTableReturn;
         let rest = step.stage == stage && (!by_table || step.rule == route);
-        // A drop has the stage of its reason: at a gateway, an appliance or a resource that may be another.
+        // A drop has the stage of its reason: at a gateway, an appliance or a resource that may be
+        // another.
         let of_its_own = matches!(
             component,
             Component::NatGateway(_)
@@ -142,7 +146,7 @@ fn of_stages(evidence: &Evidence, stages: &[Stage]) -> Vec<Step> {
     evidence.steps.iter().filter(|step| stages.contains(&step.stage)).copied().collect()
 }
 
-/// The address that a NAT gateway gave the request.
+/// Returns the address that a NAT gateway gave the request.
 fn nat_address(snapshot: &Snapshot, evidence: &Evidence) -> Option<(NatGatewayIx, NatAddress)> {
     evidence.steps.iter().find_map(|step| match (step.component, step.detail) {
         (Component::NatGateway(ix), Detail::Translated { after, .. }) => {
@@ -153,8 +157,8 @@ fn nat_address(snapshot: &Snapshot, evidence: &Evidence) -> Option<(NatGatewayIx
     })
 }
 
-/// Compares the steps of `egret explain` with the path of the packet. Returns the path, unless the packet is for an exempt
-/// address, which has none.
+/// Compares the steps of `egret explain` with the path of the packet. Returns the path, unless the
+/// packet is for an exempt address, which has none.
 #[track_caller]
 fn follow(world: &World, task: &Task, bytes: &[u8]) -> Option<(Hops, Hops)> {
     let (snapshot, to) = (&world.snapshot, destination(bytes));
@@ -193,13 +197,13 @@ fn longest(leads: &[Lead], to: Ipv4Addr) -> Lead {
     *of.max_by_key(|lead| lead.to.prefix()).expect("the leads hold every address")
 }
 
-/// To a route table, a public endpoint is on the internet.
+/// Returns the link that route tables see: to them, a public endpoint is on the internet.
 fn by_tables(link: Link) -> Link {
     if let Link::PublicEndpoint(_) = link { Link::Internet } else { link }
 }
 
-/// Compares a list with the lead of the whole network that its destination is in. What the list meets at the end of a
-/// VPC is no matter of route tables.
+/// Compares a list with the lead of the whole network that contains its destination. The checks at
+/// the end of a VPC do not concern route tables.
 #[track_caller]
 fn agrees(lead: Lead, hops: &Hops, to: Ipv4Addr) {
     match hops.dead_end {
@@ -219,7 +223,7 @@ fn first_route(hops: &Hops) -> Option<RuleRef> {
     })?
 }
 
-/// Compares what holds for whole networks with the lists for addresses in them.
+/// Compares the results for whole networks with the lists for addresses in them.
 fn networks_agree(snapshot: &Snapshot, addresses: &[Ipv4Addr]) {
     let Parts { enis, nat_gateways, .. } = snapshot.parts();
     for (eni, subnet) in (0..).map(EniIx).zip(enis.iter().map(|eni| eni.subnet)) {
@@ -251,7 +255,7 @@ fn networks_agree(snapshot: &Snapshot, addresses: &[Ipv4Addr]) {
     }
 }
 
-/// The link of the longest prefix that leads anywhere.
+/// Returns the link of the longest prefix that leads anywhere.
 fn link_of(
     snapshot: &Snapshot,
     from: SubnetIx,
@@ -294,13 +298,13 @@ proptest! {
     }
 }
 
-/// The name of a variant.
+/// Returns the name of a variant.
 fn name(value: &impl std::fmt::Debug) -> String {
     let text = format!("{value:?}");
     text.split([' ', '(']).next().unwrap_or_default().to_owned()
 }
 
-/// What the properties compare is all there is.
+/// The random labs must have all that the properties compare.
 #[test]
 fn random_labs_have_every_hop_and_dead_end() {
     let mut runner = TestRunner::deterministic();

@@ -1,4 +1,4 @@
-//! VPC peering: both sides' routes, references across, nothing beyond the peer.
+//! Tests VPC peering: both sides' routes, references across, nothing beyond the peer.
 
 use super::world::*;
 use crate::flow::Space;
@@ -13,7 +13,8 @@ pub(super) const BACK: &str = r#"{ destination = "10.0.0.0/16", target = "pcx" }
 const PEER: Link = Link::Vpc(VpcIx(1));
 const NAT_ROUTE: &str = r#"{ destination = "0.0.0.0/0", target = "nat" },"#;
 
-/// The lab of all tests, with a VPC on the other side of a peering connection: the route there, and those back.
+/// Returns the lab of all tests, with a VPC on the other side of a peering connection: the route
+/// there, and those back.
 pub(super) fn peered(to: &str, back: &str) -> String {
     let there = format!("{NAT_ROUTE} {{ destination = \"{to}\", target = \"pcx\" }},");
     with(LAB, NAT_ROUTE, &there)
@@ -71,7 +72,8 @@ fn a_connection_reaches_the_peer_from_the_enis_private_address() {
     assert_eq!(world.refuses(&syn(web, 1, (CACHE, 5432))), Reason::SgEgressImplicitDeny);
 }
 
-/// Without a rule that names it, the group of the peer lets nothing in; and a rule here may name a group from there.
+/// Without a rule that names it, the group of the peer admits nothing; and a rule here may name a
+/// group from there.
 #[test]
 fn references_match_across_an_active_connection_only() {
     let named = r#"{ protocol = "tcp", ports = "5432", to = "sg-db" },"#;
@@ -82,7 +84,8 @@ fn references_match_across_an_active_connection_only() {
     let web = world.task("web", 1);
     world.connects(web, 1, (CACHE, 6379));
     assert_eq!(world.refuses(&syn(web, 1, (DB, 6379))), Reason::SgEgressImplicitDeny);
-    // Deleted, the rule is stale: it matches nobody, although the addresses are the same.
+    // If the connection is deleted, the rule is stale: it matches no sender, although the addresses
+    // are the same.
     let deleted =
         with(&lab, "accepter_vpc = \"vpc-2\"", "accepter_vpc = \"vpc-2\"\nstate = \"deleted\"");
     let mut world = World::new(&deleted);
@@ -102,7 +105,8 @@ fn a_connection_that_is_not_active_makes_its_routes_blackholes() {
     }
 }
 
-/// Neither the peer's internet gateway nor whatever else it can reach (spec 6 "Who may use it", 7.1).
+/// Neither the peer's internet gateway nor anything else that it can reach (spec 6 "Who may use
+/// it", 7.1).
 #[test]
 fn nothing_behind_the_peer_is_reached() {
     let mut world = World::new(&peered("203.0.113.0/24", BACK));
@@ -130,14 +134,15 @@ fn the_peer_needs_a_route_back() {
         let web = world.task("web", 1);
         let denial = world.explain(&syn(web, 1, (CACHE, 443))).denial.unwrap();
         assert_eq!((denial.reason, denial.decided_by), (Reason::ReplyNotRoutedBack, rule));
-        // The request arrives all the same.
+        // The request arrives nevertheless.
         let (out, link) = world.opens(&syn(web, 1, (CACHE, 443)));
         assert_eq!(link, PEER);
         assert_eq!(world.stays_out(link, &answer(out)), Reason::ReplyNotRoutedBack);
     }
 }
 
-/// Routes act at once, on flows that exist too, and the flow goes on when the route is there again (spec 4.4).
+/// Routes apply at once, to existing flows too, and the flow continues when the route is there
+/// again (spec 4.4).
 #[test]
 fn a_route_back_that_goes_and_comes_again() {
     let (lab, without) = (usual(), peered("10.9.0.0/16", ""));
@@ -150,7 +155,8 @@ fn a_route_back_that_goes_and_comes_again() {
     assert_eq!(world.stays_out(link, &data), Reason::ReplyNotRoutedBack);
     world.reload(&lab);
     world.comes_back(link, &data);
-    // The route there goes: requests die, and what the peer still sends arrives (ACLs and its own routes alone decide).
+    // The route there is removed: requests are dropped, and the peer's packets still arrive (ACLs
+    // and its own routes alone decide).
     world.reload(&with(&lab, r#"{ destination = "10.9.0.0/16", target = "pcx" },"#, ""));
     let late = tcp(web, 1, (CACHE, 443), ACK, 101, 501);
     assert_eq!(world.drops_with(&late, 0), Reason::IgwPrivateDestination);
@@ -202,7 +208,7 @@ fn errors_come_back_from_the_peer_and_go_there() {
     assert_eq!((error.src, by), (ENI_A, PEER));
 }
 
-/// An idle flow, and its port, end as everywhere.
+/// An idle flow, and its port, end as with any destination.
 #[test]
 fn flows_to_a_peer_end() {
     let mut world = World::new(&usual());

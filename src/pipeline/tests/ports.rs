@@ -1,4 +1,5 @@
-//! Port pools under stress: nearly full, full, in churn, and what is told of them (checklist section 5, 7857-3, 7857-8).
+//! Tests port pools under stress: nearly full, full, in churn, and the counts of them (checklist
+//! section 5, 7857-3, 7857-8).
 
 use super::world::*;
 use crate::flow::Space;
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 const OTHER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 
-/// A lab with limits of its own; the ENIs' do not matter unless `eni` says so.
+/// Returns a lab with limits of its own; the ENIs' do not matter unless `eni` sets one.
 fn lab(per_destination: u32, eni: u32) -> String {
     let lab = with_hosts(LAB, &[OTHER]);
     format!(
@@ -18,7 +19,8 @@ fn lab(per_destination: u32, eni: u32) -> String {
     )
 }
 
-/// The `n`th flow to a server, of task 1 or 3, which share an ENI. Not looked at by the ledger: there are many of them.
+/// Begins the `n`th flow to a server, of task 1 or 3, which share an ENI. The ledger does not check
+/// it: there are many of them.
 fn nth(world: &World, n: u32, to: (Ipv4Addr, u16)) -> Result<Tuple, Reason> {
     let task = world.task("web", if n.is_multiple_of(2) { 1 } else { 3 });
     let sport = 1024 + u16::try_from(n / 2).unwrap();
@@ -30,7 +32,7 @@ fn nth(world: &World, n: u32, to: (Ipv4Addr, u16)) -> Result<Tuple, Reason> {
     }
 }
 
-/// Ends the flow that shows this tuple, by a reset from outside.
+/// Ends the flow with this tuple, by a reset from outside.
 fn reset(world: &World, out: Tuple) {
     let rst = segment(out.reversed(), RST.with(ACK), 0, 101);
     let gateway = world.device_toward(Link::Internet, out.src);
@@ -42,7 +44,8 @@ fn metrics(world: &World) -> NatMetrics {
     world.engine.nat_metrics(world.now, &world.snapshot)[0]
 }
 
-/// Sections 5.3 and 5.4: all but 1 % of AWS's 55,000 taken. Every port that is left is given, each at the first try.
+/// Sections 5.3 and 5.4: all but 1 % of AWS's 55,000 taken. Every port that is left is given, each
+/// at the first attempt.
 #[test]
 fn inv_5_3_a_destination_that_is_99_percent_full_fails_never_while_a_port_is_free() {
     let world = World::new(&lab(55_000, 10_000_000));
@@ -60,7 +63,7 @@ fn inv_5_3_a_destination_that_is_99_percent_full_fails_never_while_a_port_is_fre
     }
 }
 
-/// Checklist 5.2: ten times as many flows as there may be at once, each begun as another ends.
+/// Section 5.2: ten times as many flows as the limit, each begun as another ends.
 #[test]
 fn inv_5_2_ten_times_the_limit_in_churn_works_and_leaks_nothing() {
     let mut world = World::new(&lab(100, 100));
@@ -93,7 +96,7 @@ fn inv_5_2_ten_times_the_limit_in_churn_works_and_leaks_nothing() {
     assert!(ports.is_empty(), "{ports:?}");
 }
 
-/// Keeps every flow from its idle timeout: each has its own and passes.
+/// Keeps every flow from its idle timeout: each passes a packet of its own.
 fn keep(world: &World, live: &std::collections::VecDeque<Tuple>) {
     for out in live {
         let data = segment(out.reversed(), ACK, 501, 101);
@@ -103,8 +106,8 @@ fn keep(world: &World, live: &std::collections::VecDeque<Tuple>) {
     }
 }
 
-/// Every way that a flow may end gives its ports back: expiry, reset, a task that goes, a configuration that moves it,
-/// a packet that is refused after the ENI gave it a port.
+/// Every way in which a flow may end gives its ports back: expiry, reset, a task that is removed, a
+/// configuration that moves it, a packet that is refused after the ENI gave it a port.
 #[test]
 fn nothing_leaks_whichever_way_a_flow_ends() {
     let mut world = World::new(LAB);
@@ -112,7 +115,7 @@ fn nothing_leaks_whichever_way_a_flow_ends() {
     let eni = world.snapshot.space(crate::vpc::VpcIx(0));
     let leased =
         |world: &World| (world.leased(eni, ENI_A), world.leased(Space::INTERNET, NAT_PUBLIC));
-    // Refused by the internet gateway, behind both NATs.
+    // Refused by the internet gateway, after both NATs.
     assert_eq!(world.refuses(&syn(web, 1, (NAT_PUBLIC, 443))), Reason::NatHairpin);
     assert_eq!(leased(&world), (0, 0));
     // Expired.
@@ -138,14 +141,15 @@ fn nothing_leaks_whichever_way_a_flow_ends() {
         Reason::FlowMoved
     );
     assert_eq!(leased(&world), (0, 0));
-    // The task goes.
+    // The task is removed.
     world.opens(&syn(web, 4, (EXAMPLE, 443)));
     assert_eq!(world.engine.forget_task(world.now, &world.snapshot, web), 1);
     world.flows_end(1);
     assert_eq!(leased(&world), (0, 0));
 }
 
-/// A port that was on the wire rests for the quarantine, so that a late packet of the old flow does not reach the new one.
+/// A port that was on the wire rests for the quarantine, so that a late packet of the old flow does
+/// not reach the new one.
 #[test]
 fn a_port_rests_before_another_flow_to_the_same_destination_has_it() {
     let lab =
@@ -165,7 +169,7 @@ fn a_port_rests_before_another_flow_to_the_same_destination_has_it() {
     }
 }
 
-/// 7857-3, and AWS's own words: 55,000 for each destination. One Elastic IP, two destinations.
+/// 7857-3, and AWS's documentation: 55,000 for each destination. One Elastic IP, two destinations.
 #[test]
 fn rfc_7857_3_sixty_thousand_flows_over_two_destinations_with_one_address() {
     let world = World::new(&lab(55_000, 10_000_000));
@@ -182,13 +186,14 @@ fn rfc_7857_3_sixty_thousand_flows_over_two_destinations_with_one_address() {
     assert!(shared.count() > 0, "one port serves both");
 }
 
-/// The ports of 5,000 flows to one destination, in order.
+/// Returns the ports of 5,000 flows to one destination, in order.
 fn drawn(seed: u64) -> Vec<u16> {
     let world = World::seeded(&lab(55_000, 65_000), seed);
     (0..5_000).map(|n| nth(&world, n, (EXAMPLE, 443)).unwrap().sport).collect()
 }
 
-/// 7857-8 and RFC 6056: a runs test and the entropy of the high octet say that nobody guesses the next port from the last.
+/// 7857-8 and RFC 6056: a runs test and the entropy of the high byte show that the next port cannot
+/// be guessed from the last.
 #[test]
 fn rfc_7857_8_ports_are_random_and_another_seed_gives_others() {
     for seed in [1, 2, 3] {
@@ -203,8 +208,8 @@ fn rfc_7857_8_ports_are_random_and_another_seed_gives_others() {
     assert!(equal < 10, "{equal} of 5,000 ports are equal at the same place");
 }
 
-/// Wald and Wolfowitz: how far the number of runs above and below the middle is from what random order gives, in standard
-/// deviations.
+/// Returns, by Wald and Wolfowitz, how far the number of runs above and below the middle is from
+/// that of random order, in standard deviations.
 fn runs_test(ports: &[u16]) -> f64 {
     let mut sorted = ports.to_vec();
     sorted.sort_unstable();
@@ -225,7 +230,7 @@ fn entropy(ports: &[u16]) -> f64 {
     counts.values().map(|n| n / ports.len() as f64).map(|p| -p * p.log2()).sum()
 }
 
-/// Checklist 5.8: what nobody asked for moves nothing.
+/// Section 5.8: unsolicited packets change nothing.
 #[test]
 fn inv_5_8_unsolicited_packets_do_not_influence_later_ports() {
     let draw = |disturbed: bool| {
@@ -250,7 +255,7 @@ fn inv_5_8_unsolicited_packets_do_not_influence_later_ports() {
     assert_eq!(draw(true), draw(false));
 }
 
-/// Both limits are settings that count from the packet after the reload on.
+/// Both limits are settings that apply from the packet after the reload on.
 #[test]
 fn limits_are_applied_at_once_on_a_reload() {
     let mut world = World::new(&lab(2, 65_000));
@@ -293,7 +298,7 @@ fn exhaustion_is_counted_for_the_gateway_and_its_holders_are_listed() {
     assert_eq!((eni.taken, eni.limit), (4, 65_000));
 }
 
-/// What CloudWatch counts of connections (spec 6).
+/// The counts of connections are those of CloudWatch (spec 6).
 #[test]
 fn connections_are_counted_as_cloudwatch_does() {
     let mut world = World::new(LAB);
@@ -301,13 +306,13 @@ fn connections_are_counted_as_cloudwatch_does() {
     let out = world.connects(web, 1, (EXAMPLE, 443)).0;
     world.opens(&syn(web, 2, (EXAMPLE, 443)));
     world.opens(&udp(web, 1, (EXAMPLE, 53)));
-    // Not through the gateway.
+    // This one does not pass the gateway.
     world.connects(web, 1, (DB, 5432));
     let began = NatMetrics {
         active_connection_count: 2,
         connection_attempt_count: 2,
         connection_established_count: 1,
-        // Three segments, and a datagram with five octets.
+        // Three segments, and a datagram with five bytes.
         packets_out_to_destination: 4,
         bytes_out_to_destination: 3 * 40 + 33,
         packets_out_to_source: 1,

@@ -1,5 +1,6 @@
-//! Behind a NAT gateway without the internet: private gateways, and public ones on the way to a private place. The
-//! gateway's own subnet decides where a packet goes on, and what is there sees the gateway's private address (spec 6, 13).
+//! Tests packets after a NAT gateway without the internet: private gateways, and public ones on the
+//! path to a private destination. The gateway's own subnet decides the route, and the destination
+//! sees the gateway's private address (spec 6, 13).
 
 use super::peering::{CACHE, peered};
 use super::world::*;
@@ -14,14 +15,16 @@ const FROM_APP: &str = r#"{ protocol = "tcp", ports = "5432", from = "sg-app" },
 const VPC: Link = Link::Vpc(VpcIx(0));
 const TO_DB: (Ipv4Addr, u16) = (DB, 5432);
 
-/// The database's subnet is reached by way of the gateway, which the database lets in.
+/// Returns a lab in which the gateway is on the path to the database's subnet, and the database
+/// admits it.
 fn detour(gateway: &str) -> String {
     let route = format!("{ROUTE} {{ destination = \"10.0.3.0/24\", target = \"nat\" }},");
     let lab = with(&with(LAB, ROUTE, &route), NAT, gateway);
     with(&lab, FROM_APP, r#"{ protocol = "tcp", ports = "5432", from = "10.0.0.0/24" },"#)
 }
 
-/// ACLs on the gateway's subnet and the database's that let these ports in and out, and nothing else.
+/// Adds ACLs on the gateway's subnet and the database's that allow these ports in and out, and
+/// nothing else.
 fn with_acl(lab: &str, subnet: &str, egress: &str, ingress: &str) -> String {
     let table = format!("{subnet}\"\n");
     let at = format!("id = \"{table}");
@@ -47,7 +50,7 @@ fn a_private_gateway_delivers_within_the_vpc_with_its_own_address() {
     assert!(matches!(owner, Device::NatGateway(_)), "replies come to the gateway: {owner:?}");
 }
 
-/// Spec 6: toward private places the peer sees the private address even of a public gateway.
+/// Spec 6: inside the VPC the peer sees the private address even of a public gateway.
 #[test]
 fn a_public_gateway_shows_its_private_address_inside_the_vpc_and_its_public_one_outside() {
     let mut world = World::new(&detour(NAT));
@@ -58,7 +61,7 @@ fn a_public_gateway_shows_its_private_address_inside_the_vpc_and_its_public_one_
     assert_eq!(tallies.len(), 1, "one path, whichever way it goes on");
 }
 
-/// Surprise 10: behind a middlebox a reference to a group matches nobody, and a CIDR block does.
+/// Surprise 10: behind a middlebox a reference to a group matches no sender, and a CIDR block does.
 #[test]
 fn surprise_10_a_reference_to_a_group_does_not_match_behind_a_nat_gateway() {
     let route = format!("{ROUTE} {{ destination = \"10.0.3.0/24\", target = \"nat\" }},");
@@ -70,13 +73,14 @@ fn surprise_10_a_reference_to_a_group_does_not_match_behind_a_nat_gateway() {
     let dropped = evidence.steps.last().unwrap();
     assert_eq!((dropped.stage, dropped.outcome), (Stage::SecurityGroupIngress, Outcome::Drop));
     assert!(matches!(dropped.detail, Detail::NearMiss(miss, _) if !miss.peer && miss.ports));
-    // Not even the ENI's would match: then it is the usual denial.
+    // If even the ENI's would not match, it is the usual denial.
     let closed = with(&with(LAB, ROUTE, &route), FROM_APP, "");
     let mut world = World::new(&closed);
     assert_eq!(world.refuses(&packet), Reason::SgIngressImplicitDeny);
 }
 
-/// Surprise 7: both legs cross the ACL of the gateway's subnet, there and back, and the replies need the ephemeral ports.
+/// Surprise 7: both legs cross the ACL of the gateway's subnet, there and back, and the replies
+/// need the ephemeral ports.
 #[test]
 fn surprise_7_both_legs_cross_the_acl_of_the_gateways_subnet() {
     let lab = detour("connectivity = \"private\"");
@@ -118,7 +122,7 @@ fn the_destinations_own_acl_sees_the_gateways_address() {
     assert_eq!(world.refuses(&packet), Reason::NaclIngressImplicitDeny);
 }
 
-/// In the gateway's own subnet neither an ACL nor a route is asked behind it (surprise 16).
+/// In the gateway's own subnet neither an ACL nor a route is asked after it (surprise 16).
 #[test]
 fn a_neighbour_of_the_gateway_is_reached_without_acl_and_route() {
     let neighbour = r#"
@@ -137,7 +141,8 @@ security_groups = ["sg-db"]
     assert_eq!((out.src, link), (NAT_PRIVATE, VPC));
 }
 
-/// A peered VPC by way of a private gateway, whose own subnet has the route to the connection.
+/// Returns a lab in which a private gateway, whose own subnet has the route to the connection, is
+/// on the path to a peered VPC.
 fn through_the_gateway() -> String {
     let back = r#"{ destination = "10.0.0.0/16", target = "pcx" }"#;
     let lab = peered("10.9.0.0/16", back);
@@ -180,7 +185,8 @@ route_tables = ["rtb-public"]
     assert!(matches!(link, Link::Endpoint(_)), "{link:?}");
 }
 
-/// Where the gateway's subnet may lead to the internet alone by now, the gateway's private address says nothing there.
+/// If the gateway's subnet leads only to the internet by now, the gateway's private address has no
+/// meaning there.
 #[test]
 fn regression_replies_get_no_answer_where_requests_may_not_go() {
     let mut world = World::new(&through_the_gateway());
@@ -198,7 +204,7 @@ fn regression_replies_get_no_answer_where_requests_may_not_go() {
     world.comes_back(link, &back);
 }
 
-/// The internet's MTU is no matter of a flow that does not go there.
+/// The internet's MTU does not concern a flow that does not go there.
 #[test]
 fn regression_the_mss_is_that_of_the_links_on_the_way() {
     let lab = format!("mtu = 9001\ninternet_mtu = 1400\n{}", detour("connectivity = \"private\""));
@@ -213,7 +219,7 @@ fn regression_the_mss_is_that_of_the_links_on_the_way() {
     assert_eq!((seen, mtu.internet), (vec![Some(mtu.task.min(mtu.vpc) - 40)], 1400));
 }
 
-/// A private address gets nowhere through an internet gateway.
+/// A private address does not pass an internet gateway.
 #[test]
 fn a_private_gateway_has_no_internet_whatever_else_it_reaches() {
     let mut world = World::new(&detour("connectivity = \"private\""));
@@ -242,7 +248,8 @@ fn the_gateway_is_a_hop_and_clamps_the_mss() {
     assert_eq!((forwards, out.src), (1, NAT_PRIVATE));
 }
 
-/// An error about such a flow comes to the gateway's private address, and reaches the task as one about its own packet.
+/// An error about such a flow comes to the gateway's private address, and reaches the task as one
+/// about its own packet.
 #[test]
 fn icmp_errors_find_their_flow() {
     let mut world = World::new(&detour("connectivity = \"private\""));

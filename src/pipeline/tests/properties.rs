@@ -1,4 +1,4 @@
-//! What holds for every packet and every history.
+//! Tests properties of every packet and every history.
 
 use super::generator::{self, Tape};
 use super::world::*;
@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
-/// Three ENIs, two gateways, a service without a connector: room for collisions.
+/// Returns a lab with three ENIs, two gateways, a service without a connector: room for collisions.
 fn crowded() -> String {
     let lab = with(
         LAB,
@@ -67,7 +67,7 @@ fn address() -> impl Strategy<Value = Ipv4Addr> {
     prop_oneof![4 => proptest::sample::select(known.to_vec()), 1 => any::<u32>().prop_map(Ipv4Addr::from)]
 }
 
-/// Something like a packet: whole, edited, cut, quoted in an error, or noise.
+/// Generates bytes similar to a packet: whole, edited, cut, quoted in an error, or noise.
 fn octets() -> impl Strategy<Value = Vec<u8>> {
     let socket = || (address(), prop_oneof![Just(443), Just(53), Just(5432), any::<u16>()]);
     let whole = (0..5u8, socket(), socket(), any::<u8>(), any::<[u8; 12]>())
@@ -112,7 +112,7 @@ fn is_task(address: Ipv4Addr) -> bool {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
-    /// And nothing leaves with the address of a task, nor comes to a task that is not there.
+    /// And nothing leaves with the address of a task, nor comes to a task that does not exist.
     /// Checklist 5.1.
     #[test]
     fn any_octets_from_any_device_get_a_verdict(packets in proptest::collection::vec((device(), octets(), vnet()), 1..60)) {
@@ -138,7 +138,7 @@ proptest! {
                 Verdict::Reply { .. } | Verdict::Drop { .. } => {
                     prop_assert_eq!(dropped(&world), before + 1);
                 }
-                // Those that had to make room were dropped.
+                // Fragments that had to make room were dropped.
                 Verdict::Hold => prop_assert!(dropped(&world) >= before),
             }
         }
@@ -169,8 +169,7 @@ proptest! {
         }
     }
 
-    /// Neither the key of the replies nor the packet's tuple outside.
-    /// Checklist U3, T7.
+    /// Neither the key of the replies nor the packet's tuple outside is shared. Checklist U3, T7.
     #[test]
     fn no_two_live_flows_look_the_same_from_outside(
         flows in proptest::collection::vec((0..7usize, 1..40u16, destination_of_flow()), 1..250),
@@ -235,7 +234,8 @@ proptest! {
         prop_assert_eq!(half, whole.bytes);
     }
 
-    /// Whatever opens, closes, is reset, expires or is reloaded: the leases are those of the live flows.
+    /// Whatever opens, closes, is reset, expires or is reloaded: the leases are those of the live
+    /// flows.
     #[test]
     fn ports_come_back(history in proptest::collection::vec((0..9u8, 0..7usize, 1..12u16, destination_of_flow()), 1..120)) {
         let (lab, changed) = (crowded(), with(&crowded(), r#"{ destination = "0.0.0.0/0", target = "nat" },"#, r#"{ destination = "0.0.0.0/0", target = "nat-2" },"#));

@@ -1,5 +1,5 @@
-//! What `explain` proposes on random labs, written into the lab file: it opens the gate that it is about, and takes no packet
-//! from another service.
+//! Tests the proposals of `explain` on random labs, written into the lab file: each removes the
+//! denial that it is about, and takes no packet from another service.
 
 use super::generator::{self, Tape};
 use crate::config::Lab;
@@ -12,7 +12,7 @@ use crate::pipeline::{Denial, Reason};
 use crate::vpc::{Generation, ServiceIx, Snapshot};
 use proptest::prelude::*;
 
-/// The destinations that are asked; the last three are of public endpoints, where a lab has some.
+/// The destinations of the questions; the last three are public endpoints, in labs that have some.
 const DESTINATIONS: [&str; 11] = [
     "203.0.113.10:443",
     "192.0.2.5:443,5432",
@@ -27,7 +27,7 @@ const DESTINATIONS: [&str; 11] = [
     "203.0.113.101:1-65535",
 ];
 
-/// An answer, with the configuration that it is about.
+/// An answer, with its configuration.
 type Told = (Snapshot, Answer);
 
 fn lowered(text: &str) -> (Lab, Snapshot) {
@@ -64,8 +64,8 @@ fn explained(lab: &Lab, snapshot: &Snapshot, service: ServiceIx, destination: &s
     explain::ask(snapshot, &asking, &mut || true).unwrap()
 }
 
-/// Checks the patch for a question, if there is one: the patched file is read, all that was asked passes, and no service
-/// loses anything. Returns whether there is one.
+/// Checks the patch for a question, if there is one: the patched file is read, all packets of the
+/// question pass, and no service loses any. Returns whether there is one.
 fn check_patch(text: &str, service: usize, destination: &str) -> bool {
     let (_, before) = lowered(text);
     let service = ServiceIx::from(service % before.parts().services.len());
@@ -88,14 +88,14 @@ fn check_patch(text: &str, service: usize, destination: &str) -> bool {
     true
 }
 
-/// The services of AWS that are asked by their names.
+/// The services of AWS that are asked for by name.
 const SERVICES: [&str; 3] = [
     "secretsmanager.us-east-1.amazonaws.com:443",
     "api.ecr.us-east-1.amazonaws.com:443",
     "s3.us-east-1.amazonaws.com:443",
 ];
 
-/// Takes the routes out of a lab, and adds hosts with names of AWS's services.
+/// Removes the routes from a lab, and adds hosts with names of AWS's services.
 fn isolated(text: &str) -> String {
     let without = text.lines().filter(|line| !line.starts_with("routes = "));
     let text: String = without.flat_map(|line| [line, "\n"]).collect();
@@ -126,8 +126,8 @@ fn check(text: &str, service: usize, destination: &str) -> bool {
     true
 }
 
-/// The packets of the class that the change is for are not dropped for the same reason any more: they pass, unless a gate
-/// comes next.
+/// Checks that the packets of the class that the change is for are no longer dropped for the same
+/// reason: they pass, unless another check denies them.
 fn opens(before: &Told, after: &Told, fix: &Fix, show: &dyn Fn() -> String) {
     let class = before.1.classes.first().unwrap();
     let Denial { reason, decided_by } = class.denial.unwrap();
@@ -163,7 +163,7 @@ fn takes_nothing(
             moved.into_iter().filter(|changed| changed.before.passes()).collect()
         }
     };
-    // An address that egret draws for a task is one that nothing outside has any more.
+    // An address that egret draws for a task is one that no longer belongs to a host outside.
     let is_drawn = |changed: &Changed| {
         changed.after.denial.is_some_and(|denial| denial.reason == Reason::NatHairpin)
     };
@@ -171,7 +171,7 @@ fn takes_nothing(
     assert!(lost.is_empty(), "{service:?} loses {:#?}\n{}", lost.first(), show());
 }
 
-/// The number of random labs; more with `--long`.
+/// Returns the number of random labs; more with `--long`.
 fn cases() -> u32 {
     match std::env::var_os("PROPTEST_CASES") {
         Some(_) => ProptestConfig::default().cases.min(4096),
@@ -213,7 +213,7 @@ proptest! {
     }
 }
 
-/// Labs for which something is proposed are not so rare that the property says nothing.
+/// Labs with a proposal are frequent enough for the property to mean something.
 #[test]
 fn many_random_labs_have_a_proposal() {
     let octet = |seed: u32, at: u32| {

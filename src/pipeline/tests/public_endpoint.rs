@@ -1,5 +1,6 @@
-//! Public endpoints of applications in a VPC: user space and its flows know them by their public addresses only; the VPC's
-//! internet gateway maps these 1:1, and translates nothing inside a message (spec 3.6).
+//! Tests public endpoints of applications in a VPC: user space and its flows know them by their
+//! public addresses only; the VPC's internet gateway maps these 1:1, and translates nothing inside
+//! a message (spec 3.6).
 
 use super::adoption::successor;
 use super::world::*;
@@ -17,7 +18,7 @@ const PRIVATE: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 10);
 const HTTPS: (Ipv4Addr, u16) = (API, 443);
 const DNS: (Ipv4Addr, u16) = (API, 53);
 
-/// [`LAB`] with two more VPCs, each with a public endpoint.
+/// Returns [`LAB`] with two more VPCs, each with a public endpoint.
 fn lab() -> String {
     let vpc = |name: &str, public: Ipv4Addr| {
         format!(
@@ -56,17 +57,17 @@ fn endpoint(world: &World, public: Ipv4Addr) -> ResourceIx {
     world.snapshot.public_endpoint(public).unwrap()
 }
 
-/// What the endpoint got, as its kernel has it.
+/// Returns the packet that the endpoint received, as its kernel has it.
 fn at_endpoint(out: Tuple) -> Tuple {
     Tuple { dst: PRIVATE, ..out }
 }
 
-/// The beginning of a packet, as an error quotes it.
+/// Returns the beginning of a packet, as an error quotes it.
 fn quote(packet: &[u8]) -> &[u8] {
     &packet[..packet.len().min(ipv4::MIN_LEN + 8)]
 }
 
-/// What an internet gateway does to a request that comes into its VPC.
+/// Returns the translation that an internet gateway makes of a request into its VPC.
 fn mapping(evidence: &Evidence) -> (Component, Tuple, Tuple) {
     let enters = |step: &&crate::pipeline::Step| {
         step.stage == Stage::InternetGateway && step.outcome == Outcome::Translate
@@ -95,7 +96,8 @@ fn the_internet_gateway_maps_the_address_and_keeps_ports() {
     }
 }
 
-/// What the next process is handed was admitted by the groups of one of them. Its file may give the address to another.
+/// The flow of the handover was admitted by the groups of one of them. The next process's file may
+/// give the address to another.
 #[test]
 fn a_flow_that_is_handed_over_ends_where_another_resource_has_its_public_address() {
     let mut before = World::new(&lab());
@@ -115,7 +117,7 @@ fn a_flow_that_is_handed_over_ends_where_another_resource_has_its_public_address
     world.passes(&data);
 }
 
-/// The packet as the task sent it has the public address, which its kernel knows the connection by.
+/// The packet as the task sent it has the public address, by which its kernel knows the connection.
 #[test]
 fn an_error_from_the_endpoint_quotes_its_private_address_and_the_task_gets_its_own_packet() {
     let mut world = World::new(&lab());
@@ -162,7 +164,7 @@ fn what_a_gateway_answers_the_endpoint_quotes_its_private_address() {
         let (out, link) = world.opens(&udp(world.task(service, 1), 5353, DNS));
         let large = datagram(out.reversed(), &[3; 3000]);
         let mut replies = vec![(large, (3, 4), Reason::MtuExceeded)];
-        // App Runner's own NAT is no hop.
+        // App Runner's own NAT is not a hop.
         if service == "web" {
             replies.push((with_ttl(answer(out), 1), (11, 0), Reason::TtlExpired));
         }
@@ -199,13 +201,13 @@ fn endpoints_with_one_private_address_in_two_vpcs_do_not_collide() {
     for (out, link, public) in [(api, api_link, API), (other, other_link, OTHER_API)] {
         let back = world.comes_back(link, &segment(out.reversed(), ACK, 501, 101));
         assert_eq!((back.src, back.dport), (public, 40_000));
-        // Both quote the same private address: the sender says whose it is.
+        // Both quote the same private address: the sender shows which VPC it belongs to.
         let packet = segment(at_endpoint(out), ACK, 101, 501);
         let error = builder::icmp_error(public, NAT_PUBLIC, 3, 1, quote(&packet));
         let seen = world.arrive(link, &error, 0);
         assert_eq!(icmp_error_of(&seen.bytes).2.dst, public);
     }
-    // What does not come from the endpoint itself quotes what crossed the internet.
+    // An error from another sender quotes the packet as it crossed the internet.
     let router = Ipv4Addr::new(192, 0, 2, 1);
     let packet = segment(at_endpoint(api), ACK, 101, 501);
     let error = builder::icmp_error(router, NAT_PUBLIC, 11, 0, quote(&packet));

@@ -1,4 +1,4 @@
-//! Verdicts over sets of packets, on labs where one packet's verdict is not that of all.
+//! Tests verdicts over sets of packets, on labs in which one packet's verdict is not that of all.
 
 mod attachments;
 mod difference;
@@ -16,7 +16,8 @@ use crate::vpc::path::Attachment;
 use crate::vpc::{EniIx, RuleRef, ServiceIx, Snapshot};
 use std::net::Ipv4Addr;
 
-/// Two subnets of a VPC, a connector in the first one, and a database in the second one, whose groups admit everything.
+/// Two subnets of a VPC, a connector in the first one, and a database in the second one, whose
+/// groups admit everything.
 const TWO_SUBNETS: &str = r#"
 [[vpc]]
 id = "vpc-0"
@@ -102,7 +103,8 @@ name = "web"
 vpc_connector = "c"
 "#;
 
-/// Two peered VPCs: a private NAT gateway with two addresses in the first one, a database in the second one.
+/// Two peered VPCs: a private NAT gateway with two addresses in the first one, a database in the
+/// second one.
 const TWO_ADDRESSES: &str = r#"
 [[vpc]]
 id = "vpc-0"
@@ -338,7 +340,8 @@ fn each_subnet_of_a_connector_is_asked() {
     assert_eq!((fails.share, passes.share), (HALF, HALF));
 }
 
-/// A task of Fargate has an ENI of its own: one task runs, and the next one would be in the other subnet.
+/// A Fargate task has an ENI of its own: one task runs, and the next one would be in the other
+/// subnet.
 #[test]
 fn a_subnet_is_asked_where_only_a_further_fargate_task_would_be() {
     let lab = with(
@@ -378,7 +381,7 @@ fn block_end(address: &str) -> Option<u32> {
     only(address).first()
 }
 
-/// The group of the database admits a block that the ENI may be in or not.
+/// The group of the database admits a block that may or may not contain the ENI.
 #[test]
 fn each_free_address_of_the_enis_subnet_is_asked_unless_the_lab_runs() {
     let lab = with(TWO_SUBNETS, "from = \"0.0.0.0/0\"", "from = \"10.0.1.0/28\"");
@@ -399,7 +402,7 @@ fn each_free_address_of_the_enis_subnet_is_asked_unless_the_lab_runs() {
     assert_eq!(answer.verdict, SetVerdict::Forward, "10.0.1.4, the first free address");
 }
 
-/// A reference to a group means the interface, whatever address it will have.
+/// A reference to a group means the interface, whatever address it gets.
 #[test]
 fn a_reference_to_the_group_of_the_eni_admits_each_of_its_addresses() {
     let lab = with(TWO_SUBNETS, "from = \"0.0.0.0/0\"", "from = \"sg-any\"");
@@ -424,7 +427,7 @@ fn addresses_that_no_interface_has_count_only_if_nothing_else_is_asked() {
     assert!(alone.classes.iter().all(|class| class.counts));
 }
 
-/// The router, and what AWS keeps beside it: no interface ever has them.
+/// The router, and the addresses that AWS keeps beside it: no interface ever has them.
 #[test]
 fn addresses_that_aws_keeps_in_a_subnet_count_only_if_nothing_else_is_asked() {
     let answer = ask(TWO_SUBNETS, "web", block("10.0.2.0/24"), tcp_port(5432));
@@ -436,7 +439,7 @@ fn addresses_that_aws_keeps_in_a_subnet_count_only_if_nothing_else_is_asked() {
     assert!(alone.classes.iter().all(|class| class.counts));
 }
 
-/// A peer whose addresses are public ones: one subnet leads to the peer, the other to the internet.
+/// A peer with public addresses: one subnet leads to the peer, the other to the internet.
 #[test]
 fn addresses_that_no_interface_has_count_where_another_attachment_reaches_them() {
     let lab =
@@ -530,7 +533,8 @@ fn a_question_can_be_interrupted_whenever_the_caller_is_asked() {
     }
 }
 
-/// The time that a caller waits in vain is that of a few steps: between two packets, and while cells are split and merged.
+/// A caller who no longer wants the answer waits for a few steps only: between two packets, and
+/// while cells are split and merged.
 #[test]
 fn a_large_question_asks_its_caller_while_it_judges_no_packet() {
     let world = World::new(&large_lab::large_lab());
@@ -573,8 +577,8 @@ fn the_same_question_has_the_same_answer() {
     assert_eq!(show(), show());
 }
 
-/// 500 routes, 1,000 resources, 5 groups of 300 rules each way, 40 network ACL rules per direction: cells are shared by all
-/// destinations that the same rules match, else there would be millions.
+/// 500 routes, 1,000 resources, 5 groups of 300 rules each way, 40 network ACL rules per direction:
+/// all destinations that the same rules match share cells, otherwise there would be millions.
 #[test]
 fn a_large_lab_is_answered_with_few_walks() {
     let world = World::new(&large_lab::large_lab());

@@ -1,4 +1,5 @@
-//! Classes partition what was asked, and each of their packets has their verdict: by the walk, and by the oracle.
+//! Classes partition the packets of a question, and each of their packets has their verdict: by the
+//! walk, and by the oracle.
 
 mod difference;
 mod oracle;
@@ -29,7 +30,7 @@ struct Packet {
     choice: Choice,
 }
 
-/// Judges a packet, past the code that is tested.
+/// Judges a packet, without the code under test.
 fn judge(
     world: &World,
     snapshot: &Snapshot,
@@ -131,7 +132,7 @@ fn contains(class: &Class, packet: &Packet, gateway: Option<NatGatewayIx>) -> bo
         && class.ports.contains(packet.protocol, packet.port)
 }
 
-/// A question, with the lab that it is about.
+/// A question, with its lab.
 struct Asked {
     world: World,
     snapshot: Snapshot,
@@ -179,7 +180,8 @@ impl Asked {
         reach::ask(&self.snapshot, &self.question, &mut || true).unwrap()
     }
 
-    /// The packet has the class's verdict, reason and all; addresses that do not count are dropped, whatever for.
+    /// Checks that a packet has the class's verdict, including the reason; addresses that do not
+    /// count are dropped, for any reason.
     fn agrees(&self, class: &Class, packet: &Packet) {
         let service = self.question.service;
         let walked = judge(&self.world, &self.snapshot, service, packet).map(|d| d.reason);
@@ -201,7 +203,7 @@ impl Asked {
     }
 }
 
-/// Returns numbers that look random, the same for one seed.
+/// Returns numbers that look random, the same for each seed.
 fn numbers(seed: u64) -> impl FnMut() -> u64 {
     let mut state = seed;
     move || {
@@ -212,7 +214,7 @@ fn numbers(seed: u64) -> impl FnMut() -> u64 {
     }
 }
 
-/// Which classes are looked at closely, where there are many.
+/// The number of classes that are examined in detail, if there are many.
 const CLASSES: usize = 60;
 
 fn cases() -> u32 {
@@ -244,7 +246,8 @@ proptest! {
         }
     }
 
-    /// So an ENI and a NAT gateway whose addresses are both open let nothing pass by having one and the same.
+    /// So an ENI and a NAT gateway whose addresses are both open pass no packet by having the same
+    /// address.
     #[test]
     fn a_path_by_a_nat_gateway_in_the_subnet_of_the_eni_is_a_dead_end(
         lab in proptest::collection::vec(any::<u8>(), 0..900),

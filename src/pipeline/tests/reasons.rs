@@ -1,4 +1,4 @@
-//! Every reason is produced here, by a small scenario of the engine, or is listed with who else produces it.
+//! Produces every reason by a small scenario of the engine, or lists the part that produces it.
 
 use super::fragments::split;
 use super::gateway_endpoint::{BUCKET, with_endpoint};
@@ -24,7 +24,7 @@ const WAY_OUT: &str = r#"{ destination = "0.0.0.0/0", target = "igw" }"#;
 const NAT: &str = "public_ip = \"198.51.100.7\"";
 const DENY: &str = r#"{ rule = 1, action = "deny", protocol = "all", cidr = "0.0.0.0/0" }"#;
 
-/// What other parts produce.
+/// The reasons that other parts produce.
 const ELSEWHERE: [(Reason, &str); 11] = [
     (Reason::NoOwner, "the tc program at a VPC's and the internet's link"),
     (Reason::NotIp, "the tc program at a task's link"),
@@ -41,7 +41,7 @@ const ELSEWHERE: [(Reason, &str); 11] = [
 
 type Scenario = fn() -> Option<Reason>;
 
-/// What becomes of a packet of the first task of `web`.
+/// Returns the reason for the drop of a packet of `web`'s first task.
 fn sent(lab: &str, packet: impl Fn(Ipv4Addr) -> Vec<u8>) -> Option<Reason> {
     let world = World::new(lab);
     let web = world.task("web", 1);
@@ -52,7 +52,7 @@ fn reason(world: &World, task: Ipv4Addr, packet: &[u8]) -> Option<Reason> {
     world.push(world.device_of(task), packet, VnetHeader::default()).reason()
 }
 
-/// What becomes of an opening segment that was damaged.
+/// Returns the reason for the drop of a damaged SYN.
 fn damaged(edit: impl Fn(&mut Vec<u8>)) -> Option<Reason> {
     sent(LAB, |web| {
         let mut bytes = syn(web, 1, OUT);
@@ -61,7 +61,7 @@ fn damaged(edit: impl Fn(&mut Vec<u8>)) -> Option<Reason> {
     })
 }
 
-/// A segment that names a router to go by (RFC 791 3.1).
+/// Sends a segment with a source route (RFC 791 3.1).
 fn source_route() -> Option<Reason> {
     damaged(|bytes| {
         let route = [131, 7, 4, 10, 0, 0, 1, 0];
@@ -72,7 +72,7 @@ fn source_route() -> Option<Reason> {
     })
 }
 
-/// What becomes of an opening segment under another lab.
+/// Returns the reason for the drop of a SYN under another lab.
 fn opening(lab: &str, to: (Ipv4Addr, u16)) -> Option<Reason> {
     sent(lab, |web| syn(web, 1, to))
 }
@@ -81,7 +81,7 @@ fn replaced(old: &str, new: &str, to: (Ipv4Addr, u16)) -> Option<Reason> {
     opening(&with(LAB, old, new), to)
 }
 
-/// What becomes of the second datagram, where there is room for one.
+/// Returns the reason for the drop of the second datagram, if there is room for one.
 fn second(limit: &str) -> Option<Reason> {
     let lab = LAB.replace("apprunner_public_ip = \"198.51.100.99\"", "");
     let world = World::new(&format!("[limits]\n{limit} = 1\n{lab}"));
@@ -90,7 +90,7 @@ fn second(limit: &str) -> Option<Reason> {
     reason(&world, web, &udp(web, 2, DNS))
 }
 
-/// What becomes of the answer to an opening segment.
+/// Returns the reason for the drop of the answer to a SYN.
 fn answered(lab: &str) -> Option<Reason> {
     let mut world = World::new(lab);
     let (out, link) = world.opens(&syn(world.task("web", 1), 1, LOCAL));
@@ -338,7 +338,7 @@ fn regression_a_syn_that_ends_what_it_begins_opens_no_flow() {
     assert_eq!(opening(LAB, OUT), None, "an honest one passes");
 }
 
-/// A header that is sound says who sent the packet and to whom; one that is not says nothing.
+/// A sound header names the sender and the destination of the packet; an unsound one names nothing.
 #[test]
 fn regression_a_malformed_packet_with_a_sound_header_names_its_task_and_destination() {
     type Damage = fn(&mut Vec<u8>);

@@ -1,4 +1,5 @@
-//! What a translation does to a packet besides addresses and ports: checksums, TTL, options (RFC 3022 4.1).
+//! Tests the changes of a translation besides addresses and ports: checksums, TTL, options
+//! (RFC 3022 4.1).
 
 use super::world::*;
 use crate::packet::VnetHeader;
@@ -6,11 +7,11 @@ use crate::packet::field::{ipv4, put_u16, u16_at, udp as udp_field};
 use crate::pipeline::Link;
 use std::time::Duration;
 
-/// Where the checksum of a datagram is.
+/// Offset of the checksum of a datagram.
 const CHECKSUM: usize = ipv4::MIN_LEN + udp_field::CHECKSUM;
 
-/// RFC 3022 4.1: a datagram without a checksum has none afterwards, in either direction; one with a checksum never gets
-/// the zero that would say it has none.
+/// RFC 3022 4.1: a datagram without a checksum has none afterwards, in either direction; one with a
+/// checksum never gets the zero that means none.
 #[test]
 fn a_datagram_without_a_checksum_has_none_afterwards() {
     let mut world = World::new(LAB);
@@ -23,7 +24,7 @@ fn a_datagram_without_a_checksum_has_none_afterwards() {
     put_u16(&mut reply, CHECKSUM, 0);
     let back = world.arrive(Link::Internet, &reply, 0);
     assert_eq!(u16_at(&back.bytes, CHECKSUM), 0);
-    // Of so many payloads, some sum up to zero under the NAT's address.
+    // With this many payloads, some sum up to zero under the NAT's address.
     for word in 0..=u16::MAX {
         let mut packet = udp(web, 5353, (EXAMPLE, 53));
         put_u16(&mut packet, ipv4::MIN_LEN + udp_field::HEADER_LEN, word);
@@ -39,7 +40,7 @@ fn a_datagram_without_a_checksum_has_none_afterwards() {
     }
 }
 
-/// RFC 3022: a packet with options is translated behind them, and they stay.
+/// RFC 3022: a packet with options is translated after them, and they stay.
 #[test]
 fn options_stay_where_they_are() {
     let mut world = World::new(LAB);
@@ -64,7 +65,7 @@ fn options_stay_where_they_are() {
     }
 }
 
-/// RFC 3022: the NAT is a router, so the TTL goes down by one, each way.
+/// RFC 3022: the NAT is a router, so it decrements the TTL by one, each way.
 #[test]
 fn the_ttl_goes_down_by_one_each_way() {
     let mut world = World::new(LAB);

@@ -1,4 +1,4 @@
-//! Where packets go: longest prefix, subnet borders, gateways, and what a connector does not get.
+//! Tests routing: longest prefix, subnet boundaries, gateways, and the limits of a connector.
 
 use super::world::*;
 use crate::flow::Space;
@@ -44,7 +44,7 @@ fn without_a_route_a_packet_dies_at_the_route_table() {
     assert_eq!(world.leased(Space::nth_vpc(0), ENI_A), 0, "a packet that dies keeps no port");
 }
 
-/// Spec 3.3: the longest prefix wins, and a blackhole that wins is the end.
+/// Spec 3.3: the longest prefix wins, and a packet ends at a blackhole that wins.
 #[test]
 fn a_blackhole_does_not_fall_through_to_a_shorter_route() {
     let routes = r#"
@@ -87,7 +87,7 @@ fn a_prefix_list_route_wins_by_length_and_a_static_one_of_equals() {
     // An identical static route wins over the list (spec 3.3).
     let (out, link) = world.opens(&syn(web, 40_000, (other, 443)));
     assert_eq!((out.src, link), (NAT_PUBLIC, Link::Internet));
-    // The group still has to allow it: port 80 does not even get to the route (surprise 12).
+    // The group still has to allow it: port 80 does not even reach the route (surprise 12).
     assert_eq!(world.refuses(&syn(web, 40_000, (EXAMPLE, 80))), Reason::SgEgressImplicitDeny);
 }
 
@@ -170,7 +170,7 @@ fn a_source_that_is_no_task_of_the_eni_is_refused() {
     assert_eq!(evidence.denial.unwrap().reason, Reason::SourceForged);
 }
 
-/// A flow's key does not say at which ENI its task is.
+/// A flow's key does not contain the ENI of its task.
 #[test]
 fn regression_a_flow_is_not_used_from_another_device() {
     let mut world = World::new(LAB);
@@ -183,7 +183,7 @@ fn regression_a_flow_is_not_used_from_another_device() {
     world.passes(&data);
 }
 
-/// It has no ENI, so it has no way out: App Runner's own egress is for services that asked for it.
+/// It has no ENI, so no packet leaves: App Runner's own egress is for services that asked for it.
 #[test]
 fn regression_a_vpc_task_without_an_eni_reaches_nothing() {
     let mut world = World::new(LAB);
@@ -272,7 +272,8 @@ fn two_vpcs_may_use_the_same_addresses() {
     let (two, second) = world.connects(other, 40_000, (DB, 5432));
     assert_eq!((first, second), (Link::Vpc(VpcIx(0)), Link::Vpc(VpcIx(1))));
     assert_eq!((one.src, two.src), (ENI_A, ENI_A), "the same address in both");
-    // A reply that comes from the wrong VPC is nobody's, unless that VPC has the same flow by itself.
+    // A reply that comes from the wrong VPC belongs to no flow, unless that VPC has a flow with the
+    // same key.
     assert_ne!(one.sport, two.sport, "this seed draws two ports");
     assert_eq!(world.stays_out(second, &answer(one)), Reason::Unsolicited);
     assert_eq!(world.comes_back(first, &answer(one)).dst, web);

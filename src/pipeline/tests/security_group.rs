@@ -1,4 +1,4 @@
-//! Security groups: the union of a side's rules, both gates, protocols, references.
+//! Tests security groups: the union of a side's rules, both sides, protocols, references.
 
 use super::world::*;
 use crate::pipeline::{Detail, Reason};

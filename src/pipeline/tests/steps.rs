@@ -1,4 +1,5 @@
-//! The order of the steps, and what they name: what `explain` shows is what the packet meets.
+//! Tests the order of the steps, and the objects that they name: `explain` shows the checks that
+//! the packet passes.
 
 use super::interface_endpoint::{A as ENDPOINT, lab as with_endpoint};
 use super::network_acl::{ALLOW_ALL, HOME, acl};
@@ -17,7 +18,7 @@ fn stages(steps: &[Step]) -> Vec<Stage> {
     steps.iter().map(|step| step.stage).collect()
 }
 
-/// The one packet that a watcher with `-v` is shown.
+/// Returns the one packet that a watcher with `-v` sees.
 fn watched(world: &World, packet: &[u8]) -> PacketSeen {
     let wish = Wish { steps: true, queue: 100, queue_bytes: 1 << 20, ..Wish::default() };
     let watch = world.engine.watchers().watch(wish);
@@ -66,7 +67,7 @@ fn a_nat_gateway_without_a_route_shows_its_translation() {
     let [.., translated, dropped] = evidence.steps[..] else { panic!("{evidence:?}") };
     assert_eq!((translated.stage, translated.outcome), (Stage::NatGateway, Outcome::Translate));
     assert_eq!((dropped.stage, dropped.outcome), (Stage::NatGateway, Outcome::Drop));
-    // A packet of no use needs no port: that the gateway has none left is not what it is dropped for.
+    // A packet that cannot pass needs no port: it is not dropped because the gateway has none left.
     let one = format!("{LAB}\n[limits]\nnat_connections_per_destination = 1\n");
     let mut world = World::new(&one);
     let web = world.task("web", 1);
@@ -108,7 +109,7 @@ fn a_private_nat_gateway_toward_the_internet_names_the_acl_that_drops_first() {
     assert_eq!(world.refuses(&packet), Reason::IgwPrivateNat, "no ACL drops it");
 }
 
-/// Before: a packet for the ENI's own address was taken for a reply, and its port for a NAT's.
+/// Before, a packet for the ENI's own address was taken for a reply, and its port for a NAT's.
 #[test]
 fn regression_a_drop_at_the_enis_own_address_shows_service_and_destination_port() {
     let mut world = World::new(LAB);
@@ -129,7 +130,8 @@ const TO_NAT: &str = r#"{ destination = "0.0.0.0/0", target = "nat" },"#;
 const DENY_EXAMPLE: &str =
     r#"{ rule = 1, action = "deny", protocol = "all", cidr = "203.0.113.0/24" }"#;
 
-/// A lab in which everything behind the NAT gateway lets nothing through, and why.
+/// Returns labs in which everything after the NAT gateway lets nothing through, each with the
+/// reason.
 fn closed_behind_the_gateway() -> [(String, Reason); 5] {
     let deny = &format!("{DENY_EXAMPLE}, {ALLOW_ALL}");
     [
@@ -147,7 +149,7 @@ fn closed_behind_the_gateway() -> [(String, Reason); 5] {
     ]
 }
 
-/// Before: traceroute saw the gateway only if a packet would have passed all that is behind it.
+/// Before, traceroute saw the gateway only if a packet would have passed everything after it.
 #[test]
 fn regression_a_ttl_that_ends_at_the_gateway_is_answered_whatever_is_behind_it() {
     for (lab, reason) in closed_behind_the_gateway() {
@@ -178,7 +180,8 @@ fn a_ttl_that_ends_before_the_gateway_is_not_answered_by_it() {
     }
 }
 
-/// The same for a flow that lived on while the configuration closed behind the gateway.
+/// The same holds for a flow that lived on while the configuration closed the path after the
+/// gateway.
 #[test]
 fn regression_a_denied_flow_is_still_answered_where_its_ttl_ends() {
     let deny = &format!("{DENY_EXAMPLE}, {ALLOW_ALL}");
@@ -191,7 +194,7 @@ fn regression_a_denied_flow_is_still_answered_where_its_ttl_ends() {
     let seen = world.step(world.device_of(web), &with_ttl(dns.clone(), 1), 0);
     assert!(matches!(seen.verdict, Verdict::Reply { reason: Reason::TtlExpired, .. }), "{seen:?}");
     assert_eq!(source(&seen.bytes), NAT_PRIVATE);
-    // What denies it before the gateway denies it there.
+    // A denial before the gateway applies there.
     world.reload(&acl(HOME, deny, ALLOW_ALL));
     assert_eq!(world.refuses(&with_ttl(dns, 1)), Reason::NaclEgressDeny);
 }
@@ -206,7 +209,8 @@ fn too_big(task: Ipv4Addr, sport: u16) -> Vec<u8> {
     builder::udp(src, dst, &[7; 1473])
 }
 
-/// Network ACLs are stateless, also for what a NAT gateway says itself (spec 4.4, 5). Before, it crossed none of them.
+/// Network ACLs are stateless, also for packets that a NAT gateway itself sends (spec 4.4, 5).
+/// Before, those crossed none of them.
 #[test]
 fn regression_the_gateways_own_errors_cross_the_acls_on_their_way_to_the_task() {
     for (subnet, egress, ingress) in [(HOME, ALLOW_ALL, NO_ICMP), (PUBLIC, NO_ICMP, ALLOW_ALL)] {
@@ -230,7 +234,7 @@ fn regression_the_gateways_own_errors_cross_the_acls_on_their_way_to_the_task() 
             assert!(matches!(decided_by, RuleRef::NetworkAclImplicitDeny(..)), "{decided_by:?}");
         }
     }
-    // With the messages that path MTU discovery and traceroute need let in, both are answered.
+    // If the messages that path MTU discovery and traceroute need are allowed, both are answered.
     let icmp = format!(
         "{NO_ICMP}, {{ rule = 3, action = \"allow\", protocol = \"icmp\", cidr = \"10.0.0.0/24\" }}"
     );
@@ -253,7 +257,7 @@ fn regression_the_gateways_own_errors_cross_the_acls_on_their_way_to_the_server(
     assert!(seen.bytes.is_empty());
 }
 
-/// Before: the flow table was marked, which only remembered the verdict.
+/// Before, the step was that of the flow table, which only remembered the verdict.
 #[test]
 fn regression_a_cached_drop_is_shown_at_the_stage_that_decided() {
     let lab = super::peering::peered("10.9.0.0/16", NOTHING);
@@ -291,7 +295,7 @@ fn a_packet_that_is_answered_at_the_gateway_has_no_step_of_a_drop() {
     assert_eq!(stages(&answered.steps), [Stage::FlowTable]);
 }
 
-/// Where the server's own reply is not led back, what the gateway says itself still is.
+/// If the server's own reply has no route back, the gateway's own message still has one.
 #[test]
 fn regression_the_gateways_own_errors_do_not_take_the_servers_path() {
     let detour = format!("{TO_NAT} {{ destination = \"10.9.0.0/16\", target = \"nat\" }},");
@@ -332,7 +336,7 @@ fn the_gateways_own_errors_cross_no_acl_within_its_subnet() {
     );
 }
 
-/// One flow is answered by one address of the gateway, from its first packet on.
+/// One address of the gateway answers a flow, from its first packet on.
 #[test]
 fn a_flow_is_answered_by_the_gateways_address_that_it_takes() {
     let more = "public_ip = \"198.51.100.7\"\nsecondary_public_ips = [\"198.51.100.8\"]";
@@ -348,7 +352,7 @@ fn a_flow_is_answered_by_the_gateways_address_that_it_takes() {
     }
 }
 
-/// A flow whose gateway has lost its route is shown with the port that it has there.
+/// A flow whose gateway has lost its route is shown with its port there.
 #[test]
 fn a_tracked_flow_is_shown_with_its_own_port_where_its_gateway_leads_nowhere() {
     let mut world = World::new(LAB);

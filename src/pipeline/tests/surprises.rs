@@ -1,5 +1,5 @@
-//! What a naive implementation gets wrong (spec 14), where no other file's tests show it. The table of all of them is in
-//! `netns-tests/CONFORMANCE.md`.
+//! Tests the mistakes of a naive implementation (spec 14) that no other file's tests cover. The
+//! table of all of them is in `netns-tests/CONFORMANCE.md`.
 
 use super::world::*;
 use crate::config::Lab;
@@ -9,9 +9,9 @@ use std::net::Ipv4Addr;
 
 const DEFAULT_ROUTE: &str = r#"{ destination = "0.0.0.0/0", target = "nat" },"#;
 
-/// Surprise 5: pulling images, shipping logs and fetching secrets are App Runner's own traffic and never use the VPC, so
-/// a service runs with dead egress (Statement 34). Here: a lab without any way out is no error, its tasks get their ENI, and it is only
-/// their packets that die.
+/// Surprise 5: pulling images, shipping logs and fetching secrets are App Runner's own traffic and
+/// never use the VPC, so a service runs with dead egress (Statement 34). Here: a lab in which
+/// nothing leaves is no error, its tasks get their ENI, and only their packets are dropped.
 #[test]
 fn a_task_starts_although_nothing_gets_out() {
     let begin = LAB.find("egress = [\n    { protocol = \"tcp\", ports = \"5432\"").unwrap();
@@ -29,7 +29,8 @@ fn a_task_starts_although_nothing_gets_out() {
     world.opens(&syn(world.task("public", 1), 1, (EXAMPLE, 443)));
 }
 
-/// Surprise 8, in both lists at once: a protocol that is neither TCP, UDP nor ICMP has no ports, whatever the rule gives.
+/// Surprise 8, in both lists at once: a protocol that is neither TCP, UDP nor ICMP has no ports,
+/// whatever ports the rule gives.
 #[test]
 fn ports_given_to_another_protocol_are_ignored_in_groups_and_acls() {
     let rule =
@@ -54,8 +55,8 @@ fn ports_given_to_another_protocol_are_ignored_in_groups_and_acls() {
     assert_eq!(world.refuses(&syn(web, 1, (EXAMPLE, 443))), Reason::NaclEgressImplicitDeny);
 }
 
-/// Surprise 13: a route more specific than `local` is legal for a whole subnet's CIDR block and for three kinds of target:
-/// of them the NAT gateway here, `middlebox.rs` has the others; and it wins.
+/// Surprise 13: a route more specific than `local` is legal for a whole subnet's CIDR block and for
+/// three kinds of target: this tests the NAT gateway, `middlebox.rs` the others; and it wins.
 #[test]
 fn a_route_more_specific_than_local_is_for_whole_subnets_and_wins() {
     let routed = |destination: &str, target: &str| {
@@ -82,7 +83,8 @@ fn a_route_more_specific_than_local_is_for_whole_subnets_and_wins() {
     assert_ne!(to_subnet, to_internet);
 }
 
-/// Surprise 14: a subnet without an association uses its VPC's main table; nothing about the subnet says so.
+/// Surprise 14: a subnet without an association uses its VPC's main table; nothing about the subnet
+/// shows it.
 #[test]
 fn a_subnet_without_an_association_follows_the_main_table() {
     let lab = with(LAB, "subnets = [\"subnet-a\", \"subnet-b\"]", "subnets = [\"subnet-data\"]");

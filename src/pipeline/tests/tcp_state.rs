@@ -1,4 +1,5 @@
-//! The life of a TCP flow: begins with SYN, ends by FIN, RST or idleness; expired, unsolicited and never-existed differ.
+//! Tests the life of a TCP flow: begins with SYN, ends by FIN, RST or idleness; expired,
+//! unsolicited and never-existed differ.
 
 use super::world::*;
 use crate::packet::{Packet, Tuple, VnetHeader, builder};
@@ -19,7 +20,8 @@ fn only_a_syn_begins_a_flow() {
     }
 }
 
-/// Checklist T5: the next packet from inside gets RST whenever it comes, not only while the flow is remembered.
+/// Checklist T5: the next packet from inside gets RST whenever it comes, not only while the
+/// tombstone exists.
 #[test]
 fn regression_an_expired_flow_is_answered_with_rst_however_late() {
     let mut world = World::new(LAB);
@@ -35,7 +37,8 @@ fn regression_an_expired_flow_is_answered_with_rst_however_late() {
     assert_eq!(world.stays_out(link, &back), Reason::Unsolicited, "nothing to the outside");
     let without_gateway = tcp(public, 40_000, OUT, ACK, 101, 501);
     assert_eq!(world.refuses(&without_gateway), Reason::TcpNoFlow);
-    // Where a connection could not even begin, nobody answers; nor is what might begin one answered, or a RST.
+    // If a connection could not even begin, there is no answer; neither is a RST answered, nor a
+    // segment that might begin a connection.
     let closed = tcp(web, 40_000, (EXAMPLE, 80), ACK, 101, 501);
     assert_eq!(world.refuses(&closed), Reason::TcpNoFlow);
     for flags in [SYN_ACK, RST, SYN.with(RST)] {
@@ -133,7 +136,7 @@ fn a_closed_connection_is_forgotten_and_its_tuple_is_free_at_once() {
     world.comes_back(link, &answer(again));
 }
 
-/// Its timeout is no idleness to tell anyone of, and its late ACK gets no RST for it.
+/// Its timeout is not reported as idleness, and its late ACK gets no RST for it.
 #[test]
 fn regression_a_late_segment_of_a_closed_connection_is_of_no_flow() {
     let mut world = World::new(LAB);
@@ -175,7 +178,7 @@ fn simultaneous_open_passes() {
     world.passes(&tcp(web, 40_000, OUT, ACK, 101, 501));
 }
 
-/// Checklist T2: of what begins outside, policy permits nothing.
+/// Checklist T2: policy permits no flow that begins outside.
 #[test]
 fn nothing_outside_opens_a_flow() {
     let mut world = World::new(LAB);
@@ -198,8 +201,8 @@ fn a_task_that_is_gone_takes_its_flows_along() {
     world.comes_back(link, &segment(kept.reversed(), ACK, 501, 101));
 }
 
-/// Checklist T4: an unsolicited SYN is not answered, not after 6 s and not ever, as policy has it; and one from inside that
-/// follows begins a connection of its own.
+/// Checklist T4: an unsolicited SYN is never answered, not even after 6 s, by policy; and one from
+/// inside that follows begins a connection of its own.
 #[test]
 fn an_unsolicited_syn_is_never_answered() {
     let mut world = World::new(LAB);
@@ -221,8 +224,8 @@ fn an_unsolicited_syn_is_never_answered() {
     world.connects(web, 40_000, OUT);
 }
 
-/// Checklist 7857-2, T5: a connection that opens, one that is open, one that has a FIN one way, one that has it both ways,
-/// and one that was reset have each a timer of their own.
+/// Checklist 7857-2, T5: a connection that opens, one that is open, one with a FIN one way, one
+/// with FINs both ways, and one that was reset each have a timer of their own.
 #[test]
 fn each_phase_of_a_connection_has_its_own_timer() {
     let timers = "[timeouts]\ntcp_opening = \"10s\"\ntcp_idle = \"50s\"\ntcp_half_closed = \"30s\"\ntcp_closing = \"20s\"\ntcp_reset = \"40s\"\n";
@@ -252,7 +255,7 @@ fn each_phase_of_a_connection_has_its_own_timer() {
     }
 }
 
-/// The only flow is there for so long, and no longer.
+/// Checks that the only flow lives for so long, and no longer.
 #[track_caller]
 fn ends_after(world: &mut World, seconds: u64) {
     world.advance(Duration::from_secs(seconds));
@@ -261,8 +264,8 @@ fn ends_after(world: &mut World, seconds: u64) {
     world.sweep_ends(1);
 }
 
-/// Checklist 7857-RST: a RST is passed on and the state kept for 4 minutes; data revives it, since the RST was not the
-/// server's then. One out of the window is passed on too, and means nothing.
+/// Checklist 7857-RST: a RST is passed on and the state kept for 4 minutes; data revives it, since
+/// then the server had not sent the RST. One out of the window is passed on too, and has no effect.
 #[test]
 fn a_reset_is_passed_on_and_its_flow_kept_for_four_minutes() {
     let mut world = World::new(LAB);
@@ -271,7 +274,8 @@ fn a_reset_is_passed_on_and_its_flow_kept_for_four_minutes() {
     world.comes_back(link, &segment(out.reversed(), RST, 501, 0));
     world.advance(Duration::from_secs(239));
     world.sweep_ends(0);
-    // The task answers a forged one with a challenge ACK (RFC 5961); the server goes on where it was.
+    // The task answers a forged one with a challenge ACK (RFC 5961); the server continues where it
+    // was.
     world.passes(&tcp(web, 40_000, OUT, ACK, 101, 501));
     world.comes_back(link, &segment(out.reversed(), ACK, 501, 101));
     world.comes_back(link, &segment(out.reversed(), RST, 999_999, 0));
@@ -283,8 +287,8 @@ fn a_reset_is_passed_on_and_its_flow_kept_for_four_minutes() {
     ends_after(&mut world, 240);
 }
 
-/// Checklist 7857-7: a RST that ends nothing may answer whatever somebody outside sent, so it keeps nothing alive; nor does
-/// an ICMP error from inside.
+/// Checklist 7857-7: a RST that ends nothing may answer any packet from outside, so it keeps no
+/// flow alive; nor does an ICMP error from inside.
 #[test]
 fn resets_and_errors_from_inside_refresh_nothing() {
     let mut world = World::new(LAB);
@@ -298,7 +302,7 @@ fn resets_and_errors_from_inside_refresh_nothing() {
     world.passes(&builder::icmp_error(web, EXAMPLE, 3, 3, &quoted));
     world.advance(Duration::from_secs(2));
     world.sweep_ends(2);
-    // Once it is over, each further RST answers something.
+    // After the flow is over, each further RST is an answer only.
     let (again, _) = world.connects(web, 40_000, OUT);
     world.passes(&tcp(web, 40_000, OUT, RST, 101, 0));
     world.advance(Duration::from_secs(239));
@@ -308,8 +312,9 @@ fn resets_and_errors_from_inside_refresh_nothing() {
     assert_eq!(world.stays_out(link, &segment(again.reversed(), ACK, 1, 1)), Reason::Unsolicited);
 }
 
-/// Checklist 7857-2: a task that lost its memory opens the same connection again. The server's challenge ACK comes in, the
-/// RST that it provokes goes out, and the next SYN connects, all by the mapping that there was.
+/// Checklist 7857-2: a task that lost its memory opens the same connection again. The server's
+/// challenge ACK comes in, the RST that it provokes leaves, and the next SYN connects, all by the
+/// existing mapping.
 #[test]
 fn a_syn_on_an_established_connection_finds_its_way() {
     let mut world = World::new(LAB);

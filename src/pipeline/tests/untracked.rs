@@ -1,5 +1,5 @@
-//! Flows that a Fargate task's ENI does not track (spec 4.4): its groups let everything through both ways, so they end with
-//! their rules. All others go on without.
+//! Tests flows that a Fargate task's ENI does not track (spec 4.4): its groups allow everything
+//! both ways, so these flows end with their rules. All others continue without them.
 
 use super::adoption::successor;
 use super::kinds::{OUT, QUERY};
@@ -14,8 +14,8 @@ pub(super) const OPEN_OUT: &str = r#"egress = [{ protocol = "all", to = "0.0.0.0
 pub(super) const OPEN_IN: &str = r#"ingress = [{ protocol = "all", from = "0.0.0.0/0" }]"#;
 const NARROW_OUT: &str = r#"egress = [{ protocol = "all", to = "10.0.0.0/8" }]"#;
 
-/// A lab whose services `job` (private) and `edge` (public) run on Fargate, in a group with these rules. The database lets
-/// in what comes from the VPC.
+/// Returns a lab whose services `job` (private) and `edge` (public) run on Fargate, in a group with
+/// these rules. The database admits packets from the VPC.
 pub(super) fn lab(egress: &str, ingress: &str) -> String {
     let fargate = |name: &str, subnet: &str, more: &str| {
         format!(
@@ -80,7 +80,7 @@ fn a_flow_ends_with_the_rule_that_lets_it_out() {
         } else {
             assert_eq!(world.refuses(&more(job, QUERY)), Reason::SgUntrackedFlow);
             assert_eq!(world.refuses(&udp(job, 5353, DNS)), Reason::SgUntrackedFlow);
-            // What is new is of no flow.
+            // A new packet has no flow.
             assert_eq!(world.refuses(&syn(job, 40_001, QUERY)), Reason::SgEgressNoRules);
             world.reload(&lab(OPEN_OUT, OPEN_IN));
             world.passes(&more(job, QUERY));
@@ -112,12 +112,13 @@ fn its_replies_end_with_the_rule_that_lets_them_in() {
         let rule = denial.decided_by;
         assert!(matches!(rule, RuleRef::EniSecurityGroups(_, Direction::Ingress)), "{rule:?}");
         assert_eq!(world.stays_out(link, &reply(out)), Reason::SgUntrackedFlow);
-        // What begins now is tracked.
+        // A flow that begins now is tracked.
         world.connects(job, 40_001, QUERY);
     }
 }
 
-/// What one of the two directions lets through by a narrower rule, or for some ports only, is tracked.
+/// A flow that one of the two directions allows by a narrower rule, or for some ports only, is
+/// tracked.
 #[test]
 fn a_flow_by_a_narrower_rule_goes_on_without_it() {
     let narrow_in = r#"ingress = [{ protocol = "all", from = "10.0.0.0/16" }]"#;
@@ -157,7 +158,7 @@ fn rules_for_a_protocol_and_its_ports_are_everything_too() {
 fn some_are_tracked_whatever_the_rules() {
     let mut world = open();
     let [job, resize] = ["job", "resize"].map(|name| world.task(name, 1));
-    // A NAT gateway is on the way; a Hyperplane ENI; a ping.
+    // A NAT gateway is on the path; a Hyperplane ENI; a ping.
     let (far, internet) = world.connects(job, 40_000, OUT);
     let (near, link) = world.connects(resize, 40_000, QUERY);
     let (echo, _) = world.opens(&ping(job, DB, 7));
@@ -192,7 +193,8 @@ fn what_is_tracked_stays_so_when_its_rules_widen() {
     world.passes(&more(job, QUERY));
 }
 
-/// What another process resumes is what it was: cut as before, and tracked as before, whatever its rules are then.
+/// A flow that another process resumes keeps its state: untracked or tracked as before, whatever
+/// its rules are then.
 #[test]
 fn a_resumed_flow_is_tracked_as_it_was() {
     let shut = lab("egress = []", "");

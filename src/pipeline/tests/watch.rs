@@ -1,4 +1,5 @@
-//! What those who watch are told: what happened, once, to whom it concerns, and never more than they can take.
+//! Tests the records of watchers: each event once, to the watchers that it concerns, and never more
+//! than they can take.
 
 use super::world::*;
 use crate::flow::Side;
@@ -28,7 +29,7 @@ fn taken(watch: &Watch) -> Vec<Record> {
     std::iter::from_fn(|| watch.next()).collect()
 }
 
-/// One word a record: a turn's, a reason's, or where the packet went.
+/// Returns one word per record: of an event, a reason, or the destination of the packet.
 fn words(watch: &Watch) -> Vec<&'static str> {
     taken(watch)
         .iter()
@@ -63,7 +64,8 @@ fn asks(world: &World, bytes: &[u8]) -> bool {
     world.engine.judge(world.now, &world.snapshot, received, &mut [0; 2048]).offload.is_some()
 }
 
-/// Not after the next round of housekeeping: until then it would lose what user space cannot carry.
+/// Not after the next round of housekeeping: until then it would lose packets that user space
+/// cannot handle.
 #[test]
 fn a_flow_that_was_watched_asks_for_offloading_with_its_first_packet_after_the_end() {
     let mut world = World::new(LAB);
@@ -117,7 +119,7 @@ fn a_reset_an_expiry_and_an_eviction_are_three_turns() {
     assert_eq!(words(&watch), ["evicted"]);
 }
 
-/// A drop like any other, at the end of the wait, whole, and wherever it was read.
+/// A drop like any other, at the end of the wait, whole, and from any device.
 #[test]
 fn regression_a_fragment_that_waited_in_vain_is_told_of() {
     use crate::pipeline::Denial;
@@ -330,7 +332,7 @@ fn what_could_not_be_read_is_told_too_but_not_to_who_asks_for_somebody() {
     world.push(eni, &[0x60; 40], VnetHeader::default());
     assert_eq!(words(&all), [Reason::Ipv6.name()]);
     assert!(words(&some).is_empty());
-    // The address of a task's IPv6 says whose it is.
+    // The address of a task's IPv6 packet names the task.
     let mut ipv6 = [0; 40];
     ipv6[0] = 0x60;
     ipv6[8..24].copy_from_slice(&of_task(world.task("web", 1)).octets());

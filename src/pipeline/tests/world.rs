@@ -1,7 +1,7 @@
 //! A lab, its engine, and a clock that only the test moves.
 //!
-//! Every step says what it changes: how many flows begin or end, and, by its verdict, which drop is counted. Any change
-//! that was not said fails the test and shows the whole state.
+//! Every step declares its changes: the number of flows that begin or end, and, by its verdict, the
+//! drop that is counted. Any change that was not declared fails the test and shows the whole state.
 
 use crate::config::Lab;
 use crate::flow::{DatagramKey, Instant, Space};
@@ -31,7 +31,8 @@ pub(super) const APP_RUNNER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 99);
 /// The first free address of `subnet-a`: the ENI of odd tasks.
 pub(super) const ENI_A: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 4);
 
-/// Two private subnets behind a NAT gateway, a data subnet without a default route, a service in the VPC and one outside.
+/// Two private subnets behind a NAT gateway, a data subnet without a default route, a service in
+/// the VPC and one outside.
 pub(super) const LAB: &str = r#"
 apprunner_public_ip = "198.51.100.99"
 
@@ -128,7 +129,7 @@ name = "public"
 egress = "default"
 "#;
 
-/// A lab text with internet hosts at more addresses.
+/// Returns a lab text with internet hosts at more addresses.
 pub(super) fn with_hosts(text: &str, addresses: &[Ipv4Addr]) -> String {
     let host = |address| {
         format!("\n[[internet_host]]\nname = \"host-{address}\"\naddress = \"{address}\"\n")
@@ -136,21 +137,21 @@ pub(super) fn with_hosts(text: &str, addresses: &[Ipv4Addr]) -> String {
     text.to_owned() + &addresses.iter().map(host).collect::<String>()
 }
 
-/// A lab text with one passage exchanged, which must be there.
+/// Returns a lab text with one passage replaced, which must be there.
 #[track_caller]
 pub(super) fn with(text: &str, old: &str, new: &str) -> String {
     assert_eq!(text.matches(old).count(), 1, "{old:?} must occur once in the lab");
     text.replace(old, new)
 }
 
-/// What a packet became.
+/// The result of a packet.
 #[derive(Debug)]
 pub(super) struct Seen {
     pub(super) verdict: Verdict,
-    /// What left egret: the packet rewritten, or egret's own answer; nothing for a drop.
+    /// The bytes that left egret: the packet rewritten, or egret's own answer; nothing for a drop.
     pub(super) bytes: Vec<u8>,
     pub(super) tuple: Option<Tuple>,
-    /// The largest fragment that it leaves in, if it does in fragments.
+    /// The largest fragment in which it leaves, if it is fragmented.
     pub(super) fragments_to: Option<u16>,
     /// The datagram whose held fragments are to be judged next.
     pub(super) releases: Option<DatagramKey>,
@@ -234,7 +235,7 @@ impl World {
         snapshot
     }
 
-    /// The configuration that [`World::reload`] would bring.
+    /// Returns the configuration that [`World::reload`] would apply.
     #[track_caller]
     pub(super) fn next(&self, text: &str) -> (Lab, Snapshot) {
         let lab = Lab::parse_after(Some(&self.lab), "lab.toml", text).unwrap();
@@ -242,7 +243,8 @@ impl World {
         (lab, self.with_tasks(next))
     }
 
-    /// Another configuration under the next generation, with the same tasks as far as their services still exist.
+    /// Applies another configuration under the next generation, with the same tasks as far as their
+    /// services still exist.
     #[track_caller]
     pub(super) fn reload(&mut self, text: &str) {
         (self.lab, self.snapshot) = self.next(text);
@@ -261,7 +263,7 @@ impl World {
         self.now = self.now + by;
     }
 
-    /// Sweeps, of which so many flows end.
+    /// Sweeps, and expects this many flows to end.
     #[track_caller]
     pub(super) fn sweep_ends(&mut self, flows: usize) {
         assert_eq!(self.engine.sweep(self.now, &self.snapshot), flows, "flows ended by the sweep");
@@ -269,20 +271,20 @@ impl World {
         self.check_state("sweep");
     }
 
-    /// The device that a task's packets are read from.
+    /// Returns the device from which a task's packets are read.
     pub(super) fn device_of(&self, task: Ipv4Addr) -> Device {
         let eni = self.snapshot.task(task).and_then(|task| task.eni);
         eni.map_or(Device::AppRunner, Device::Eni)
     }
 
-    /// The device that a packet from a VPC or the internet is read from.
+    /// Returns the device from which a packet from a VPC or the internet is read.
     #[track_caller]
     pub(super) fn device_toward(&self, link: Link, to: Ipv4Addr) -> Device {
         let owner = self.owner(link, to);
         owner.unwrap_or_else(|| panic!("nothing at {to} takes packets from {link:?}"))
     }
 
-    /// The device that has this address, as a link sees it.
+    /// Returns the device that has this address, as a link sees it.
     pub(super) fn owner(&self, link: Link, to: Ipv4Addr) -> Option<Device> {
         let space = match link {
             Link::Vpc(vpc) => self.snapshot.space(vpc),
@@ -295,7 +297,7 @@ impl World {
         Device::all(&self.snapshot).find(takes)
     }
 
-    /// One packet through [`Engine::judge`], undeclared changes not looked at.
+    /// Pushes one packet through [`Engine::judge`], without checking undeclared changes.
     pub(super) fn push(&self, device: Device, bytes: &[u8], vnet: VnetHeader) -> Seen {
         let mut bytes = bytes.to_vec();
         let mut reply = [0; 2048];
@@ -313,7 +315,7 @@ impl World {
         Seen { verdict, bytes, tuple, fragments_to, releases }
     }
 
-    /// Sends a packet, by which so many flows begin or, if negative, end.
+    /// Sends a packet, and expects this many flows to begin or, if negative, to end.
     #[track_caller]
     pub(super) fn step(&mut self, device: Device, bytes: &[u8], flows: isize) -> Seen {
         let seen = self.push(device, bytes, VnetHeader::default());
@@ -347,42 +349,42 @@ impl World {
         );
     }
 
-    /// Says that packets were dropped outside of a step.
+    /// Declares that packets were dropped outside of a step.
     #[track_caller]
     pub(super) fn were_dropped(&mut self, reason: Reason, packets: u64) {
         *self.drops.entry(reason).or_default() += packets;
         self.check_state("drops outside of a step");
     }
 
-    /// Says that flows began outside of a step.
+    /// Declares that flows began outside of a step.
     pub(super) fn flows_begin(&mut self, flows: usize) {
         self.flows += flows;
     }
 
-    /// Says that flows ended outside of a step.
+    /// Declares that flows ended outside of a step.
     pub(super) fn flows_end(&mut self, flows: usize) {
         self.flows -= flows;
     }
 
-    /// A task's packet begins a flow.
+    /// Sends a task's packet that begins a flow.
     #[track_caller]
     pub(super) fn opens(&mut self, bytes: &[u8]) -> (Tuple, Link) {
         self.step(self.device_of(source(bytes)), bytes, 1).forwarded()
     }
 
-    /// A task's packet passes; no flow begins or ends.
+    /// Sends a task's packet that passes; no flow begins or ends.
     #[track_caller]
     pub(super) fn passes(&mut self, bytes: &[u8]) -> (Tuple, Link) {
         self.step(self.device_of(source(bytes)), bytes, 0).forwarded()
     }
 
-    /// A task's packet is dropped in silence; no flow begins or ends.
+    /// Sends a task's packet that is dropped without an answer; no flow begins or ends.
     #[track_caller]
     pub(super) fn refuses(&mut self, bytes: &[u8]) -> Reason {
         self.drops_with(bytes, 0)
     }
 
-    /// A task's segment goes no further and is answered with RST; no flow begins or ends.
+    /// Sends a task's segment that is dropped and answered with RST; no flow begins or ends.
     #[track_caller]
     pub(super) fn resets(&mut self, bytes: &[u8]) -> Reason {
         let seen = self.step(self.device_of(source(bytes)), bytes, 0);
@@ -394,7 +396,8 @@ impl World {
         seen.reason().unwrap()
     }
 
-    /// A task's packet is dropped in silence, and so many flows begin or end.
+    /// Sends a task's packet that is dropped without an answer, and expects this many flows to
+    /// begin or end.
     #[track_caller]
     pub(super) fn drops_with(&mut self, bytes: &[u8], flows: isize) -> Reason {
         let seen = self.step(self.device_of(source(bytes)), bytes, flows);
@@ -402,13 +405,13 @@ impl World {
         seen.reason().unwrap()
     }
 
-    /// A packet from a VPC or the internet, by which so many flows end.
+    /// Sends a packet from a VPC or the internet, and expects this many flows to end.
     #[track_caller]
     pub(super) fn arrive(&mut self, link: Link, bytes: &[u8], flows: isize) -> Seen {
         self.step(self.device_toward(link, destination(bytes)), bytes, flows)
     }
 
-    /// A packet from a VPC or the internet reaches a task.
+    /// Sends a packet from a VPC or the internet that reaches a task.
     #[track_caller]
     pub(super) fn comes_back(&mut self, link: Link, bytes: &[u8]) -> Tuple {
         let (tuple, to) = self.arrive(link, bytes, 0).forwarded();
@@ -416,13 +419,13 @@ impl World {
         tuple
     }
 
-    /// A packet from a VPC or the internet is dropped in silence.
+    /// Sends a packet from a VPC or the internet that is dropped without an answer.
     #[track_caller]
     pub(super) fn stays_out(&mut self, link: Link, bytes: &[u8]) -> Reason {
         self.arrive(link, bytes, 0).reason().expect("must not reach the task")
     }
 
-    /// What `egret explain` would say.
+    /// Returns the evidence of `egret explain`.
     pub(super) fn explain(&self, bytes: &[u8]) -> Evidence {
         let mut bytes = bytes.to_vec();
         let packet = Packet::parse(&mut bytes, VnetHeader::default()).unwrap();
@@ -431,7 +434,7 @@ impl World {
         self.engine.explain(self.now, &self.snapshot, &task, Inside::new(packet.tuple()), icmp)
     }
 
-    /// A TCP handshake; returns the first packet as it reached its destination.
+    /// Completes a TCP handshake; returns the first packet as it reached its destination.
     #[track_caller]
     pub(super) fn connects(
         &mut self,
@@ -446,22 +449,22 @@ impl World {
         (out, link)
     }
 
-    /// Leased ports of an address.
+    /// Returns the number of leased ports of an address.
     pub(super) fn leased(&self, space: Space, address: Ipv4Addr) -> u32 {
         self.engine.pools().leased(space, address)
     }
 
-    /// The same packet through the engine with a recorder that records.
+    /// Pushes the same packet through the engine with a recorder that records.
     pub(super) fn push_recorded(&self, device: Device, bytes: &[u8]) -> Option<Verdict> {
         self.push_with(device, bytes, &mut Vec::new())
     }
 
-    /// [`World::push`] without parsing the result.
+    /// Pushes a packet as [`World::push`] does, without parsing the result.
     pub(super) fn push_quietly(&self, device: Device, bytes: &[u8]) -> Option<Verdict> {
         self.push_with(device, bytes, &mut Off)
     }
 
-    /// The verdict on what can be parsed.
+    /// Returns the verdict on bytes that can be parsed.
     pub(super) fn push_with(
         &self,
         device: Device,
@@ -491,7 +494,7 @@ pub(super) fn destination(bytes: &[u8]) -> Ipv4Addr {
     address_at(bytes, ipv4::DST)
 }
 
-/// A TCP segment from a task.
+/// Builds a TCP segment from a task.
 pub(super) fn tcp(
     task: Ipv4Addr,
     sport: u16,
@@ -508,14 +511,14 @@ pub(super) fn syn(task: Ipv4Addr, sport: u16, to: (Ipv4Addr, u16)) -> Vec<u8> {
     tcp(task, sport, to, SYN, 100, 0)
 }
 
-/// A TCP segment with a tuple.
+/// Builds a TCP segment with a tuple.
 pub(super) fn segment(tuple: Tuple, flags: TcpFlags, seq: u32, ack: u32) -> Vec<u8> {
     let (src, dst) =
         (SocketAddrV4::new(tuple.src, tuple.sport), SocketAddrV4::new(tuple.dst, tuple.dport));
     builder::tcp(src, dst, flags, seq, ack, &[])
 }
 
-/// A datagram with a tuple.
+/// Builds a datagram with a tuple.
 pub(super) fn datagram(tuple: Tuple, payload: &[u8]) -> Vec<u8> {
     let (src, dst) =
         (SocketAddrV4::new(tuple.src, tuple.sport), SocketAddrV4::new(tuple.dst, tuple.dport));
@@ -530,7 +533,7 @@ pub(super) fn ping(task: Ipv4Addr, to: Ipv4Addr, id: u16) -> Vec<u8> {
     builder::icmp_echo_request(task, to, id, 1, b"abcdefgh")
 }
 
-/// A packet that answers `out`, the packet as it reached its destination.
+/// Builds a packet that answers `out`, the packet as it reached its destination.
 pub(super) fn answer(out: Tuple) -> Vec<u8> {
     let back = out.reversed();
     match out.protocol {
@@ -541,7 +544,7 @@ pub(super) fn answer(out: Tuple) -> Vec<u8> {
     }
 }
 
-/// A packet of a protocol that egret does not read.
+/// Builds a packet of a protocol that egret does not read.
 pub(super) fn other(protocol: u8, src: Ipv4Addr, dst: Ipv4Addr) -> Vec<u8> {
     let mut bytes = builder::udp(SocketAddrV4::new(src, 0), SocketAddrV4::new(dst, 0), b"opaque");
     bytes[ipv4::PROTOCOL] = protocol;
@@ -549,7 +552,7 @@ pub(super) fn other(protocol: u8, src: Ipv4Addr, dst: Ipv4Addr) -> Vec<u8> {
     bytes
 }
 
-/// Sets one octet of the IPv4 header, and the header checksum.
+/// Sets one byte of the IPv4 header, and the header checksum.
 pub(super) fn with_octet(mut bytes: Vec<u8>, at: usize, octet: u8) -> Vec<u8> {
     bytes[at] = octet;
     fix_ip_checksum(&mut bytes);
@@ -569,7 +572,7 @@ pub(super) fn fix_ip_checksum(bytes: &mut [u8]) {
 pub(super) fn assert_checksums(bytes: &[u8]) {
     let header = Ipv4HeaderSlice::from_slice(bytes).unwrap();
     assert_eq!(header.header_checksum(), header.to_header().calc_header_checksum(), "IPv4");
-    // The checksum of a datagram is over all of its fragments.
+    // The checksum of a datagram covers all of its fragments.
     if header.is_fragmenting_payload() {
         return;
     }
@@ -594,7 +597,7 @@ pub(super) fn assert_checksums(bytes: &[u8]) {
     }
 }
 
-/// The type, code, and quoted tuple of an ICMP error.
+/// Returns the type, code, and quoted tuple of an ICMP error.
 #[track_caller]
 pub(super) fn icmp_error_of(bytes: &[u8]) -> (u8, u8, Tuple) {
     let mut bytes = bytes.to_vec();

@@ -1,4 +1,4 @@
-//! Compares what became of packets with the verdicts on their classes.
+//! Compares the results of real packets with the verdicts on their classes.
 
 use super::listeners::Target;
 use super::plan::{NOTHING_LISTENS, Plan, Sending, Sent};
@@ -9,17 +9,18 @@ use crate::pipeline::Reason;
 use crate::pipeline::reach::{Class, GatewayAddress};
 use crate::vpc::Snapshot;
 
-/// What a packet says about a verdict.
+/// The conclusion from a packet about a verdict.
 #[derive(Debug, PartialEq, Eq)]
 enum Finding {
     Agrees,
     Contradicts,
-    /// Nothing: why.
+    /// No conclusion, with the reason.
     Nothing(String),
 }
 
 impl Plan {
-    /// Compares what became of the packets, in their order, with the verdicts: one result for each expectation.
+    /// Compares the results of the packets, in their order, with the verdicts: one result for each
+    /// expectation.
     pub fn judge(&self, sights: &[Sight]) -> Vec<Live> {
         let probes: Vec<&Probe> = self.probes().collect();
         let judge = |sending: &Sending| judge(sending, &probes, sights);
@@ -50,7 +51,7 @@ fn judge(sending: &Sending, probes: &[&Probe], sights: &[Sight]) -> Live {
 }
 
 impl Sent {
-    /// Lists the classes that a packet is in, as far as its source tells.
+    /// Lists the possible classes of a packet, as far as its source shows them.
     fn narrowed(&self, leaving: Option<&Leaving>) -> Vec<&Class> {
         let all = self.explained.classes();
         let classes = self.classes.iter().filter_map(|at| all.get(*at));
@@ -92,7 +93,7 @@ fn finding(classes: &[&Class], sight: &Sight, target: Target) -> Finding {
     match (passes, drops) {
         (true, false) => of_passing(&sight.wire, target),
         (false, true) => of_dropped(classes, &sight.wire, target),
-        // Which of its ports and addresses it had is not known: one of them is dropped for this reason.
+        // The packet's ports and addresses are not known: one of them is dropped for this reason.
         (true, true) if is_for_a_reason(classes, &sight.wire) => Finding::Agrees,
         (true, true) | (false, false) => {
             Finding::Nothing("the port that was drawn is not known".to_owned())
@@ -105,7 +106,7 @@ fn of_passing(wire: &Wire, target: Target) -> Finding {
     let is_missing = |reason: &str| reason == Reason::NoSuchInternetHost.name();
     match wire {
         Wire::Answered => Finding::Agrees,
-        // Where nothing listens, a refusal is the answer, and silence is none.
+        // If there is no listener, a refusal is the answer, and silence is no answer.
         Wire::Refused(_) if !target.listens => Finding::Agrees,
         Wire::Silent if !target.listens => Finding::Nothing(NOTHING_LISTENS.to_owned()),
         Wire::Dropped { reason, .. } if !target.is_host && is_missing(reason) => {
@@ -136,7 +137,7 @@ fn is_for_a_reason(classes: &[&Class], wire: &Wire) -> bool {
     denials.map(|denial| denial.reason.name()).any(|own| own == reason)
 }
 
-/// Says what the verdict is, with the rule that decides.
+/// Describes the verdict, with the rule that decides.
 fn verdict(classes: &[&Class], snapshot: &Snapshot) -> String {
     let Some(denial) = classes.first().and_then(|class| class.denial) else {
         return "FORWARD".to_owned();

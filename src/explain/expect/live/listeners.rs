@@ -1,4 +1,4 @@
-//! Where something answers in a lab, and so what can be sent to see a class.
+//! The addresses of a lab that answer, and so the packets that can show a class.
 
 use crate::packet::Protocol;
 use crate::pipeline::reach::Class;
@@ -6,25 +6,25 @@ use crate::pipeline::{Component, Outcome};
 use crate::vpc::{Snapshot, exempt};
 use std::net::Ipv4Addr;
 
-/// The destinations of one class that packets are sent to, at most.
+/// The most destinations of one class to which packets are sent.
 const MOST_TARGETS: usize = 2;
 
-/// A destination that a packet can be sent to.
+/// A destination to which a packet can be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Target {
     pub(super) protocol: Protocol,
     pub(super) address: Ipv4Addr,
-    /// 0 for a ping.
+    /// The port; 0 for a ping.
     pub(super) port: u16,
-    /// True if the lab has a host there, so that silence means a drop.
+    /// Set if the lab has a host there, so that silence means a drop.
     pub(super) is_host: bool,
-    /// True if something answers there.
+    /// Set if the destination answers.
     pub(super) listens: bool,
 }
 
-/// The places of a lab where something answers.
+/// The destinations of a lab that answer.
 pub(super) struct Listeners {
-    /// Ascending.
+    /// All of them, ascending.
     all: Vec<Target>,
     hosts: Vec<Ipv4Addr>,
     /// The public addresses of resources.
@@ -54,8 +54,8 @@ impl Listeners {
         Self { all, hosts: pinged, public }
     }
 
-    /// Chooses where packets of a class are sent to: the first place where something answers, and the last one. What is
-    /// dropped needs no listener.
+    /// Chooses destinations for packets of a class: the first one that answers, and the last one.
+    /// Packets that are dropped need no listener.
     pub(super) fn targets(&self, class: &Class) -> Vec<Target> {
         let gets_there = !class.passes() || reaches_resource(class);
         let is_of_class = |target: &&Target| {
@@ -72,8 +72,8 @@ impl Listeners {
         chosen
     }
 
-    /// Returns the destination of the packet that shows a class; `None` if its protocol is none that is sent, or only a
-    /// reply would be dropped and nobody is there to send one.
+    /// Returns the destination of the packet that shows a class; `None` if packets of its protocol
+    /// cannot be sent, or if only a reply would be dropped and no host is there to send one.
     fn sample(&self, class: &Class) -> Option<Target> {
         let tuple = class.sample.inside.tuple();
         let is_host = self.hosts.contains(&tuple.dst);
@@ -85,8 +85,8 @@ impl Listeners {
     }
 }
 
-/// Decides whether packets of a class reach a resource. What a gateway endpoint takes is for its service, even at the public
-/// address of a resource.
+/// Decides whether packets of a class reach a resource. Packets through a gateway endpoint are for
+/// its service, even at the public address of a resource.
 fn reaches_resource(class: &Class) -> bool {
     let last = class.sample.steps.iter().find(|step| step.outcome == Outcome::Deliver);
     last.is_some_and(|step| matches!(step.component, Component::Resource(_)))
@@ -102,7 +102,7 @@ fn target(protocol: Protocol, address: Ipv4Addr, port: u16) -> Target {
     Target { protocol, address, port, is_host: true, listens: true }
 }
 
-/// Lists the services that AWS offers beside the VPCs: resolvers, time, task metadata.
+/// Lists the services that AWS offers besides the VPCs: resolvers, time, task metadata.
 fn of_aws(snapshot: &Snapshot) -> Vec<Target> {
     let vpcs = snapshot.parts().vpcs.iter();
     let resolvers = vpcs.filter_map(|vpc| vpc.cidrs.first()?.nth(2)).chain([exempt::RESOLVER]);

@@ -1,4 +1,4 @@
-//! What is sent in a running lab, to see whether real packets meet what the verdicts say.
+//! Sends packets in a running lab, to compare their results with the verdicts.
 
 mod judge;
 mod listeners;

@@ -1,4 +1,5 @@
-//! Chooses what is sent: for every class of what expectations are about a few packets, from the tasks that run.
+//! Chooses the packets to send: a few for every class of the expectations' questions, from the
+//! tasks that run.
 
 use super::super::resolve::Resolved;
 use super::super::run::{Answers, Subject, TestError, looked_up};
@@ -11,9 +12,10 @@ use crate::pipeline::reach::{Class, PortRange};
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
-/// The tasks that packets of one class are sent from, at most.
+/// The most tasks from which packets of one class are sent.
 const MOST_TASKS: usize = 10;
-/// The packets to a destination whose verdict depends on a port or an address that the lab draws.
+/// The number of packets to a destination whose verdict depends on a port or an address that the
+/// lab draws.
 const DRAWS: u16 = 8;
 
 pub(super) const NOTHING_LISTENS: &str = "nothing listens";
@@ -22,7 +24,7 @@ const NO_ADDRESS: &str = "the name has no address";
 const NOT_UNICAST: &str = "not a host's address";
 const OTHER_PROTOCOL: &str = "only tcp, udp and ping are sent";
 
-/// What is sent for the expectations of a file.
+/// The packets to send for the expectations of a file.
 #[derive(Debug, Default)]
 pub struct Plan {
     probes: Vec<Planned>,
@@ -36,7 +38,7 @@ struct Planned {
     may_pass: bool,
 }
 
-/// What is sent for one expectation.
+/// The packets to send for one expectation.
 #[derive(Debug, Default)]
 pub(super) struct Sending {
     pub(super) sent: Vec<Sent>,
@@ -49,10 +51,10 @@ pub(super) struct Sent {
     /// The position of the packet.
     pub(super) probe: usize,
     pub(super) target: Target,
-    /// The destination, as the expectation has it.
+    /// The destination, as written in the expectation.
     pub(super) to: String,
     pub(super) explained: Rc<Explained>,
-    /// The positions of the classes that it may be in.
+    /// The positions of its possible classes.
     pub(super) classes: Vec<usize>,
 }
 
@@ -62,17 +64,19 @@ impl Plan {
         self.probes.iter().map(|planned| &planned.probe)
     }
 
-    /// Decides whether a packet, given by its position, may pass: only then is an answer worth waiting for.
+    /// Decides whether a packet, given by its position, may pass: only then is an answer worth
+    /// waiting for.
     pub fn may_pass(&self, position: usize) -> bool {
         self.probes.get(position).is_some_and(|planned| planned.may_pass)
     }
 
-    /// Decides whether a port or an address that the lab draws decides about any packet.
+    /// Decides whether the verdict on any packet depends on a port or an address that the lab
+    /// draws.
     pub fn draws_decide(&self) -> bool {
         self.probes().any(|probe| probe.number > 0)
     }
 
-    /// Returns the position of a packet, which is planned if it is not yet.
+    /// Returns the position of a packet; adds it to the plan if it is not there yet.
     fn position(&mut self, probe: Probe, may_pass: bool) -> usize {
         let next = self.probes.len();
         let position = *self.positions.entry(probe.clone()).or_insert(next);
@@ -84,10 +88,11 @@ impl Plan {
     }
 }
 
-/// Plans what is sent for expectations in a running lab. `goes_on` is asked as for [`test`](super::super::test).
+/// Plans the packets for expectations in a running lab. `goes_on` is called as by
+/// [`test`](super::super::test).
 ///
 /// # Errors
-/// As [`test`](super::super::test).
+/// The errors of [`test`](super::super::test).
 pub fn plan(
     subject: &Subject<'_>,
     expectations: &Expectations,
@@ -110,7 +115,7 @@ pub fn plan(
     Ok(plan)
 }
 
-/// The choice of what is sent for one question.
+/// The choice of packets for one question.
 struct Choosing<'p, 'q> {
     plan: &'p mut Plan,
     sending: &'p mut Sending,
@@ -144,7 +149,8 @@ impl Choosing<'_, '_> {
         }
     }
 
-    /// Plans what one task sends to one destination, so that it is in a class as far as the task can choose that.
+    /// Plans the packets from one task to one destination, so that they are in a class as far as
+    /// the task can choose that.
     fn send(
         &mut self,
         class: &Class,
@@ -185,7 +191,7 @@ impl Choosing<'_, '_> {
         Probe { service, task, protocol, destination: address, port, source_port, number }
     }
 
-    /// Lists the positions of the classes that a packet may be in.
+    /// Lists the positions of a packet's possible classes.
     fn candidates(
         &self,
         task: u16,

@@ -3,7 +3,7 @@
 use crate::packet::Protocol;
 use std::net::Ipv4Addr;
 
-/// A packet to send, with what it begins: a connection, a datagram to be echoed, or a ping.
+/// A packet to send, by what it begins: a connection, a datagram with an echo, or a ping.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Probe {
     /// The service.
@@ -18,6 +18,6 @@ pub struct Probe {
     pub port: u16,
     /// The source port, if it matters and the task can choose it.
     pub source_port: Option<u16>,
-    /// Counts the packets that are otherwise alike.
+    /// The number among packets that are otherwise equal.
     pub number: u16,
 }

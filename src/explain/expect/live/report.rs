@@ -1,4 +1,4 @@
-//! What real packets say about an expectation, for people and programs.
+//! The results of real packets for an expectation, for people and programs.
 
 use super::probe::Probe;
 use super::sight::Wire;
@@ -9,23 +9,23 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-/// What real packets say about an expectation.
+/// The results of real packets for an expectation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Live {
-    /// The number of packets that met what the verdict says.
+    /// The number of packets whose result is that of the verdict.
     pub agreed: usize,
-    /// The packets that did not.
+    /// The packets with another result.
     pub contradictions: Vec<Contradiction>,
-    /// What was not tried.
+    /// The classes and packets without a result.
     pub not_tried: Vec<NotTried>,
 }
 
-/// A packet that met something else than the verdict says.
+/// A packet whose result contradicts the verdict.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Contradiction {
     /// The task that sent it.
     pub task: String,
-    /// The destination, as the expectation has it.
+    /// The destination, as written in the expectation.
     pub to: String,
     /// `tcp`, `udp` or `icmp`.
     pub protocol: String,
@@ -33,23 +33,23 @@ pub struct Contradiction {
     pub destination: Ipv4Addr,
     /// The destination port; `None` for a ping.
     pub port: Option<u16>,
-    /// What the wire says, in words.
+    /// The result of the packet, in words.
     pub wire: String,
-    /// What the verdict says, in words.
+    /// The verdict, in words.
     pub verdict: String,
     /// The destination in short.
     #[serde(skip)]
     end: String,
 }
 
-/// A class that no packet was sent for, or a packet that says nothing.
+/// A class for which no packet was sent, or a packet whose result shows nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct NotTried {
     /// The service.
     pub service: String,
-    /// The destination, as the expectation has it.
+    /// The destination, as written in the expectation.
     pub to: String,
-    /// Why.
+    /// The reason.
     pub why: String,
 }
 
@@ -75,12 +75,12 @@ impl Contradiction {
         }
     }
 
-    /// Says in one line what was seen.
+    /// Returns the results in one line.
     pub(in crate::explain::expect) fn line(&self) -> String {
         self.parts().join(": ")
     }
 
-    /// Returns what was sent, and what became of it.
+    /// Returns the number of packets sent, and their results.
     pub(in crate::explain::expect) fn parts(&self) -> [String; 2] {
         let Self { task, to, end, wire, verdict, .. } = self;
         [format!("{task} -> {to} ({end})"), format!("wire: {wire}; verdict: {verdict}")]
@@ -94,17 +94,17 @@ impl NotTried {
 }
 
 impl Live {
-    /// Decides whether all packets met what the verdict says.
+    /// Decides whether the results of all packets are those of the verdicts.
     pub fn agrees(&self) -> bool {
         self.contradictions.is_empty()
     }
 
-    /// Counts the packets that say something.
+    /// Counts the packets whose results show something.
     pub fn sent(&self) -> usize {
         self.agreed + self.contradictions.len()
     }
 
-    /// Says in a few words what was sent.
+    /// Returns the number of packets sent, in a few words.
     pub(in crate::explain::expect) fn in_short(&self) -> String {
         match (self.agreed, self.sent()) {
             (_, 0) => "wire: nothing sent".to_owned(),
@@ -112,19 +112,19 @@ impl Live {
         }
     }
 
-    /// Says what was sent, and what was not tried.
+    /// Returns the packets sent, and those not tried, in words.
     pub(in crate::explain::expect) fn words(&self) -> String {
         let all = [self.in_short()].into_iter().chain(self.what_was_not_tried());
         all.collect::<Vec<_>>().join("; ")
     }
 
-    /// Says what was not tried; `None` if everything was.
+    /// Returns what was not tried, in words; `None` if everything was.
     pub(in crate::explain::expect) fn what_was_not_tried(&self) -> Option<String> {
         not_tried(self.not_tried.iter())
     }
 }
 
-/// Counts what was not tried by why it was not.
+/// Counts the classes and packets not tried, by reason.
 fn not_tried<'l>(all: impl Iterator<Item = &'l NotTried>) -> Option<String> {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for one in all {
@@ -135,7 +135,7 @@ fn not_tried<'l>(all: impl Iterator<Item = &'l NotTried>) -> Option<String> {
     (!words.is_empty()).then(|| format!("not tried: {}", words.join(", ")))
 }
 
-/// Counts what was sent for all expectations, and what was not tried: a line each.
+/// Counts the packets sent for all expectations, and those not tried: a line each.
 pub fn live_summary(packets: usize, all: &[&Live]) -> Vec<String> {
     let contradictions: usize = all.iter().map(|live| live.contradictions.len()).sum();
     let counted = match packets {

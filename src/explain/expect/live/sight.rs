@@ -1,39 +1,39 @@
-//! What became of a packet that was sent.
+//! The result of a packet that was sent.
 
 use crate::pipeline::Reason;
 use std::fmt;
 use std::net::Ipv4Addr;
 
-/// What became of a packet.
+/// The result of a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sight {
-    /// What the wire says.
+    /// The result on the wire.
     pub wire: Wire,
-    /// How the packet left, if that is known.
+    /// The packet's source when it left, if it is known.
     pub leaving: Option<Leaving>,
 }
 
-/// What the wire says about a packet.
+/// The result of a packet on the wire.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wire {
     /// It was answered: by the connection, the echo of a datagram, or the reply to a ping.
     Answered,
-    /// Its destination, or something on the path that is not egret, refused it: what the kernel said.
+    /// Its destination, or a device on the path that is not egret, refused it: the kernel's error.
     Refused(String),
     /// The lab dropped it, or its reply.
     Dropped {
         /// The reason's name.
         reason: String,
-        /// What decided.
+        /// The rule or object that decided.
         rule: Option<String>,
     },
-    /// Nothing came back in time, and the lab says nothing about a drop.
+    /// No answer came in time, and the lab reports no drop.
     Silent,
-    /// It was not sent, or what became of it says nothing about the configuration: why.
+    /// It was not sent, or its result shows nothing about the configuration: the reason.
     NotTried(String),
 }
 
-/// The source of a packet as it left the last ENI or gateway that gave it one.
+/// The source of a packet as it left the last ENI or gateway that translated it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Leaving {
     /// The address.
@@ -44,7 +44,7 @@ pub struct Leaving {
     pub nat_gateway: Option<String>,
 }
 
-/// The reasons that are about the moment, and say nothing about a configuration.
+/// The reasons that depend on the moment, and show nothing about a configuration.
 const OF_THE_MOMENT: [Reason; 9] = [
     Reason::EniPortsExhausted,
     Reason::NatPortsExhausted,
@@ -57,7 +57,8 @@ const OF_THE_MOMENT: [Reason; 9] = [
     Reason::DeviceUnknown,
 ];
 
-/// Decides whether a drop is about the moment: a full queue, ports that are all taken, a change of the configuration.
+/// Decides whether a drop depends on the moment: a full queue, ports that are all taken, a change
+/// of the configuration.
 pub(super) fn is_of_the_moment(reason: &str) -> bool {
     OF_THE_MOMENT.iter().any(|of| of.name() == reason)
 }

@@ -1,4 +1,4 @@
-//! What is sent for expectations, and what is said about what became of it.
+//! Tests the packets that are sent for expectations, and the reports of their results.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use super::super::{Subject, TestReport, Tested, github, junit, test};
@@ -14,7 +14,7 @@ use std::net::Ipv4Addr;
 const THREE_AZ: &str = include_str!("../../../../examples/three-az.toml");
 const REPLY_PORTS: &str = include_str!("../../cases/reply-ports-eni.toml");
 
-/// A lab in which the tasks of its file run.
+/// A running lab with the tasks of its file.
 struct Running {
     lab: Lab,
     snapshot: Snapshot,
@@ -49,7 +49,7 @@ impl Running {
         plan(&self.subject(), expectations, &mut |_| true).unwrap()
     }
 
-    /// Tests expectations, with what became of what is planned for them.
+    /// Tests expectations, with given results for the packets that are planned for them.
     fn tested<'e>(
         &self,
         expectations: &'e Expectations,
@@ -86,7 +86,7 @@ fn dropped(reason: &str) -> Sight {
     sight(Wire::Dropped { reason: reason.to_owned(), rule: None })
 }
 
-/// Says of each packet of a plan what its verdict says, or the opposite.
+/// Returns a result for each packet of a plan: that of its verdict, or the opposite.
 fn sights(plan: &Plan, as_said: bool) -> Vec<Sight> {
     let all: Vec<_> = plan.expectations.iter().flat_map(|sending| &sending.sent).collect();
     let one = |position: usize| {
@@ -141,7 +141,7 @@ fn packets_go_to_listeners_at_public_addresses() {
     assert_eq!(sent, expected);
 }
 
-/// Behind a gateway endpoint nothing listens at the public address of a resource.
+/// Behind a gateway endpoint, no host listens at the public address of a resource.
 #[test]
 fn regression_what_a_gateway_endpoint_takes_is_not_for_a_public_endpoint() {
     let lab = "[[vpc]]\nid = \"vpc\"\ncidr = \"10.0.0.0/16\"\ninternet_gateway = \"igw\"\n\
@@ -175,7 +175,7 @@ fn what_is_to_be_dropped_needs_no_listener() {
     assert_eq!(live(Wire::Silent).agreed, 1, "a host refuses what arrives");
 }
 
-/// Where the lab has no host nothing comes back in either case.
+/// If the lab has no host, no answer comes in either case.
 #[test]
 fn silence_of_an_address_without_a_host_says_nothing() {
     let running = Running::new(THREE_AZ);
@@ -204,7 +204,7 @@ fn where_nothing_listens_a_refusal_is_the_answer() {
     }
 }
 
-/// The packets leave, and nobody is there whose reply could be dropped.
+/// The packets leave, and no host is there whose reply could be dropped.
 #[test]
 fn a_dropped_reply_needs_a_host_that_sends_one() {
     let acl = "network_acl = \"acl-archive\"\n";
@@ -312,7 +312,8 @@ fn what_cannot_be_sent_is_said() {
     }
 }
 
-/// A packet that passes and is not answered, one that is dropped, and one that is.
+/// Writes the results of a packet that passes and is not answered, one that is dropped, and one
+/// that is answered.
 fn written(write: impl FnOnce(&[Tested<'_>], &mut Vec<u8>)) -> String {
     let running = Running::new(THREE_AZ);
     let text = of("api", "orders-db", "reachable")

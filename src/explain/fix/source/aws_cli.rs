@@ -1,4 +1,4 @@
-//! A change as commands of the AWS CLI, with the ids of the account.
+//! Writes a change as commands of the AWS CLI, with the ids of the account.
 
 use super::objects::{DefaultObject, Hop, Named, Object, Objects};
 use super::traffic::Traffic;
@@ -13,7 +13,7 @@ use crate::vpc::{
 };
 use ipnetwork::Ipv4Network;
 
-/// Writes commands; or says what the account does not have.
+/// Writes commands; the error names what the account does not have.
 pub(super) fn written(change: &Change, objects: Objects<'_>) -> Result<Words, String> {
     let (id, commands) = match change {
         Change::GroupRules { group, direction, rules } => {
@@ -72,7 +72,7 @@ fn permissions(objects: Objects<'_>, rules: &[SecurityGroupRule]) -> Result<Stri
     Ok(format!("--ip-permissions '[\n        {}]'", all?.join(",\n        ")))
 }
 
-/// Writes a rule as an element of `IpPermissions`, on lines that are not too long.
+/// Writes a rule as an element of `IpPermissions`, on lines of limited width.
 fn permission(objects: Objects<'_>, rule: &SecurityGroupRule) -> Result<String, String> {
     let traffic = Traffic::of(&rule.traffic);
     let mut fields = vec![format!("\"IpProtocol\": \"{}\"", traffic.word)];
@@ -88,7 +88,7 @@ fn permission(objects: Objects<'_>, rule: &SecurityGroupRule) -> Result<String, 
     Ok(format!("{{{fields},\n         \"{list}\": [{{\"{key}\": \"{peer}\"}}]}}"))
 }
 
-/// Returns what stands for an object between single quotes, within which a shell substitutes nothing.
+/// Returns the text for an object between single quotes, in which a shell substitutes nothing.
 fn in_json(object: Object<'_>) -> String {
     match object {
         Object::Own(own) => own.id.to_owned(),
@@ -183,7 +183,8 @@ fn version_of(list: Named<'_>) -> String {
     command("version=$(aws ec2 describe-managed-prefix-lists", &options)
 }
 
-/// Writes a new revision of a connector, which nobody can change, and has its services use it.
+/// Writes a new revision of a connector, because a connector cannot be changed, and makes its
+/// services use it.
 fn move_connector(objects: Objects<'_>, connector: ConnectorIx, subnets: &[SubnetIx]) -> Commands {
     let own = objects.connector(objects.snapshot.connector(connector))?;
     let subnets: Result<Vec<&str>, String> =
@@ -231,7 +232,8 @@ fn source_dest_check_off(objects: Objects<'_>, appliance: ResourceIx) -> Command
     Ok((own.id.clone(), vec![command]))
 }
 
-/// Creates an interface endpoint, with its group if that is new, and the attribute of its VPC that private names need.
+/// Creates an interface endpoint, with its group if that is new, and the attribute of its VPC that
+/// private names need.
 fn interface_endpoint(objects: Objects<'_>, new: &NewInterface) -> Commands {
     let vpc = shell_word(objects.vpc(new.vpc)?.id);
     let mut commands = Vec::new();
@@ -260,7 +262,7 @@ fn interface_endpoint(objects: Objects<'_>, new: &NewInterface) -> Commands {
 }
 
 const CREATE_ENDPOINT: &str = "aws ec2 create-vpc-endpoint";
-/// The id of a new group, which AWS chooses.
+/// The shell variable for the id of a new group, which AWS chooses.
 const NEW_GROUP: &str = "\"$group\"";
 
 fn endpoint_options(kind: &str, vpc: &str, service: &str) -> Vec<String> {
@@ -300,7 +302,7 @@ fn gateway_endpoint(objects: Objects<'_>, new: &NewGateway) -> Commands {
     Ok((new.id.clone(), vec![command(CREATE_ENDPOINT, &options)]))
 }
 
-/// Returns an option with several words, on lines that are not too long.
+/// Returns an option with several words, on lines of limited width.
 fn listed(option: &str, words: &[String]) -> String {
     let mut text = option.to_owned();
     for word in words {
@@ -313,7 +315,7 @@ fn listed(option: &str, words: &[String]) -> String {
     text
 }
 
-/// Writes a command on lines that are not too long.
+/// Writes a command on lines of limited width.
 fn command(head: &str, options: &[String]) -> String {
     let mut lines = vec![head.to_owned()];
     for option in options {
@@ -330,7 +332,7 @@ fn command(head: &str, options: &[String]) -> String {
     lines.join(" \\\n")
 }
 
-/// Returns what stands for an object in a command.
+/// Returns the text for an object in a command.
 fn word(object: Object<'_>) -> String {
     match object {
         Object::Own(own) => shell_word(own.id),

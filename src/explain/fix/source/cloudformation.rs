@@ -1,4 +1,4 @@
-//! A change as a fragment of a CloudFormation template, by the template's logical ids.
+//! Writes a change as a fragment of a CloudFormation template, by the template's logical ids.
 
 use super::objects::{DefaultObject, Hop, Named, Object, Objects};
 use super::template;
@@ -14,12 +14,12 @@ use ipnetwork::Ipv4Network;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 
-/// Says that resources, or elements of lists, are added.
+/// The action that adds resources, or elements of lists.
 const ADD: &str = "add to the template";
-/// Says that properties get other values.
+/// The action that gives properties other values.
 const CHANGE: &str = "change in the template";
 
-/// Writes a fragment; or says what the template does not have.
+/// Writes a fragment; the error names what the template does not have.
 pub(super) fn written(change: &Change, objects: Objects<'_>) -> Result<Words, String> {
     let mut fragment = Fragment::of(objects);
     let (id, action) = match change {
@@ -56,10 +56,10 @@ pub(super) fn written(change: &Change, objects: Objects<'_>) -> Result<Words, St
     Ok(Words { id, action: action.to_owned(), text: fragment.text() })
 }
 
-/// The object that is changed, and what is done.
+/// The object to change, and the action.
 type Done = Result<(String, &'static str), String>;
 
-/// A fragment in the making.
+/// A fragment in progress.
 struct Fragment<'a> {
     objects: Objects<'a>,
     taken: BTreeSet<String>,
@@ -86,7 +86,8 @@ impl<'a> Fragment<'a> {
         write(&Value::Object(sections))
     }
 
-    /// Adds a resource under a logical id that is free, with the condition of the one that it belongs to; returns that id.
+    /// Adds a resource under a logical id that is free, with the condition of the one that it
+    /// belongs to; returns that id.
     fn add(&mut self, like: &str, kind: &str, owner: &Object<'_>, properties: Value) -> String {
         let like: String = like.chars().filter(char::is_ascii_alphanumeric).collect();
         let names = (2..).map(|number| format!("{like}{number}"));
@@ -112,7 +113,7 @@ impl<'a> Fragment<'a> {
         self.resources.insert(id.to_owned(), Value::Object(resource));
     }
 
-    /// Refers to the id of an object. What the template cannot name becomes a parameter.
+    /// Refers to the id of an object. An object that the template cannot name becomes a parameter.
     fn id(&mut self, object: Object<'_>) -> Result<Value, String> {
         Ok(match object {
             Object::Own(own) => json!({ "Ref": own.id }),
@@ -141,7 +142,7 @@ impl<'a> Fragment<'a> {
         })
     }
 
-    /// Refers to a group's id: what `Ref` means depends on where the group is.
+    /// Refers to a group's id: the meaning of `Ref` depends on whether the group is in a VPC.
     fn group_id(&mut self, group: Object<'_>) -> Result<Value, String> {
         match group {
             Object::Own(own) => Ok(json!({ "Fn::GetAtt": [own.id, "GroupId"] })),
@@ -282,7 +283,8 @@ impl<'a> Fragment<'a> {
         Ok((own.id.to_owned(), ADD))
     }
 
-    /// Gives a connector other subnets, which replaces it. CloudFormation refuses that under a name that the template gives.
+    /// Gives a connector other subnets, which replaces it. CloudFormation refuses that if the
+    /// template gives the connector a name.
     fn move_connector(&mut self, connector: ConnectorIx, subnets: &[SubnetIx]) -> Done {
         let own = self.objects.connector(self.objects.snapshot.connector(connector))?;
         let subnets: Result<Vec<Value>, String> =
@@ -304,7 +306,8 @@ impl<'a> Fragment<'a> {
         Ok((id.to_owned(), CHANGE))
     }
 
-    /// Adds an interface endpoint, with its group if that is new, and the property of its VPC that private names need.
+    /// Adds an interface endpoint, with its group if that is new, and the property of its VPC that
+    /// private names need.
     fn interface_endpoint(&mut self, new: &NewInterface) -> Done {
         let vpc = self.objects.vpc(new.vpc)?;
         if new.hostnames {
@@ -401,12 +404,12 @@ fn target_of(hop: Hop<'_>) -> Result<(&'static str, Value), String> {
     }
 }
 
-/// Returns the logical id of what stands at a place, such as `Resources.Vpc.Properties`.
+/// Returns the logical id in a place, such as `Resources.Vpc.Properties`.
 fn logical_id_of(place: &str) -> Option<&str> {
     place.strip_prefix("Resources.")?.split(['.', '[']).next()
 }
 
-/// Returns the logical id of an object, or that of what has it.
+/// Returns the logical id of an object, or that of its owner.
 fn logical_id(object: &Object<'_>) -> String {
     match object {
         Object::Own(own) => own.id.to_owned(),

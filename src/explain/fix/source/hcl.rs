@@ -1,4 +1,4 @@
-//! Blocks of HCL, in the layout of `terraform fmt`.
+//! Writes blocks of HCL, in the layout of `terraform fmt`.
 
 use std::fmt::Write;
 
@@ -23,7 +23,6 @@ impl Item {
     }
 }
 
-/// Writes a block.
 pub(super) fn block(head: &str, body: &[Item]) -> String {
     let mut text = String::new();
     write_block(&mut text, 0, head, body);
@@ -54,7 +53,7 @@ fn write_block(text: &mut String, indent: usize, head: &str, body: &[Item]) {
     let _ = writeln!(text, "{margin}}}");
 }
 
-/// Returns the widest key among the attributes that stand together with one.
+/// Returns the widest key among the attributes that are adjacent to one.
 fn width_of_keys(body: &[Item], at: usize) -> usize {
     let key = |item: &Item| match item {
         Item::Attribute(key, _) => Some(key.len()),
@@ -65,7 +64,7 @@ fn width_of_keys(body: &[Item], at: usize) -> usize {
     before.chain(after.iter().map_while(key)).max().unwrap_or(0)
 }
 
-/// Writes a string, in which nothing is a template.
+/// Writes a string literal without templates.
 pub(super) fn quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
     for c in text.chars() {

@@ -1,5 +1,5 @@
-//! Changes in the words of the source that the lab file is made from: commands of the AWS CLI, blocks of Terraform, a
-//! fragment of a CloudFormation template.
+//! Writes changes in the words of the source from which the lab file is made: commands of the AWS
+//! CLI, blocks of Terraform, a fragment of a CloudFormation template.
 
 mod aws_cli;
 mod cloudformation;
@@ -23,7 +23,7 @@ use objects::Objects;
 use serde::Serialize;
 use words::Words;
 
-/// How a change is written.
+/// The form in which a change is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Form {
     /// Lines of a lab file.
@@ -40,7 +40,7 @@ pub enum Form {
     CloudFormation,
 }
 
-/// Writes a change for a source; or says what keeps it from being written.
+/// Writes a change for a source; the error says why it cannot be written.
 pub(super) fn written(
     change: &Change,
     snapshot: &Snapshot,

@@ -1,4 +1,4 @@
-//! The objects of a change, as the source has them.
+//! Finds the objects of a change in the source.
 
 use crate::config::import::{Account, NetworkInterface, ObjectKind, Origin, Source, VpcConnector};
 use crate::vpc::{
@@ -7,14 +7,14 @@ use crate::vpc::{
 };
 use std::fmt;
 
-/// A configuration, and the source that it is made from.
+/// A configuration, and the source from which it is made.
 #[derive(Clone, Copy)]
 pub(super) struct Objects<'a> {
     pub(super) snapshot: &'a Snapshot,
     pub(super) source: &'a Source,
 }
 
-/// What the source calls an object, and where it has it.
+/// The name of an object in the source, and its place there.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Named<'a> {
     pub(super) id: &'a str,
@@ -26,13 +26,13 @@ pub(super) struct Named<'a> {
 pub(super) enum Object<'a> {
     /// The source has it.
     Own(Named<'a>),
-    /// AWS makes it with its VPC; the source has the VPC, and its id at most.
+    /// AWS makes it with its VPC; the source has only the VPC, and possibly the object's id.
     Default { vpc: Named<'a>, what: DefaultObject, id: Option<&'a str> },
     /// AWS's prefix list of a service; the source has a gateway endpoint for it.
     ServiceList { service: &'a str, endpoint: Named<'a> },
 }
 
-/// The object as people name it.
+/// Writes the object's name for people.
 impl fmt::Display for Object<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -62,7 +62,7 @@ impl DefaultObject {
     }
 }
 
-/// What AWS makes with a VPC.
+/// An object that AWS makes with a VPC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DefaultObject {
     RouteTable,
@@ -115,7 +115,8 @@ impl<'a> Objects<'a> {
         self.in_vpc(table.vpc, line, (kind, &table.id), DefaultObject::RouteTable)
     }
 
-    /// Finds an object that AWS makes with a VPC if nobody else does: a source may name it by its VPC.
+    /// Finds an object that AWS makes with a VPC if the user does not: a source may name it by its
+    /// VPC.
     fn in_vpc(
         &self,
         vpc: VpcIx,
@@ -164,7 +165,7 @@ impl<'a> Objects<'a> {
         }
     }
 
-    /// Returns the number of entries that a list needs, if that is more than it may have.
+    /// Returns the number of entries that a list needs, if that is more than its maximum.
     pub(super) fn larger(&self, ix: PrefixListIx, list: Named<'_>, added: usize) -> Option<usize> {
         let most = usize::try_from(*self.account().written.list_sizes.get(list.id)?).ok()?;
         let wanted = self.snapshot.prefix_list(ix).entries.len() + added;
@@ -184,7 +185,7 @@ impl<'a> Objects<'a> {
         self.named(ObjectKind::VpcEndpoint, &endpoint.id)
     }
 
-    /// Lists the tables that lead to a gateway endpoint.
+    /// Lists the tables with a route to a gateway endpoint.
     pub(super) fn tables_of(&self, endpoint: GatewayEndpointIx) -> Vec<Result<Object<'a>, String>> {
         let tables = (0..).map(RouteTableIx).zip(&self.snapshot.parts().route_tables);
         let target = Target::GatewayEndpoint(endpoint);
@@ -192,7 +193,7 @@ impl<'a> Objects<'a> {
         tables.filter(|(_, own)| leads(own)).map(|(ix, _)| self.table(ix)).collect()
     }
 
-    /// Finds a connector of the source. Those of `--connector` are the user's.
+    /// Finds a connector of the source. Connectors given by `--connector` belong to the user.
     pub(super) fn connector(&self, connector: &Connector) -> Result<&'a VpcConnector, String> {
         let id = self.source.id(ObjectKind::Connector, &connector.name);
         let mut all = self.account().vpc_connectors.iter();

@@ -1,11 +1,11 @@
-//! What a Terraform module calls the objects of a change.
+//! Refers to the objects of a change from a Terraform module.
 
 use super::hcl::{Item, identifier, quoted};
 use super::objects::{DefaultObject, Hop, Named, Object, Objects};
 use crate::config::import::Address;
 use std::collections::BTreeSet;
 
-/// An expression, with what its reader has to know.
+/// An expression, with a comment for its reader.
 #[derive(Clone, Debug)]
 pub(super) struct Expression {
     pub(super) text: String,
@@ -18,7 +18,7 @@ impl Expression {
         Self { text: format!("{kind}.{name}.{attribute}"), comment: None }
     }
 
-    /// Makes a string.
+    /// Makes a string literal.
     pub(super) fn text(text: &str) -> Self {
         Self { text: quoted(text), comment: None }
     }
@@ -63,7 +63,7 @@ impl Module {
         Self { address: address.module.clone(), taken }
     }
 
-    /// Names the module for people.
+    /// Returns the module's name for people.
     pub(super) fn noun(&self) -> &str {
         match self.address.as_str() {
             "" => "the root module",
@@ -88,7 +88,8 @@ impl Module {
         names.find(is_free).unwrap_or(like)
     }
 
-    /// Refers to an attribute of an object: by its address within its module, elsewhere by its value.
+    /// Refers to an attribute of an object: by its address within its module, elsewhere by its
+    /// value.
     pub(super) fn refer(&self, named: Named<'_>, attribute: &str) -> Result<Expression, String> {
         let address = address(named)?;
         self.refer_to(&address, attribute, is_known(named, &address).then_some(named.id))
@@ -151,18 +152,18 @@ impl Module {
     }
 }
 
-/// Returns the address of what the source has an object by.
+/// Returns the address of the resource by which the source has an object.
 pub(super) fn address(named: Named<'_>) -> Result<Address, String> {
     let address = Address::parse(&named.origin.path);
     address.ok_or_else(|| format!("the source has no address of {}", named.id))
 }
 
-/// Decides whether the source has an object's id: that of a plan is what stands for it.
+/// Decides whether the source has an object's id: a plan has a placeholder instead.
 pub(super) fn is_known(named: Named<'_>, address: &Address) -> bool {
     !named.id.contains(&address.to_string())
 }
 
-/// Returns the attribute with the id: an endpoint stands for its service's prefix list.
+/// Returns the attribute with the id: for an endpoint, that of its service's prefix list.
 fn id_attribute(kind: &str) -> &'static str {
     if kind == "aws_vpc_endpoint" { "prefix_list_id" } else { "id" }
 }

@@ -10,7 +10,7 @@ use crate::config::import::Address;
 pub(super) struct Subject<'a> {
     pub(super) objects: Objects<'a>,
     pub(super) object: Object<'a>,
-    /// The resource that the source has it by: of a default object its VPC.
+    /// The resource by which the source has it: for a default object its VPC.
     pub(super) address: Address,
     pub(super) module: Module,
 }
@@ -25,7 +25,7 @@ impl<'a> Subject<'a> {
         Ok(Self { objects, object, address, module })
     }
 
-    /// Decides whether the source writes the parts of the object within it.
+    /// Decides whether the source writes the parts of the object inside its block.
     pub(super) fn is_inline(&self) -> bool {
         let Object::Own(own) = self.object else { return false };
         let written = &self.objects.account().written;

@@ -1,5 +1,5 @@
-//! A fragment of a CloudFormation template, as YAML or JSON. Functions are written as JSON has them, `{"Ref": "Vpc"}`, and
-//! get their short form in YAML.
+//! Writes a fragment of a CloudFormation template, as YAML or JSON. Functions are given in JSON
+//! form, `{"Ref": "Vpc"}`, and get their short form in YAML.
 
 use serde_json::{Map, Value};
 use std::fmt::Write;
@@ -51,14 +51,14 @@ pub(super) fn yaml(fragment: &Value) -> String {
 
 fn write_map(text: &mut String, indent: usize, map: &Map<String, Value>) {
     for (at, (key, value)) in map.iter().enumerate() {
-        // The first key of an element stands behind its dash.
+        // The first key of an element follows its dash.
         let margin = if at == 0 && text.ends_with("- ") { 0 } else { indent };
         let _ = write!(text, "{:margin$}{key}:", "");
         write_value(text, indent, value);
     }
 }
 
-/// Writes what stands behind a key, and ends the line.
+/// Writes the value after a key, and ends the line.
 fn write_value(text: &mut String, indent: usize, value: &Value) {
     match (function(value), value) {
         (Some(function), _) => {
@@ -104,7 +104,7 @@ fn function(value: &Value) -> Option<String> {
     }
 }
 
-/// Writes a scalar that YAML reads as what it is.
+/// Writes a scalar so that YAML reads it with its own type.
 fn scalar(value: &Value) -> String {
     let Value::String(text) = value else { return value.to_string() };
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "./:-_".contains(c);

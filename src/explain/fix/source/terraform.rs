@@ -1,5 +1,6 @@
-//! A change as resources or blocks of Terraform, by the addresses of the source. Rules, routes and entries are written as the
-//! source writes those that the object has: within it, or as resources of their own. Terraform fights over a mix.
+//! Writes a change as resources or blocks of Terraform, by the addresses of the source. Rules,
+//! routes and entries are written as the source writes the object's existing ones: inside it, or as
+//! resources of their own. A mix of both makes Terraform undo one with the other.
 
 use super::hcl::{Item, block, identifier};
 use super::objects::{Named, Object, Objects};
@@ -17,7 +18,7 @@ use crate::vpc::{
 };
 use ipnetwork::Ipv4Network;
 
-/// Writes blocks; or says what the source does not have.
+/// Writes blocks; the error names what the source does not have.
 pub(super) fn written(change: &Change, objects: Objects<'_>) -> Result<Words, String> {
     match change {
         Change::GroupRules { group, direction, rules } => {
@@ -222,7 +223,8 @@ fn list_entries(
     Ok(subject.added(blocks))
 }
 
-/// Gives a connector other subnets, which replaces it: its services use the new one before the old one ends.
+/// Gives a connector other subnets, which replaces it: its services use the new one before the old
+/// one ends.
 fn move_connector(
     objects: Objects<'_>,
     connector: ConnectorIx,

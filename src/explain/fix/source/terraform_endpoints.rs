@@ -1,4 +1,4 @@
-//! New endpoints as blocks of Terraform, in the module of their VPC.
+//! Writes new endpoints as blocks of Terraform, in the module of their VPC.
 
 use super::hcl::{Item, block};
 use super::objects::{Object, Objects};
@@ -10,7 +10,8 @@ use crate::config::import::Address;
 use crate::explain::fix::new_endpoint::{Guard, NewGateway, NewInterface};
 use crate::vpc::{Direction, Peer, SecurityGroupRule};
 
-/// Adds an interface endpoint, with its group if that is new, and the attribute of its VPC that private names need.
+/// Adds an interface endpoint, with its group if that is new, and the attribute of its VPC that
+/// private names need.
 pub(super) fn interface_endpoint(
     objects: Objects<'_>,
     new: &NewInterface,
@@ -64,7 +65,7 @@ fn endpoint_body(subject: &Subject<'_>, kind: &str, service: &str) -> Result<Vec
     Ok(body)
 }
 
-/// Adds an endpoint to the module of its VPC, behind what it needs.
+/// Adds an endpoint to the module of its VPC, after the blocks that it needs.
 fn added_endpoint(
     mut subject: Subject<'_>,
     id: &str,
@@ -78,7 +79,8 @@ fn added_endpoint(
     subject.added(blocks)
 }
 
-/// Returns a reference to a new group, and its blocks: rules are within it or apart as the source has them.
+/// Returns a reference to a new group, and its blocks: rules are inside it or separate, as in the
+/// source.
 fn new_group(
     subject: &mut Subject<'_>,
     id: &str,
@@ -111,8 +113,8 @@ fn new_group(
     Ok((reference, std::iter::once(own).chain(apart).collect()))
 }
 
-/// Returns the type of the resources that the rules of the source's groups are, first that of the groups that rules name;
-/// `None` if groups have their rules within them.
+/// Returns the type of the resources for the rules of the source's groups, preferably that of the
+/// groups that rules name; `None` if groups have their rules inside them.
 fn type_of_rules<'a>(objects: Objects<'a>, rules: &[SecurityGroupRule]) -> Option<&'a str> {
     let account = objects.account();
     let named = rules.iter().filter_map(|rule| match rule.peer {

@@ -1,4 +1,4 @@
-//! Rules of security groups as blocks of Terraform.
+//! Writes rules of security groups as blocks of Terraform.
 
 use super::hcl::{Item, block};
 use super::objects::{Named, Object, Objects};
@@ -37,7 +37,8 @@ pub(super) fn inline_rule(
     Ok(Item::Block(direction.to_string(), body))
 }
 
-/// Decides whether a rule within a group names another group, so that Terraform needs that one first.
+/// Decides whether a rule inside a group names another group, so that Terraform needs that one
+/// first.
 fn names(objects: Objects<'_>, group: Named<'_>, other: Named<'_>) -> bool {
     let account = objects.account();
     let is_inline =
@@ -59,7 +60,7 @@ fn by_value(group: Named<'_>) -> Result<&str, String> {
     }
 }
 
-/// Writes a rule as a resource of the type that the group's other rules have.
+/// Writes a rule as a resource of the same type as the group's other rules.
 pub(super) fn rule_apart(
     subject: &mut Subject<'_>,
     direction: Direction,
@@ -77,10 +78,10 @@ pub(super) fn rule_apart(
     rule_of_group(subject, group, direction, rule)
 }
 
-/// The type of rules that were resources of their own before the provider had one for each direction.
+/// The older type of separate rules, from before the provider had one for each direction.
 pub(super) const OLDER_RULE: &str = "aws_security_group_rule";
 
-/// A group that rules are written for.
+/// A group for which rules are written.
 pub(super) struct Group {
     pub(super) id: Expression,
     pub(super) name: String,
@@ -144,7 +145,8 @@ fn peer(subject: &Subject<'_>, rule: &SecurityGroupRule) -> Result<(Expression, 
     Ok((subject.module.id(object)?, address(own)?.name))
 }
 
-/// Writes protocol and ports of a security group's rule. Those within a group need ports, whatever the protocol.
+/// Writes protocol and ports of a security group's rule. Those inside a group need ports, whatever
+/// the protocol.
 fn ports(traffic: &Traffic, protocol: &str) -> Vec<Item> {
     let number = |number: i32| number.to_string();
     let needs = protocol == "protocol";

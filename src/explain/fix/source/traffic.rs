@@ -1,9 +1,9 @@
-//! The traffic of a rule as AWS's APIs write it.
+//! The traffic of a rule in the form of AWS's APIs.
 
 use crate::packet::Protocol;
 use crate::vpc::{PortMatch, ProtocolMatch, TrafficMatch};
 
-/// Says that a rule is for all protocols.
+/// The protocol of a rule for all protocols.
 pub(super) const ALL: &str = "-1";
 
 /// Protocol and ports.
@@ -45,7 +45,7 @@ impl Traffic {
         self.ports.map(|(from, to)| (from.into(), to.into())).or(self.icmp)
     }
 
-    /// Names the traffic for people, such as `tcp_5432` or `udp_1024_to_65535`.
+    /// Returns a name of the traffic for people, such as `tcp_5432` or `udp_1024_to_65535`.
     pub(super) fn shown(&self) -> String {
         let word = &self.word;
         match self.ports {

@@ -1,4 +1,5 @@
-//! What a flow's life changes, from its first packet to the last trace of it, and what refused packets change.
+//! Declares the changes in a flow's life, from its first packet to its tombstone's end, and those
+//! of refused packets.
 
 use super::*;
 use crate::packet::builder::icmp_error;
@@ -10,10 +11,10 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 const VPC: Link = Link::Vpc(VpcIx(0));
 const LOCAL: (Ipv4Addr, u16) = (DB, 5432);
 const OUT: (Ipv4Addr, u16) = (EXAMPLE, 443);
-/// What a connection to [`LOCAL`] takes, and its path.
+/// The ports and the path of a connection to [`LOCAL`].
 const LOCAL_PORTS: &str = "ports 10.0.1.4 +1, destinations +1";
 const LOCAL_PATH: &str = "10.0.1.4";
-/// What a connection to [`OUT`] takes, and its path.
+/// The ports and the path of a connection to [`OUT`].
 const OUT_PORTS: &str = "ports 10.0.1.4 +1, ports 198.51.100.7 +1, destinations +2";
 const OUT_PATH: &str = "10.0.1.4/10.0.0.4";
 
@@ -27,7 +28,7 @@ fn a_connection_inside_the_vpc_from_syn_to_nothing() {
     ledger.arrives(link, &fin, "received 10.0.1.4 +1, established -1, closed +1");
     ledger.sends(&tcp(web, 40_000, LOCAL, ACK, 102, 502), "sent 10.0.1.4 +1");
     ledger.sweeps_after(2, "");
-    // It was closed, so nothing is remembered of it; its port rests for a second.
+    // It was closed, so it leaves no tombstone; its port rests for a second.
     ledger.sweeps_after(1, "flows -1, closed -1, ports 10.0.1.4 -1, resting +1");
     ledger.sweeps_after(1, "resting -1, destinations -1");
 }
@@ -47,7 +48,7 @@ fn a_connection_through_a_nat_gateway_from_syn_to_nothing() {
     ledger.sweeps_after(1, "resting -2, destinations -2");
 }
 
-/// A second flow of the same tuple takes the place of the first at once; the old ports rest.
+/// A second flow of the same tuple replaces the first at once; the old ports rest.
 #[test]
 fn a_tuple_that_is_used_again_after_its_close() {
     let mut ledger = Ledger::new(LAB);
@@ -93,7 +94,7 @@ fn what_a_rule_refuses_changes_its_counters_only() {
     ledger.loses(&to_nobody, Reason::NoInterface, "drops no-interface +1, drop rows +1");
 }
 
-/// A traceroute, or the discovery of a path's MTU, leaves no flow behind, and takes no port from anybody.
+/// A traceroute, or path MTU discovery, leaves no flow behind, and takes no port.
 #[test]
 fn a_first_packet_that_is_not_sent_on_leaves_no_flow_and_no_port() {
     let mut ledger = Ledger::new(&format!("mtu = 9001\n{LAB}"));
@@ -107,7 +108,7 @@ fn a_first_packet_that_is_not_sent_on_leaves_no_flow_and_no_port() {
     let big = crate::packet::builder::udp(SocketAddrV4::new(web, 5354), to, &[0; 4000]);
     let seen = ledger.sends(&big, "drops mtu-exceeded +1, drop rows +1");
     assert!(matches!(seen.verdict, Verdict::Reply { reason: Reason::MtuExceeded, .. }), "{seen:?}");
-    // The next one begins a flow as if nothing had been.
+    // The next one begins a flow as if there had been no packet before.
     ledger.sends(
         &syn(web, 40_000, OUT),
         &format!("flows +1, opening +1, {OUT_PORTS}, sent {OUT_PATH} +1"),
@@ -184,7 +185,7 @@ fn the_fragments_of_a_datagram_are_followed_for_thirty_seconds() {
     ledger.sweeps_after(1, "datagrams -1");
 }
 
-/// Checklist U14: what waits is counted, and leaves nothing behind, released or not.
+/// Checklist U14: waiting fragments are counted, and leave nothing behind, released or not.
 #[test]
 fn a_fragment_before_its_first_one_waits_for_thirty_seconds() {
     let mut ledger = Ledger::new(LAB);
@@ -221,7 +222,7 @@ fn fragments_that_a_nat_gateway_refuses_share_their_fate() {
     ledger.loses(last, reason, "drops nat-fragment +1, dropped by 10.0.0.4 +1");
 }
 
-/// An error about a flow neither refreshes nor ends it, nor is it one of its packets.
+/// An error about a flow neither refreshes nor ends it, and does not count as one of its packets.
 #[test]
 fn an_icmp_error_about_a_flow_changes_nothing() {
     let mut ledger = Ledger::new(LAB);
@@ -237,7 +238,8 @@ fn an_icmp_error_about_a_flow_changes_nothing() {
     ledger.keeps_out(link, &error, Reason::IcmpErrorNoFlow, changes);
 }
 
-/// Exhaustion costs a counter: the ENI's port that was already taken comes back at once, and does not rest.
+/// Exhaustion costs a counter: the ENI's port that was already taken comes back at once, and does
+/// not rest.
 #[test]
 fn an_exhausted_destination_leaks_nothing() {
     let limited = format!(
@@ -282,7 +284,7 @@ fn a_task_that_is_gone_takes_its_flows_along_and_no_other() {
     ledger.keeps_out(VPC, &answer(gone), Reason::Unsolicited, changes);
 }
 
-/// A packet whose TTL ends here is answered, and is none of its flow's packets.
+/// A packet whose TTL ends here is answered, and does not count as one of its flow's packets.
 #[test]
 fn a_packet_that_egret_answers_changes_its_counter_only() {
     let mut ledger = Ledger::new(LAB);
@@ -293,7 +295,8 @@ fn a_packet_that_egret_answers_changes_its_counter_only() {
     assert!(matches!(seen.verdict, Verdict::Reply { reason: Reason::TtlExpired, .. }));
 }
 
-/// What asks the resolver is counted for a second, and as carried by its ENI; it begins no flow and takes no port.
+/// A query to the resolver is counted for a second, and with its ENI; it begins no flow and takes
+/// no port.
 #[test]
 fn a_query_to_the_resolver_counts_in_its_window_only() {
     let mut ledger = Ledger::new(LAB);
@@ -304,11 +307,12 @@ fn a_query_to_the_resolver_counts_in_its_window_only() {
         assert_eq!(seen.forwarded().1, Link::Services);
     }
     ledger.world.advance(Duration::from_secs(1));
-    // Another second, another window.
+    // In another second the count starts again.
     ledger.sends(&query, "to the resolver from 10.0.1.4 -1, sent 10.0.1.4 +1").forwarded();
 }
 
-/// New flows take the addresses of a gateway in turn: one counter for the gateway, and a path for each address.
+/// New flows take the addresses of a gateway in turn: one counter for the gateway, and a path for
+/// each address.
 #[test]
 fn the_addresses_of_a_gateway_take_turns() {
     let two = with(

@@ -1,7 +1,8 @@
-//! Expected-state tests: every counter and table size of the engine is modelled, each step declares its changes, and
-//! anything undeclared fails and shows the whole state as the operator sees it.
+//! Expected-state tests: every counter and table size of the engine is modelled, each step declares
+//! its changes, and anything undeclared fails and shows the whole state as the operator sees it.
 //!
-//! A step's changes are written `flows +1, ports 10.0.1.4 +1, drops no-route +1`, by the names of [`Census`]:
+//! A step's changes are written `flows +1, ports 10.0.1.4 +1, drops no-route +1`, by the names of
+//! [`Census`]:
 //!
 //! | name | what |
 //! |---|---|
@@ -9,10 +10,11 @@
 //! | `denied` | flows whose packets from the task are dropped |
 //! | `tombstones` | keys of expired flows |
 //! | `ports A`, `resting`, `destinations` | leases of an address, ports in quarantine, pools |
-//! | `datagrams` | datagrams whose fragments are followed |
-//! | `held fragments`, `held bytes`, `datagrams that wait` | fragments that wait for a first one, of how many datagrams |
+//! | `datagrams` | datagrams whose fragments are tracked |
+//! | `held fragments`, `held bytes` | fragments that wait for a first one |
+//! | `datagrams that wait` | datagrams of those fragments |
 //! | `drops R`, `drop rows` | packets dropped for a reason, rows of `egret drops` |
-//! | `sent P`, `received P` | packets that a path carried, named by its addresses |
+//! | `sent P`, `received P` | packets on a path, named by its addresses |
 
 mod life;
 mod reload;
@@ -31,7 +33,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A world, and what its engine's counters and tables must be.
+/// A world, with the expected counters and tables of its engine.
 pub(super) struct Ledger {
     pub(super) world: World,
     expected: BTreeMap<String, i64>,
@@ -45,7 +47,7 @@ impl Ledger {
         ledger
     }
 
-    /// Does something, with these changes and no other.
+    /// Runs an action that must have these changes and no other.
     #[track_caller]
     pub(super) fn step<T>(
         &mut self,
@@ -64,7 +66,7 @@ impl Ledger {
         done
     }
 
-    /// A task sends.
+    /// Sends a task's packet.
     #[track_caller]
     pub(super) fn sends(&mut self, bytes: &[u8], changes: &str) -> Seen {
         let what = format!("a packet of task {}", source(bytes));
@@ -73,14 +75,14 @@ impl Ledger {
         })
     }
 
-    /// A task sends, and the packet is dropped in silence.
+    /// Sends a task's packet that is dropped without an answer.
     #[track_caller]
     pub(super) fn loses(&mut self, bytes: &[u8], reason: Reason, changes: &str) {
         let seen = self.sends(bytes, changes);
         assert_eq!((seen.reason(), seen.bytes.len()), (Some(reason), 0));
     }
 
-    /// A packet comes from a VPC or the internet.
+    /// Sends a packet from a VPC or the internet.
     #[track_caller]
     pub(super) fn arrives(&mut self, link: Link, bytes: &[u8], changes: &str) -> Seen {
         let what = format!("a packet from {link:?}");
@@ -90,14 +92,14 @@ impl Ledger {
         })
     }
 
-    /// A packet comes from a VPC or the internet, and is dropped in silence.
+    /// Sends a packet from a VPC or the internet that is dropped without an answer.
     #[track_caller]
     pub(super) fn keeps_out(&mut self, link: Link, bytes: &[u8], reason: Reason, changes: &str) {
         let seen = self.arrives(link, bytes, changes);
         assert_eq!((seen.reason(), seen.bytes.len()), (Some(reason), 0));
     }
 
-    /// Time passes, and then a sweep.
+    /// Advances the clock, and sweeps.
     #[track_caller]
     pub(super) fn sweeps_after(&mut self, seconds: u64, changes: &str) {
         self.step(&format!("a sweep {seconds} s later"), changes, |world| {
@@ -106,13 +108,13 @@ impl Ledger {
         });
     }
 
-    /// Another configuration.
+    /// Applies another configuration.
     #[track_caller]
     pub(super) fn reloads(&mut self, text: &str, changes: &str) {
         self.step("a reload", changes, |world| world.reload(text));
     }
 
-    /// A TCP handshake; returns the SYN as it reached its destination.
+    /// Completes a TCP handshake; returns the SYN as it reached its destination.
     #[track_caller]
     pub(super) fn connects(
         &mut self,
@@ -151,7 +153,7 @@ impl Ledger {
     }
 }
 
-/// Takes out what must follow from the rest, after looking whether it does.
+/// Removes counts that must follow from the rest, after checking that they do.
 #[track_caller]
 fn check_redundant(census: &mut Census) {
     let counts = &mut census.0;
@@ -175,7 +177,7 @@ fn check_redundant(census: &mut Census) {
 }
 
 impl World {
-    /// All that the engine knows, as `egret flows` and `egret drops` show it.
+    /// Returns the whole state of the engine, as `egret flows` and `egret drops` show it.
     fn shown(&self) -> String {
         let history = History::new(Arc::new(self.snapshot.clone()));
         let names = EarlierNames::new(&history, &self.snapshot);

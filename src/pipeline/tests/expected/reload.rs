@@ -1,4 +1,5 @@
-//! What a reload changes: nothing by itself, and at a flow's next packet what AWS does (spec 4.4, 5; surprise 9).
+//! Declares the changes of a reload: none at once, and at a flow's next packet the effect that AWS
+//! documents (spec 4.4, 5; surprise 9).
 
 use super::*;
 use crate::vpc::{Generation, Parts, Snapshot};
@@ -38,7 +39,8 @@ fn a_rule_that_goes_changes_nothing_for_a_tracked_flow() {
     ledger.loses(&syn(web, 40_001, OUT), Reason::SgEgressImplicitDeny, refused);
 }
 
-/// An ACL stops a flow's packets and leaves the flow: taking the rule back, it goes on with the same port.
+/// An ACL stops a flow's packets and leaves the flow: when the rule is removed again, the flow
+/// continues with the same port.
 #[test]
 fn an_acl_stops_packets_and_keeps_the_flow() {
     let acl = with(LAB, "cidr = \"10.0.1.0/24\"", "cidr = \"10.0.1.0/24\"\nnetwork_acl = \"acl\"")
@@ -85,7 +87,7 @@ fn a_route_that_goes_stops_packets_and_keeps_the_flow() {
     assert_eq!(again.forwarded().0, out);
 }
 
-/// What is kept by address goes with the ENI or gateway, and not before.
+/// Records kept by address end with the ENI or gateway, and not before.
 #[test]
 fn what_is_kept_for_places_goes_with_them() {
     let addresses = "public_ip = \"198.51.100.7\"\nsecondary_public_ips = [\"198.51.100.8\"]";

@@ -1,11 +1,12 @@
-//! Which ENI a task leaves by, and which public addresses are the lab's own.
+//! Finds the ENI by which a task leaves, and the lab's own public addresses.
 
 use super::Oracle;
 use crate::config::plan::{EniKey, PlannedEni};
 use std::net::Ipv4Addr;
 
 impl<'a> Oracle<'a> {
-    /// Spec 2.3: zones in order, tasks in turn. `None` if the tasks have their own.
+    /// Returns the ENI of a task. Spec 2.3: zones in order, tasks in turn. `None` if the tasks have
+    /// their own.
     pub(super) fn eni_of(&self, connector: &str, task: u16) -> Option<&'a PlannedEni> {
         let spec = &self.lab.spec;
         let connector = spec.connectors.iter().find(|c| c.name.value == connector).unwrap();

@@ -1,11 +1,11 @@
-//! What a rule's words cover, bit by bit.
+//! Decides what a rule covers, bit by bit.
 
 use crate::packet::Protocol;
 use crate::vpc::{ProtocolMatch, TrafficMatch};
 use ipnetwork::Ipv4Network;
 use std::net::Ipv4Addr;
 
-/// Spec 4.1, 5; surprise 8.
+/// Decides whether a rule matches (spec 4.1, 5; surprise 8).
 pub(super) fn matches(
     rule: &TrafficMatch,
     protocol: Protocol,

@@ -1,4 +1,5 @@
-//! Routes that lead through something (spec 3.5, 3.7): what the request meets, and what the reply does.
+//! Predicts routes that lead through middleboxes (spec 3.5, 3.7): the checks on the request, and
+//! those on the reply.
 
 use super::matching::{covers, is_rfc1918, is_rfc6598};
 use super::{Answer, Oracle, Question, Sender};
@@ -35,7 +36,7 @@ impl<'a> Oracle<'a> {
         }
     }
 
-    /// Up to where no middlebox is next.
+    /// Passes middleboxes until none is next.
     pub(super) fn through_middleboxes(&self, mut sender: Sender<'a>) -> Result<Sender<'a>, Reason> {
         let mut asked = vec![&sender.home.id.value];
         while !covers(sender.at.cidr.value, self.ask.to) {
@@ -56,7 +57,8 @@ impl<'a> Oracle<'a> {
         Ok(sender)
     }
 
-    /// An appliance with this packet: its groups unless it tracks the flow, its check always.
+    /// Checks an appliance for this packet: its groups unless it tracks the flow, its source/dest
+    /// check always.
     pub(super) fn forwards(
         &self,
         appliance: &Resource,
@@ -78,7 +80,7 @@ impl<'a> Oracle<'a> {
         Ok(())
     }
 
-    /// Behind a NAT gateway that does not stand before its own way out (spec 6).
+    /// Passes the middlebox after a NAT gateway, unless it leads back to the gateway (spec 6).
     pub(super) fn behind_the_gateways_middlebox(
         &self,
         nat: Sender<'a>,
@@ -118,7 +120,7 @@ impl<'a> Oracle<'a> {
         }
     }
 
-    /// What the reply meets from a subnet back to a sender, by the tables on its own way.
+    /// Checks the path of the reply from a subnet back to a sender, by the tables on its own path.
     pub(super) fn reply_way(
         &self,
         from: &'a Subnet,
@@ -158,7 +160,7 @@ impl<'a> Oracle<'a> {
         None
     }
 
-    /// The reply is a packet of its own to an appliance that has not seen the request.
+    /// Checks the reply at an appliance; it is a new packet to one that has not seen the request.
     fn reply_at(
         &self,
         appliance: &Resource,
@@ -172,7 +174,7 @@ impl<'a> Oracle<'a> {
         reply.forwards(appliance, self.ask.to, named, tracked)
     }
 
-    /// The appliances that the tables lead through, from a subnet toward the destination.
+    /// Lists the appliances through which the tables lead, from a subnet toward the destination.
     fn visits(&self, from: &'a Subnet) -> Vec<String> {
         let (mut at, mut visited, mut asked) = (from, Vec::new(), Vec::new());
         while !covers(at.cidr.value, self.ask.to) && asked.len() < 8 {

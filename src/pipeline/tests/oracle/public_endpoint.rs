@@ -1,5 +1,6 @@
-//! Into a VPC by the public address of a resource there (spec 3.6): through its internet gateway, its subnet's ACL and its
-//! groups, which see the sender's public address; the reply by the tables there.
+//! Predicts packets into a VPC by the public address of a resource there (spec 3.6): through its
+//! internet gateway, its subnet's ACL and its groups, which see the sender's public address; the
+//! reply by the tables there.
 
 use super::matching::covers;
 use super::{Answer, Oracle, Place, Question, Sender};
@@ -9,7 +10,8 @@ use crate::vpc::PeeringState;
 use std::net::Ipv4Addr;
 
 impl<'a> Oracle<'a> {
-    /// Out by the internet gateway of the sender's own VPC. The reply comes back to the sender's subnet.
+    /// Sends out by the internet gateway of the sender's own VPC. The reply comes back to the
+    /// sender's subnet.
     pub(super) fn by_internet_gateway(&self, sender: Sender<'a>) -> Answer {
         let hides = sender.hides.or(Some(sender.address));
         let home = &sender.home.vpc.value;
@@ -55,7 +57,8 @@ impl<'a> Oracle<'a> {
         })
     }
 
-    /// From the resource's subnet, straight or through middleboxes, to the internet gateway.
+    /// Checks the reply's path from the resource's subnet, directly or through middleboxes, to the
+    /// internet gateway.
     fn reply_leaves(
         &self,
         (resource, own): (&Resource, &'a Subnet),

@@ -1,14 +1,14 @@
-//! What the oracle is asked, and what it answers.
+//! The question to the oracle, and its answer.
 
 use crate::packet::Protocol;
 use crate::pipeline::Reason;
 use std::net::Ipv4Addr;
 
-/// What becomes of a first packet.
+/// The verdict on a first packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::pipeline::tests) enum Expected {
     Dies(Reason),
-    /// It reaches its destination; the reply may die.
+    /// It reaches its destination; the reply may be dropped.
     Reaches {
         place: Place,
         reply_dies: Option<Reason>,
@@ -34,7 +34,7 @@ pub(in crate::pipeline::tests) struct Question {
     pub(in crate::pipeline::tests) icmp: (u8, u8),
 }
 
-/// The source ports that the NATs take: the oracle judges replies, it draws no ports.
+/// The source ports that the NATs take: the oracle judges replies, but draws no ports.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::pipeline::tests) struct Ports {
     pub(in crate::pipeline::tests) eni: u16,

@@ -1,4 +1,5 @@
-//! Which attachments and addresses are asked: all that a configuration allows, or those of a running lab.
+//! Tests the attachments and addresses of a question: all that a configuration allows, or those of
+//! a running lab.
 
 use super::*;
 use crate::pipeline::reach::Asked;
@@ -48,7 +49,7 @@ fn without_task(snapshot: &Snapshot, number: u16) -> Snapshot {
     snapshot.without_task(task(snapshot, number).address)
 }
 
-/// Lists the attachments with the number of their task and the addresses with which they are asked.
+/// Lists the attachments with the number of their task and the addresses that are considered.
 fn asked(snapshot: &Snapshot, tasks: Tasks, addresses: Addresses) -> Vec<(u16, Addresses)> {
     let (_, asked) = reach::attachments(snapshot, SERVICE, tasks, addresses);
     asked.iter().map(|Asked { task, addresses, .. }| (task.number, *addresses)).collect()
@@ -130,7 +131,7 @@ fn tasks_of_a_shared_attachment_are_listed_by_number() {
     assert_eq!((numbers(EniIx(0)), numbers(EniIx(1))), (vec![1, 3], vec![2]));
 }
 
-/// No task has a public address yet, and each will have one.
+/// No task has a public address yet, and each will get one.
 #[test]
 fn further_fargate_tasks_have_public_addresses_if_the_service_assigns_them() {
     let none = with(FARGATE, "tasks = 3", "tasks = 0");

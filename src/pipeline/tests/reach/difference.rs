@@ -1,4 +1,4 @@
-//! What two answers differ in, on labs of which one is the other with a change.
+//! Tests the difference of two answers, on labs that differ by one change.
 
 use super::*;
 use crate::pipeline::reach::{Answered, Changed, Difference, difference};

@@ -1,9 +1,10 @@
-//! The difference of two answers holds the packets that pass by one of them only: those, and no others.
+//! Checks that the difference of two answers contains the packets that pass by one of them only:
+//! those, and no others.
 
 use super::*;
 use crate::pipeline::reach::{Answered, Changed, ChangedSide, Difference, difference};
 
-/// A question about a lab and about one that differs from it a little.
+/// A question about a lab and about a slightly different one.
 struct Pair {
     before: Asked,
     after: Asked,
@@ -45,7 +46,7 @@ fn passes(asked: &Asked, packet: &Packet) -> bool {
     judge(&asked.world, &asked.snapshot, asked.question.service, packet).is_none()
 }
 
-/// Draws a packet of a change, as either side has it.
+/// Draws a packet of a change, as each side has it.
 fn members(changed: &Changed, draw: &mut Draw<'_>) -> [Packet; 2] {
     let (protocol, port) = protocol_and_port(&changed.ports, draw);
     let to = draw.from(&changed.destinations).unwrap();
@@ -93,7 +94,8 @@ fn is_changed(changed: &Changed, pair: &Pair, [before, after]: &[Packet; 2]) -> 
             .is_none_or(|all| all.contains(before.choice.eni_port.into()))
 }
 
-/// Draws a packet that both labs have: from the same subnet and groups, with the same addresses and ports.
+/// Draws a packet that both labs have: from the same subnet and groups, with the same addresses and
+/// ports.
 fn any_of_both(pair: &Pair, draw: &mut Draw<'_>) -> Option<[Packet; 2]> {
     let before = any_packet(&pair.before, &pair.answers[0], draw);
     let name = |snapshot: &Snapshot, at: Attachment| match at {
@@ -189,7 +191,7 @@ proptest! {
         let mut swapped: Vec<Changed> = back.changes.into_iter().map(swap).collect();
         let key = |changed: &Changed| (changed.before.class, changed.after.class);
         swapped.sort_by_key(key);
-        // Attachments follow the order of either side.
+        // Attachments have the order of one side.
         for changed in &mut swapped {
             sort_attachments(changed);
         }

@@ -1,5 +1,5 @@
-//! The oracle's opinion of a packet whose ENI and NAT gateway have the addresses that a question leaves open: it is asked about
-//! a lab in which they have these addresses.
+//! Asks the oracle about a packet whose ENI and NAT gateway have addresses that a question leaves
+//! open, in a lab in which they have these addresses.
 
 use super::super::oracle::{self, Expected, Ports, Question};
 use super::{Asked, Attachment, Draw, Packet, asked, member, numbers};
@@ -11,11 +11,12 @@ use crate::pipeline::leases::Choice;
 use crate::vpc::{Eni, EniIx, NatGatewayIx, ServiceIx, Snapshot};
 use std::net::Ipv4Addr;
 
-/// A further Fargate task: its number, and the public address that its ENI has.
+/// A further Fargate task: its number, and the public address of its ENI.
 const FURTHER: (u16, Ipv4Addr) = (99, Ipv4Addr::new(198, 51, 100, 254));
 
-/// Asks the oracle for the reason of a drop. Returns `None` for what it cannot be asked: packets to addresses that two
-/// interfaces of the lab exchange, and packets of an ENI and a NAT gateway with one address.
+/// Asks the oracle for the reason of a drop. Returns `None` for packets that it cannot judge:
+/// packets to addresses that two interfaces of the lab exchange, and packets of an ENI and a NAT
+/// gateway with one address.
 pub(super) fn expected(asked: &Asked, packet: &Packet) -> Option<Option<Reason>> {
     let (fixed, task) = Fixed::of(asked, packet)?;
     let to = Ipv4Addr::from(packet.to);
@@ -37,7 +38,8 @@ struct Fixed {
 }
 
 impl Fixed {
-    /// Returns the lab in which a packet's choice is fixed, with the number of a task that sends it.
+    /// Returns the lab in which a packet's choice is fixed, with the number of a task that sends
+    /// it.
     fn of(asked: &Asked, packet: &Packet) -> Option<(Self, u16)> {
         let mut fixed = Self { lab: asked.world.lab.clone(), exchanged: Vec::new() };
         let task = match packet.attachment {
@@ -85,7 +87,8 @@ impl Fixed {
         self.exchange(&vpc, *before, address);
     }
 
-    /// Puts the chosen address of a gateway first, which is the one that the oracle knows; `None` if the ENI has it.
+    /// Puts the chosen address of a gateway first, which is the one that the oracle uses; `None` if
+    /// the ENI has it.
     fn fix_gateway(
         &mut self,
         ix: NatGatewayIx,

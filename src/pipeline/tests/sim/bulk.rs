@@ -1,5 +1,6 @@
-//! Gigabytes through one flow: its sequence numbers wrap, its timers pass many times, and it never expires (checklist
-//! 5.5). No endpoints here, which would have to hold the data: one super-packet is judged over and over.
+//! Sends gigabytes through one flow: its sequence numbers wrap, its timers pass many times, and it
+//! never expires (checklist 5.5). There are no endpoints here, which would have to hold the data:
+//! one super-packet is judged repeatedly.
 
 use super::*;
 use crate::flow::Side;
@@ -9,7 +10,7 @@ use crate::pipeline::{Device, Received};
 const PAYLOAD: usize = 44 * 1460;
 const HEADERS: usize = ipv4::MIN_LEN + tcp::MIN_LEN;
 
-/// A packet that is judged many times: the headers are put back after each.
+/// A packet that is judged many times: its headers are restored after each.
 struct Again {
     bytes: Vec<u8>,
     headers: [u8; HEADERS],

@@ -1,5 +1,5 @@
-//! ICMP errors in the middle of a conversation: they reach the task about its own packets, and end nothing (RFC 5508;
-//! checklist U12, T9, T10).
+//! Tests ICMP errors during a conversation: they reach the task about its own packets, and end
+//! nothing (RFC 5508; checklist U12, T9, T10).
 
 use super::*;
 
@@ -38,7 +38,7 @@ fn errors_about_datagrams_and_pings_reach_whom_they_concern() {
     };
     assert_eq!((datagram.src, datagram.sport, datagram.dport), (sim.hosts[one].address, 5353, 53));
     assert_eq!((ping.src, ping.sport), (sim.hosts[three].address, 9));
-    // The flows are still there: what was refused for a moment works again.
+    // The flows still exist: what was refused for a moment works again.
     sim.router.refuses.clear();
     sim.send_datagram(one, 5353, (EXAMPLE, 53), b"query");
     sim.send_ping(three, EXAMPLE, 9);
@@ -47,7 +47,7 @@ fn errors_about_datagrams_and_pings_reach_whom_they_concern() {
     assert_eq!(sim.world.engine.flows().len(), 2);
 }
 
-/// A port that nobody listens on: the server's own RST comes back through the NAT, and the flow closes with it.
+/// A port without a listener: the server's own RST comes back through the NAT, and closes the flow.
 #[test]
 fn a_refused_connection_is_refused_at_once_and_forgotten() {
     let mut sim = Sim::new(LAB, 3);

@@ -1,5 +1,5 @@
-//! Every port of a destination taken: others are unaffected, nothing leaks, and what comes free is used (checklist 5.2
-//! to 5.4).
+//! Takes every port of a destination: others are unaffected, nothing leaks, and freed ports are
+//! used (checklist 5.2 to 5.4).
 
 use super::*;
 use crate::pipeline::Reason::NatPortsExhausted;
@@ -25,7 +25,7 @@ fn a_full_destination_refuses_one_more_and_another_one_works() {
     assert_eq!(sim.leased(), (8, 8), "a refused SYN keeps no port of the ENI");
     sim.connected(web, 40_020, (Ipv4Addr::new(203, 0, 113, 11), 443));
     sim.connected(web, 40_021, LOCAL);
-    // Those that wait get through by themselves as soon as others have closed.
+    // Connections that wait succeed as soon as others have closed.
     open.iter().for_each(|socket| sim.close(web, *socket));
     sim.run();
     for socket in waiting {
@@ -34,8 +34,8 @@ fn a_full_destination_refuses_one_more_and_another_one_works() {
     assert_eq!(sim.leased(), (5, 6), "four, the other host, and the database");
 }
 
-/// A refusal never makes a later connection fail: ten thousand connections, a hundred at a time, which is the limit.
-/// Checklist 5.2.
+/// A refusal never makes a later connection fail: ten thousand connections, a hundred at a time,
+/// which is the limit. Checklist 5.2.
 #[test]
 fn a_hundred_times_the_limit_in_churn_leaks_nothing() {
     let mut sim = Sim::new(&limited(100), 2);
@@ -50,7 +50,7 @@ fn a_hundred_times_the_limit_in_churn_leaks_nothing() {
             assert_eq!(sim.state(web, socket), State::Open);
             sim.close(web, socket);
         }
-        // Closed for two seconds, and swept.
+        // Two seconds after closing, the flows are swept.
         sim.run_for(seconds(3));
         assert_eq!(sim.leased(), (0, 0));
         ports.extend(sim.host(EXAMPLE).sockets.keys().map(|(_, peer)| peer.port()));
@@ -66,7 +66,8 @@ fn a_hundred_times_the_limit_in_churn_leaks_nothing() {
     }
 }
 
-/// Checklist 5.7: a tuple that was just closed connects again at once, on another port, while the old one rests.
+/// Checklist 5.7: a tuple that was just closed connects again at once, on another port, while the
+/// old one rests.
 #[test]
 fn the_same_tuple_connects_again_at_once_a_thousand_times() {
     let mut sim = Sim::new(LAB, 3);

@@ -1,4 +1,4 @@
-//! A host: TCP connections, datagrams and pings, as octets in and octets out.
+//! A host: TCP connections, datagrams and pings, as bytes in and bytes out.
 
 use super::tcp::{Endpoint, Segment};
 use crate::flow::Instant;
@@ -8,7 +8,7 @@ use crate::pipeline::Link;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-/// A packet with the header that the kernel would read it with.
+/// A packet with its virtio-net header.
 pub(super) type Octets = (Vec<u8>, VnetHeader);
 
 /// A local port and a peer.
@@ -17,20 +17,21 @@ pub(super) type Socket = (u16, SocketAddrV4);
 #[derive(Debug)]
 pub(super) struct Host {
     pub(super) address: Ipv4Addr,
-    /// Where it is attached to egret.
+    /// The link by which it is attached to egret.
     pub(super) link: Link,
-    /// Answers connections, datagrams to ports below 1024, and pings; another host refuses.
+    /// Set for a host that answers connections, datagrams to ports below 1024, and pings; another
+    /// host refuses.
     pub(super) is_server: bool,
-    /// Sends super-packets and partial checksums.
+    /// Set for a host that sends super-packets and partial checksums.
     pub(super) offloads: bool,
     pub(super) sockets: BTreeMap<Socket, Endpoint>,
-    /// Datagrams that came: the port, from whom, what.
+    /// Datagrams received: the port, the sender, the payload.
     pub(super) datagrams: Vec<(u16, SocketAddrV4, Vec<u8>)>,
-    /// Echo replies that came: from whom, identifier.
+    /// Echo replies received: the sender, the identifier.
     pub(super) pongs: Vec<(Ipv4Addr, u16)>,
-    /// ICMP errors that came: type, code, and the packet that they quote.
+    /// ICMP errors received: type, code, and the quoted tuple.
     pub(super) errors: Vec<(u8, u8, Tuple)>,
-    /// RSTs that came.
+    /// The number of RSTs received.
     pub(super) resets: usize,
     iss: u32,
 }
@@ -53,7 +54,7 @@ impl Host {
 
     /// Begins a connection.
     pub(super) fn connect(&mut self, now: Instant, socket: Socket) -> Vec<Octets> {
-        // Near the end of the numbers, so that they wrap.
+        // Near the end of the sequence numbers, so that they wrap.
         self.iss = self.iss.wrapping_mul(0x9e37_79b1).wrapping_add(0xffff_f000);
         let mut client = Endpoint::client(self.iss);
         if self.offloads {
@@ -63,7 +64,7 @@ impl Host {
         self.pump(now, socket)
     }
 
-    /// What a connection has to send.
+    /// Returns the packets that a connection has to send.
     pub(super) fn pump(&mut self, now: Instant, socket: Socket) -> Vec<Octets> {
         let Some(endpoint) = self.sockets.get_mut(&socket) else { return Vec::new() };
         let mss = endpoint.mss;
@@ -71,7 +72,7 @@ impl Host {
         segments.into_iter().map(|segment| self.octets(socket, segment, mss)).collect()
     }
 
-    /// A connection's deadline has come, if it still has this one.
+    /// Handles a connection's deadline, if it is still the present one.
     pub(super) fn expire(
         &mut self,
         now: Instant,
@@ -85,7 +86,8 @@ impl Host {
         self.pump(now, socket)
     }
 
-    /// Takes a packet that arrived whole; returns what answers it, and the connection that may have more to send.
+    /// Handles a packet that arrived whole; returns the answers to it, and the connection that may
+    /// have more to send.
     pub(super) fn take(
         &mut self,
         now: Instant,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// SplitMix64: enough to make up a network, and the same on every machine.
+/// SplitMix64: random enough for a network, and the same on every machine.
 #[derive(Clone, Debug)]
 pub(super) struct Random(u64);
 
@@ -28,16 +28,16 @@ impl Random {
     }
 }
 
-/// What every link between a host and egret does, in each direction.
+/// The impairment of every link between a host and egret, in each direction.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Impairment {
-    /// Packets in a hundred that do not arrive.
+    /// Lost packets per hundred.
     pub(super) loss: u64,
-    /// Packets in a hundred that arrive twice.
+    /// Duplicated packets per hundred.
     pub(super) duplication: u64,
-    /// How long a packet takes at least.
+    /// The least delay of a packet.
     pub(super) delay: Duration,
-    /// How much longer it may take: more than the space between two packets reorders them.
+    /// The most additional delay: more than the interval between two packets reorders them.
     pub(super) jitter: Duration,
 }
 
@@ -46,7 +46,7 @@ impl Impairment {
     pub(super) const NONE: Self =
         Self { loss: 0, duplication: 0, delay: Duration::from_micros(500), jitter: Duration::ZERO };
 
-    /// After which times copies of a packet arrive: none, one or two.
+    /// Returns the delays after which copies of a packet arrive: none, one or two.
     pub(super) fn arrivals(&self, random: &mut Random) -> Vec<Duration> {
         let copies = if random.happens(self.loss) {
             0

@@ -1,6 +1,7 @@
-//! A simulated world: tasks, VPC resources and internet hosts behind bad links, with egret in the middle and a virtual
-//! clock that jumps to the next thing that happens. Every packet is real octets through [`Engine::judge`], every lab a
-//! lab file, and a sweep comes every virtual second. All of it depends on one seed, which a failing test prints.
+//! A simulated world: tasks, VPC resources and internet hosts behind bad links, with egret in the
+//! middle and a virtual clock that jumps to the next event. Every packet is real bytes through
+//! [`Engine::judge`], every lab a lab file, and a sweep comes every virtual second. All of it
+//! depends on one seed, which a failing test prints.
 //!
 //! [`Engine::judge`]: crate::pipeline::Engine::judge
 
@@ -34,23 +35,23 @@ const LOCAL: (Ipv4Addr, u16) = (DB, 5432);
 /// The router between egret and the internet hosts.
 const ROUTER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 
-/// What happens at some time, to the host at a position.
+/// An event at some time, for the host at a position.
 #[derive(Debug)]
 enum Event {
     /// A packet of a host arrives at egret.
     AtEgret(usize, Octets),
     /// A packet arrives at a host.
     AtHost(usize, Octets),
-    /// A connection has waited for an answer until now.
+    /// A connection's deadline has come.
     Deadline(usize, Socket),
 }
 
-/// What the internet's router does to packets from egret.
+/// The internet's router, which may drop packets from egret.
 #[derive(Debug, Default)]
 struct Router {
-    /// Larger packets die with ICMP 3/4.
+    /// The MTU: larger packets are dropped with ICMP 3/4.
     mtu: Option<usize>,
-    /// Packets to it die with an ICMP error of this type and code.
+    /// Destinations whose packets are dropped, with the type and code of the ICMP error.
     refuses: BTreeMap<Ipv4Addr, (u8, u8)>,
 }
 
@@ -68,7 +69,8 @@ struct Sim {
     forwarded: u64,
     /// Packets that egret dropped or answered, by reason.
     drops: BTreeMap<Reason, u64>,
-    /// Forwarded to an address where nobody is, or sent to one that egret does not have.
+    /// The number of packets forwarded to an address without a host, or sent to one that egret does
+    /// not have.
     nowhere: u64,
 }
 
@@ -115,7 +117,7 @@ impl Sim {
         &mut self.hosts[at]
     }
 
-    /// A host begins a connection, with this to say.
+    /// Begins a connection from a host, with data to send.
     fn connect(&mut self, from: usize, port: u16, to: (Ipv4Addr, u16), data: &[u8]) -> Socket {
         let socket = (port, SocketAddrV4::new(to.0, to.1));
         let first = self.hosts[from].connect(self.world.now, socket);
@@ -142,7 +144,7 @@ impl Sim {
         self.hosts[of].sockets[&socket].state
     }
 
-    /// A connected pair over which a few octets went both ways, and the network quiet.
+    /// Returns a connected pair over which a few bytes went both ways, with the network quiet.
     #[track_caller]
     fn connected(&mut self, from: usize, port: u16, to: (Ipv4Addr, u16)) -> Socket {
         let socket = self.connect(from, port, to, b"hello");
@@ -167,7 +169,7 @@ impl Sim {
         self.world.reload(text);
     }
 
-    /// Runs until nothing is under way and nobody waits.
+    /// Runs until no packet is in transit and no connection waits.
     fn run(&mut self) {
         while let Some(Reverse((at, number))) = self.events.pop() {
             self.advance_to(at);
@@ -175,7 +177,7 @@ impl Sim {
         }
     }
 
-    /// Runs for so long.
+    /// Runs for this long.
     fn run_for(&mut self, duration: Duration) {
         let end = self.world.now + duration;
         while self.events.peek().is_some_and(|Reverse((at, _))| *at <= end) {
@@ -186,7 +188,7 @@ impl Sim {
         self.advance_to(end);
     }
 
-    /// The clock jumps, and every second that it passes has its sweep.
+    /// Advances the clock, with a sweep for every second that passes.
     fn advance_to(&mut self, to: Instant) {
         while self.swept + SECOND <= to {
             self.swept = self.swept + SECOND;
@@ -272,14 +274,14 @@ impl Sim {
         }
     }
 
-    /// A packet on its way to a host.
+    /// Puts a packet on its way to a host.
     fn carry(&mut self, to: usize, octets: Octets) {
         for after in self.links.arrivals(&mut self.random) {
             self.schedule(after, Event::AtHost(to, octets.clone()));
         }
     }
 
-    /// A host's packets on their way to egret.
+    /// Puts a host's packets on their way to egret.
     fn emit(&mut self, from: usize, packets: Vec<Octets>) {
         for octets in packets {
             for after in self.links.arrivals(&mut self.random) {
@@ -294,7 +296,8 @@ impl Sim {
         self.watch(of, socket);
     }
 
-    /// A connection's deadline becomes an event; one that has moved meanwhile is no longer that of the connection.
+    /// Makes an event of a connection's deadline; one that has moved meanwhile no longer belongs to
+    /// the connection.
     fn watch(&mut self, of: usize, socket: Socket) {
         let Some(deadline) = self.hosts[of].sockets.get(&socket).and_then(|e| e.deadline) else {
             return;
@@ -308,7 +311,7 @@ impl Sim {
         self.events.push(Reverse((self.world.now + after, self.number)));
     }
 
-    /// Leased ports of the addresses of the NAT gateway and of the first ENI.
+    /// Returns the numbers of leased ports of the NAT gateway's address and of the first ENI's.
     fn leased(&self) -> (u32, u32) {
         let eni = self.world.leased(Space::nth_vpc(0), ENI_A);
         (self.world.leased(Space::INTERNET, NAT_PUBLIC), eni)
@@ -318,7 +321,7 @@ impl Sim {
         self.drops.get(&reason).copied().unwrap_or(0)
     }
 
-    /// What came of it all, for people.
+    /// Returns the outcome as text.
     fn outcome(&self) -> String {
         let mut lines = vec![
             format!("after {:.1} s", self.world.now.since(Instant(1_000_000_000)).as_secs_f64()),
@@ -367,7 +370,7 @@ impl Router {
     }
 }
 
-/// A failed test tells how to see it again.
+/// Prints, if a test fails, how to repeat it.
 impl Drop for Sim {
     fn drop(&mut self) {
         if std::thread::panicking() {
@@ -380,7 +383,7 @@ fn is_private(address: Ipv4Addr) -> bool {
     address.is_private() || matches!(address.octets(), [100, 64..=127, ..])
 }
 
-/// Octets that tell where they belong.
+/// Returns bytes that show their position.
 fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|n| (n ^ (n >> 8) ^ (n >> 16)) as u8).collect()
 }

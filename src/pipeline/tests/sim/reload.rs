@@ -1,11 +1,12 @@
-//! Another configuration in the middle of a transfer: what goes on, what stops, what ends (spec 4.4, 5, 6; surprise 9).
+//! Applies another configuration during a transfer: some flows continue, some stop, some end
+//! (spec 4.4, 5, 6; surprise 9).
 
 use super::*;
 
 const EGRESS_443: &str = r#"{ protocol = "tcp", ports = "443", to = "0.0.0.0/0" },"#;
 const LEN: usize = 2_000_000;
 
-/// A transfer that is half-way: much is on its way in both directions.
+/// Returns a transfer that is half-way: many packets are in transit in both directions.
 fn half_way(seed: u64) -> (Sim, usize, Socket) {
     let mut sim = Sim::new(LAB, seed);
     sim.links.delay = Duration::from_millis(2);
@@ -38,7 +39,8 @@ fn an_unrelated_change_loses_no_packet() {
     assert_eq!((sim.endpoint(web, socket).retransmissions, sim.drops.len()), (0, 0));
 }
 
-/// The rule that admitted it goes away: the transfer goes on, and only a new connection is refused.
+/// The rule that admitted it is removed: the transfer continues, and only a new connection is
+/// refused.
 #[test]
 fn a_removed_group_rule_does_not_cut_a_transfer() {
     let (mut sim, web, socket) = half_way(2);
@@ -81,7 +83,8 @@ fn an_acl_that_is_taken_back_in_time_only_delays_a_transfer() {
     assert!(sim.endpoint(web, socket).retransmissions > 0);
 }
 
-/// Another gateway is another address: what ran through the old one ends, in silence, and begins anew.
+/// Another gateway has another address: a flow through the old one ends, without an answer, and
+/// begins again.
 #[test]
 fn a_replaced_gateway_ends_a_transfer() {
     let (mut sim, web, socket) = half_way(5);
@@ -107,7 +110,8 @@ fn a_service_that_is_gone_sends_nothing_and_others_go_on() {
     assert_done(&mut sim, web, socket);
 }
 
-/// An hour, a hundred configurations, one connection that says something under each: no retransmission, one port.
+/// An hour, a hundred configurations, one connection that sends something under each: no
+/// retransmission, one port.
 #[test]
 fn a_long_lived_flow_survives_a_hundred_reloads() {
     let mut sim = Sim::new(LAB, 7);

@@ -1,25 +1,26 @@
-//! A TCP endpoint as small as it can be and still move data over a bad network: handshake, data with retransmission,
-//! reordering, FIN and RST. Positions in a stream are counted from its SYN, which is at 0; data begins at 1.
+//! A minimal TCP endpoint that still moves data over a bad network: handshake, data with
+//! retransmission, reordering, FIN and RST. Positions in a stream are counted from its SYN, which
+//! is at 0; data begins at 1.
 
 use crate::flow::Instant;
 use crate::packet::{TcpFacts, TcpFlags};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// How much may be on its way.
+/// The most bytes in flight.
 const WINDOW: u64 = 40 * 1460;
 /// The first retransmission; each further one waits twice as long.
 const RETRANSMIT: Duration = Duration::from_millis(200);
-/// After so many in a row an endpoint gives up: 200 ms, 400 ms, … make 25 s.
+/// The retransmissions in a row after which an endpoint gives up: 200 ms, 400 ms, … make 25 s.
 const RETRIES: u32 = 7;
 
-/// Where an endpoint is.
+/// The state of an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     /// The handshake is not complete.
     Opening,
     Open,
-    /// Both streams have ended, and the peer knows.
+    /// Both streams have ended, and the peer knows it.
     Closed,
     /// The peer sent RST.
     Reset,
@@ -27,7 +28,7 @@ pub(super) enum State {
     TimedOut,
 }
 
-/// What to send; addresses are the caller's.
+/// A segment to send; the caller adds the addresses.
 #[derive(Clone, Debug)]
 pub(super) struct Segment {
     pub(super) flags: TcpFlags,
@@ -41,25 +42,25 @@ pub(super) struct Endpoint {
     pub(super) state: State,
     /// All that the peer has sent, in order.
     pub(super) received: Vec<u8>,
-    /// Sends back what it gets, and ends when the peer does.
+    /// Set for an endpoint that sends back what it receives, and ends when the peer does.
     pub(super) echoes: bool,
-    /// When to send again or give up.
+    /// The time at which to send again or give up.
     pub(super) deadline: Option<Instant>,
-    /// Payload of a segment; a super-packet holds many.
+    /// Bytes of payload per segment; a super-packet holds many.
     pub(super) mss: usize,
     /// Segments in a super-packet; 1 for none.
     pub(super) batch: usize,
     pub(super) retransmissions: u32,
     is_client: bool,
     iss: u32,
-    /// The peer's, once it is known.
+    /// The peer's initial sequence number, when it is known.
     peer_iss: Option<u32>,
     data: Vec<u8>,
     ends: bool,
     acknowledged: u64,
     next: u64,
     tries: u32,
-    /// What overtook the data before it, by position.
+    /// Data that overtook the data before it, by position.
     early: BTreeMap<u64, Vec<u8>>,
     expected: u64,
     peer_end: Option<u64>,
@@ -70,7 +71,7 @@ impl Endpoint {
         Self::new(iss, true)
     }
 
-    /// The endpoint that a SYN is for.
+    /// Makes the endpoint that a SYN reaches.
     pub(super) fn server(iss: u32, syn: TcpFacts) -> Self {
         let mut server = Self::new(iss, false);
         server.peer_iss = Some(syn.seq);
@@ -106,17 +107,17 @@ impl Endpoint {
         self.data.extend_from_slice(data);
     }
 
-    /// No more data will be written.
+    /// Ends the stream: no more data will be written.
     pub(super) fn close(&mut self) {
         self.ends = true;
     }
 
-    /// Whether everything written has been acknowledged.
+    /// Returns whether everything written has been acknowledged.
     pub(super) fn is_quiet(&self) -> bool {
         self.acknowledged == self.end()
     }
 
-    /// What there is to send now.
+    /// Returns the segments to send now.
     pub(super) fn output(&mut self, now: Instant) -> Vec<Segment> {
         let mut segments = Vec::new();
         if !self.is_alive() {
@@ -138,7 +139,8 @@ impl Endpoint {
         segments
     }
 
-    /// Takes a segment into account; what there is to send then is in [`Endpoint::output`], but for what is returned.
+    /// Handles a segment; the segments to send afterwards are in [`Endpoint::output`], except those
+    /// that this returns.
     pub(super) fn input(&mut self, now: Instant, facts: TcpFacts, payload: &[u8]) -> Vec<Segment> {
         if !self.is_alive() {
             return Vec::new();
@@ -165,7 +167,7 @@ impl Endpoint {
         if news && self.state != State::Opening { vec![self.acknowledgement()] } else { Vec::new() }
     }
 
-    /// The deadline has come: everything that is not acknowledged is sent again by [`Endpoint::output`].
+    /// Handles the deadline: [`Endpoint::output`] sends everything again that is not acknowledged.
     pub(super) fn expire(&mut self, now: Instant) {
         self.deadline = None;
         if !self.is_alive() || self.acknowledged == self.next {
@@ -181,7 +183,7 @@ impl Endpoint {
         self.wait(now);
     }
 
-    /// A router says that packets must be smaller: what is on its way is sent again.
+    /// Handles a smaller MTU that a router reports: data in flight is sent again.
     pub(super) fn shrink(&mut self, mtu: usize) {
         self.mss = self.mss.min(mtu - 40);
         if self.state == State::Open {
@@ -193,7 +195,7 @@ impl Endpoint {
         matches!(self.state, State::Opening | State::Open)
     }
 
-    /// The position behind the last octet, and behind the FIN if there will be one.
+    /// Returns the position after the last byte, and after the FIN if there will be one.
     fn end(&self) -> u64 {
         1 + self.data.len() as u64 + u64::from(self.ends)
     }

@@ -1,4 +1,5 @@
-//! AWS's timeouts to the second: alive at 349 s and 350 s, gone at 351 s, and who learns of it (spec 6).
+//! Tests AWS's timeouts to the second: alive at 349 s and 350 s, expired at 351 s, and the side
+//! that is informed of it (spec 6).
 //!
 //! Packets take no time here, so that a packet is idle for exactly as long as the test says.
 
@@ -14,8 +15,8 @@ fn prompt(text: &str) -> Sim {
     sim
 }
 
-/// A connection that was idle for so long, and then says something. The world starts with its first packet, and
-/// [`Sim::connected`] waits for a second.
+/// Returns a connection that was idle for so long, and then sends something. The world starts with
+/// its first packet, and [`Sim::connected`] waits for a second.
 fn spoken_after(idle: u64, to: (Ipv4Addr, u16)) -> (Sim, usize, Socket) {
     let mut sim = prompt(LAB);
     let web = sim.task("web", 1);
@@ -26,7 +27,7 @@ fn spoken_after(idle: u64, to: (Ipv4Addr, u16)) -> (Sim, usize, Socket) {
     (sim, web, socket)
 }
 
-/// The packet that reached the destination of the only flow.
+/// Returns the packet that reached the destination of the only flow.
 fn outside(sim: &Sim) -> Tuple {
     let mut found = Vec::new();
     sim.world.engine.flows().for_each(|entry| found.push(entry.flow.returned));
@@ -43,7 +44,8 @@ fn a_connection_may_be_idle_for_350_s_and_no_longer() {
     }
 }
 
-/// Spec 6: after 350 s the next packet from inside is answered with RST; the outside hears nothing at all.
+/// Spec 6: after 350 s the next packet from inside is answered with RST; the outside receives
+/// nothing at all.
 #[test]
 fn after_351_s_the_inside_gets_a_reset_and_the_outside_nothing() {
     let (mut sim, web, socket) = spoken_after(351, OUT);
@@ -53,7 +55,7 @@ fn after_351_s_the_inside_gets_a_reset_and_the_outside_nothing() {
     let server = sim.host(EXAMPLE);
     assert_eq!(server.resets, 0);
     assert!(server.sockets.values().all(|s| s.state == State::Open && s.received == b"hello"));
-    // What the server then says dies at the gateway, in silence.
+    // The server's later packets are dropped at the gateway, without an answer.
     let server = sim.at(EXAMPLE);
     let peer = *sim.hosts[server].sockets.keys().next().unwrap();
     sim.write(server, peer, b"still there?");
@@ -74,7 +76,7 @@ fn a_late_answer_to_a_datagram_arrives_until_350_s_and_no_longer() {
     for (idle, arrives) in [(349, true), (350, true), (351, false)] {
         let mut sim = prompt(LAB);
         let (web, server) = (sim.task("web", 1), sim.at(EXAMPLE));
-        // Nobody answers on this port by itself.
+        // This port does not answer by itself.
         sim.hosts[server].is_server = false;
         sim.send_datagram(web, 5353, (EXAMPLE, 53), b"query");
         sim.run();
@@ -104,7 +106,8 @@ fn a_late_echo_reply_arrives_until_350_s_and_no_longer() {
     }
 }
 
-/// A query that goes on after its flow expired begins another one, without a word to anyone.
+/// A query that continues after its flow expired begins another one, without an answer to either
+/// side.
 #[test]
 fn a_datagram_after_351_s_begins_a_new_flow() {
     let mut sim = prompt(LAB);
@@ -121,7 +124,8 @@ fn a_datagram_after_351_s_begins_a_new_flow() {
     assert!(sim.drops.is_empty());
 }
 
-/// Nobody answers the SYN: its flow is forgotten 60 s after the last one, and its ports are free again.
+/// No host answers the SYN: its flow is dropped 60 s after the last one, and its ports are free
+/// again.
 #[test]
 fn a_half_open_connection_is_forgotten_after_60_s() {
     let silent = (Ipv4Addr::new(203, 0, 113, 99), 443);
@@ -154,7 +158,8 @@ fn a_connection_that_both_sides_closed_is_forgotten_after_2_s() {
     assert_eq!(sim.world.engine.census().0.get("resting"), None);
 }
 
-/// A FIN one way closes nothing yet: the server may take as long to answer as any idle connection.
+/// A FIN one way closes nothing yet: the server may take as long to answer as on any idle
+/// connection.
 #[test]
 fn a_half_closed_connection_is_as_patient_as_an_open_one() {
     let mut sim = prompt(LAB);

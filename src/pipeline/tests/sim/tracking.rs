@@ -1,5 +1,6 @@
-//! Connection tracking of security groups end to end (spec 4.4): everything through a Hyperplane ENI is tracked, so what
-//! was let in stays; ICMP always is; other protocols for 600 s; network ACLs know nothing of it and cut at once.
+//! Tests connection tracking of security groups end to end (spec 4.4): everything through a
+//! Hyperplane ENI is tracked, so admitted flows stay; ICMP always is; other protocols for 600 s;
+//! network ACLs are stateless and cut at once.
 
 use super::*;
 use crate::vpc::{EniIx, VpcIx};
@@ -7,7 +8,7 @@ use crate::vpc::{EniIx, VpcIx};
 const ALL_OUT: &str = r#"{ protocol = "all", to = "0.0.0.0/0" }"#;
 const NOTHING: &str = "egress = []";
 
-/// The lab with one outbound rule that allows all, and a database that lets everything in.
+/// Returns the lab with one outbound rule that allows all, and a database that admits everything.
 fn open() -> String {
     let lab = with(LAB, r#"{ protocol = "icmp", to = "0.0.0.0/0" }"#, ALL_OUT);
     with(
@@ -17,7 +18,7 @@ fn open() -> String {
     )
 }
 
-/// The same, with groups that allow nothing any more.
+/// Returns the same lab, with groups that no longer allow anything.
 fn shut() -> String {
     let text = open();
     let begin = text.find("id = \"sg-app\"\nvpc = \"vpc\"\negress = [").unwrap();
@@ -29,7 +30,8 @@ fn shut() -> String {
     format!("{}ingress = []\n{}", &text[..begin], &text[end..])
 }
 
-/// Surprise 9, spec 4.4: with every rule of both groups gone, what was tracked goes on, and nothing new begins.
+/// Surprise 9, spec 4.4: after every rule of both groups is removed, tracked flows continue, and no
+/// new one begins.
 #[test]
 fn with_all_rules_gone_tracked_flows_go_on_and_nothing_begins() {
     let mut sim = Sim::new(&open(), 1);
@@ -61,7 +63,7 @@ fn with_all_rules_gone_tracked_flows_go_on_and_nothing_begins() {
     assert!(sim.dropped(Reason::SgEgressNoRules) > 2);
 }
 
-/// An idle timeout ends tracking, and then the rules of today count.
+/// An idle timeout ends tracking, and then the present rules count.
 #[test]
 fn what_has_expired_is_judged_by_the_rules_of_today() {
     let mut sim = Sim::new(&open(), 2);
@@ -100,7 +102,7 @@ fn other_protocols_are_tracked_for_600_s() {
     }
 }
 
-/// A network ACL cuts what a group would let go on, both ways and at once.
+/// A network ACL cuts flows that a group would let continue, both ways and at once.
 #[test]
 fn an_acl_cuts_tracked_flows_of_every_protocol() {
     let mut sim = Sim::new(&open(), 4);

@@ -1,4 +1,5 @@
-//! Transfers over good and bad networks: what is sent arrives, in both directions, and nothing is left behind.
+//! Tests transfers over good and bad networks: all data arrives, in both directions, and nothing is
+//! left behind.
 
 use super::*;
 
@@ -9,7 +10,8 @@ const BAD: Impairment = Impairment {
     jitter: Duration::from_millis(3),
 };
 
-/// Sends so much through the echo server and back, closes, and waits until everything has been forgotten.
+/// Sends `len` bytes through the echo server and back, closes, and waits until every flow, port and
+/// pool is freed.
 #[track_caller]
 fn echo(sim: &mut Sim, from: usize, port: u16, to: (Ipv4Addr, u16), len: usize) -> Socket {
     let sent = pattern(len);
@@ -99,7 +101,8 @@ fn a_world_depends_on_its_seed_alone() {
     assert_ne!(outcome(7), outcome(8));
 }
 
-/// Checklist 5.1, U3 and T7 over whole connections: two tasks of one ENI with the same source port, to one server.
+/// Checklist 5.1, U3 and T7 over whole connections: two tasks of one ENI with the same source port,
+/// to one server.
 #[test]
 fn two_tasks_with_equal_ports_do_not_mix() {
     let mut sim = Sim::new(LAB, 3);
@@ -115,8 +118,8 @@ fn two_tasks_with_equal_ports_do_not_mix() {
     }
 }
 
-/// The task's segments fit its own link, and a router further on wants smaller ones: its ICMP 3/4 comes through the NAT
-/// and names the task's own connection.
+/// The task's segments fit its own link, and a router on the internet requires smaller ones: its
+/// ICMP 3/4 comes through the NAT and names the task's own connection.
 #[test]
 fn a_smaller_mtu_on_the_internet_is_discovered_through_nat() {
     for offloads in [false, true] {

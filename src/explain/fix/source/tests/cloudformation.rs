@@ -1,4 +1,4 @@
-//! Fragments are merged into the template.
+//! Tests fragments by merging them into the template.
 
 use super::{example, explained, order, until_it_passes};
 use crate::config::import::Imported;
@@ -41,7 +41,7 @@ fn apply(template: &mut Value, fix: &Fix) {
     }
 }
 
-/// Adds what a fragment has: elements to lists, members to maps.
+/// Adds the contents of a fragment: elements to lists, members to maps.
 fn merge(own: &mut Value, fragment: &Value) {
     match (own, fragment) {
         (Value::Object(own), Value::Object(fragment)) => merge_maps(own, fragment),
@@ -73,7 +73,7 @@ fn rules_and_entries_are_resources_that_name_the_templates_own() {
     insta::assert_snapshot!(followed(&mut template(), "web", "orders-db:6379"));
 }
 
-/// Without it the fragment would name what is not made.
+/// Without the condition the fragment would name an object that is not made.
 #[test]
 fn a_resource_has_the_condition_of_the_one_that_it_belongs_to() {
     let mut template = template();
@@ -111,7 +111,7 @@ fn elements_are_added_to_the_lists_of_endpoints_and_prefix_lists() {
     insta::assert_snapshot!(texts.join("\n\n"));
 }
 
-/// CloudFormation does not replace what has a name of its own under the same name.
+/// CloudFormation does not replace a resource with a name of its own under the same name.
 #[test]
 fn a_connector_gets_other_subnets_and_another_name() {
     let mut template = template();
@@ -128,7 +128,7 @@ fn a_default_group_is_an_attribute_of_its_vpc() {
     insta::assert_snapshot!(followed(&mut template, "web", "orders-db:5432"));
 }
 
-/// A template cannot name the list of an AWS service: the user does.
+/// A template cannot name the list of an AWS service: the user gives its id.
 #[test]
 fn the_list_of_a_service_is_a_parameter() {
     let mut template = template();
@@ -158,7 +158,7 @@ fn a_main_table_has_no_name_in_a_template_and_the_answer_says_so() {
     assert!(text.contains("[[route_table]]"), "{text}");
 }
 
-/// The fragment is text to put behind the template's last section, which is `Resources`.
+/// The fragment is text to append to the template's last section, which is `Resources`.
 #[test]
 fn a_yaml_template_gets_yaml() {
     let name = "vpc-cloudformation.yaml";
@@ -173,7 +173,8 @@ fn a_yaml_template_gets_yaml() {
     insta::assert_snapshot!(until_it_passes(&mut example(name), question, &import, &append));
 }
 
-/// A template whose VPC lives by its endpoints, and another VPC with an endpoint that this one lacks.
+/// Returns a template whose VPC has only its endpoints, and another VPC with an endpoint that this
+/// one lacks.
 fn isolated(service: &str, kind: &str) -> Value {
     let mut template = template();
     let resources = template["Resources"].as_object_mut().unwrap();

@@ -1,4 +1,4 @@
-//! Commands of the AWS CLI. A test of namespaces runs them: here is what they say.
+//! Tests the text of commands of the AWS CLI. A test with namespaces runs them.
 
 use super::{explained, order};
 use crate::config::import::Imported;
@@ -6,7 +6,7 @@ use crate::explain::{Fix, Form};
 use serde_json::{Value, json};
 use std::path::Path;
 
-/// A file of the example, and what is changed in it.
+/// A file of the example, and its change.
 type Change<'a> = (&'a str, &'a dyn Fn(&mut Value));
 
 /// Imports the example with some of its answers changed.
@@ -49,7 +49,7 @@ fn find<'v>(answer: &'v mut Value, list: &str, (key, id): (&str, &str)) -> &'v m
 
 const PRIVATE: (&str, &str) = ("RouteTableId", "rtb-0e80721793c24ae14");
 
-/// Takes all routes but the local one from the private table.
+/// Removes all routes except the local one from the private table.
 fn without_routes(answer: &mut Value) {
     let table = find(answer, "RouteTables", PRIVATE);
     table["Routes"].as_array_mut().unwrap().retain(|route| route["GatewayId"] == "local");
@@ -126,7 +126,7 @@ fn an_entry_names_the_version_of_its_list_or_asks_for_it() {
 
 const IN_PUBLIC: &str = "subnet-0985884d6f2d9dc63";
 
-/// Nobody can change a connector.
+/// A connector cannot be changed.
 #[test]
 fn a_connector_is_made_anew_and_its_services_use_it() {
     let moved = |answer: &mut Value| answer["VpcConnectors"][0]["Subnets"] = json!([IN_PUBLIC]);
@@ -159,7 +159,7 @@ fn a_default_group_that_no_answer_has_is_asked_for() {
     insta::assert_snapshot!(commands(&imported(&changes, &[]), "orders-db:5432"));
 }
 
-/// Scripts tell by the form what the rule is.
+/// Scripts recognise the kind of rule by the form.
 #[test]
 fn json_names_the_form() {
     let imported = imported(&[], &[]);
@@ -175,7 +175,7 @@ fn json_names_the_form() {
     );
 }
 
-/// Takes all routes but the local ones from all tables: the VPC lives by its endpoints.
+/// Removes all routes except the local ones from all tables: the VPC has only its endpoints.
 fn isolated(answer: &mut Value) {
     for table in answer["RouteTables"].as_array_mut().unwrap() {
         table["Routes"].as_array_mut().unwrap().retain(|route| route["GatewayId"] == "local");

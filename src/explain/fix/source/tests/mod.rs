@@ -1,4 +1,5 @@
-//! Changes that are applied to the source as they are written for it, imported again and asked again.
+//! Tests changes by applying them to the source as they are written for it, importing it again and
+//! asking again.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod cloudformation;
@@ -11,7 +12,7 @@ use crate::pipeline::reach::{Addresses, SetVerdict, Tasks};
 use crate::vpc::Generation;
 use std::path::Path;
 
-/// The most changes that follow each other until all packets pass.
+/// The most changes in a row until all packets pass.
 const MOST_CHANGES: usize = 5;
 
 fn order(source: &str, connectors: &[&str]) -> Order {
@@ -40,7 +41,7 @@ fn explained(imported: &Imported, service: &str, destination: &str) -> Explained
     explained
 }
 
-/// Follows the changes until all packets pass: their texts, each with what to do with it.
+/// Follows the changes until all packets pass, and returns their texts, each with its instruction.
 fn until_it_passes<S>(
     source: &mut S,
     (service, destination): (&str, &str),

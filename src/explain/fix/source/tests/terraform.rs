@@ -1,4 +1,4 @@
-//! Blocks are parsed as HCL and applied to the state, as `terraform apply` would.
+//! Tests blocks by parsing them as HCL and applying them to the state, as `terraform apply` would.
 
 use super::{example, explained, order, until_it_passes};
 use crate::config::import::Imported;
@@ -7,7 +7,7 @@ use hcl::{Block, Body, Expression, Structure};
 use serde_json::{Value, json};
 
 const STATE: &str = "vpc-terraform.json";
-/// The arguments of a route of which one is its target.
+/// The arguments of a route for its target, of which it has one.
 const TARGETS: [&str; 5] = [
     "gateway_id",
     "nat_gateway_id",
@@ -77,7 +77,7 @@ fn apply(state: &mut Value, fix: &Fix) {
 
 fn add(state: &mut Value, module: &str, (kind, name): (&str, &str), block: &Block) {
     let address = whole(module, &format!("{kind}.{name}"));
-    // What others refer to is its id.
+    // Others refer to it by its id.
     let mut values = json!({ "id": address });
     for attribute in block.body().attributes() {
         values[attribute.key()] = value(state, module, attribute.expr());
@@ -106,7 +106,7 @@ fn change(state: &mut Value, module: &str, (kind, name): (&str, &str), block: &B
     assert!(found, "no {kind}.{name} in {module}");
 }
 
-/// Returns an attribute, or a block with what tells it from others of its name.
+/// Returns an attribute, or a block with the value that tells it from others of its name.
 fn part(
     state: &mut Value,
     module: &str,
@@ -180,7 +180,7 @@ const PRIVATE: &str = "module.network.aws_route_table.private";
 const NAT: &str = "module.network.aws_route.nat";
 const S3: &str = "module.network.aws_vpc_endpoint.s3";
 
-/// A state without routes of the private subnets.
+/// Returns a state without routes of the private subnets.
 fn without_routes() -> Value {
     let mut state = state();
     remove(&mut state, NAT);
@@ -249,7 +249,8 @@ fn an_entry_of_a_list_is_within_it_or_apart_and_the_list_grows() {
     insta::assert_snapshot!(texts.join("\n\n"));
 }
 
-/// The connector is in the root module, which cannot name the subnets of another one but by their ids.
+/// The connector is in the root module, which can name the subnets of another one only by their
+/// ids.
 #[test]
 fn a_connector_gets_other_subnets_before_the_old_one_ends() {
     let mut state = state();
@@ -265,7 +266,7 @@ fn a_default_group_is_named_by_its_vpc() {
     insta::assert_snapshot!(followed(&mut state, "web", "orders-db:5432"));
 }
 
-/// Two groups with rules within them cannot refer to each other.
+/// Two groups with rules inside them cannot refer to each other.
 #[test]
 fn a_reference_that_would_be_a_cycle_is_the_id() {
     let mut state = state();
@@ -279,7 +280,7 @@ fn a_reference_that_would_be_a_cycle_is_the_id() {
     assert!(followed(&mut state, "web", "orders-db:5432").is_empty());
 }
 
-/// A plan knows no ids: what another module has comes in by a variable.
+/// A plan has no ids: an object of another module is passed in by a variable.
 #[test]
 fn a_plan_names_what_has_no_id_yet() {
     let mut state = as_planned(&state());
@@ -289,7 +290,7 @@ fn a_plan_names_what_has_no_id_yet() {
     insta::assert_snapshot!(explained.fix().unwrap().rule);
 }
 
-/// Takes the ids away; what names them names addresses, as references of a plan do.
+/// Removes the ids; references use addresses, as in a plan.
 fn as_planned(state: &Value) -> Value {
     let mut text = state.to_string();
     let root = &state["values"]["root_module"];
@@ -309,7 +310,7 @@ fn as_planned(state: &Value) -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
-/// A state whose VPC lives by its endpoints; one more endpoint failed.
+/// Returns a state whose VPC has only its endpoints; one more endpoint failed.
 fn isolated(like: &str, word: &str) -> Value {
     let mut state = without_routes();
     values(&mut state, "module.network.aws_route_table.public")["route"] = json!([]);
