@@ -69,7 +69,7 @@ async fn attach(
     let (namespace, mtu) = (netns.name().to_owned(), snapshot.parts().mtu.task);
     write_overlays(running, snapshot, &namespace, &task)?;
     let link = link_task(&running.router, netns, task.address, mtu).await?;
-    // Where the kernel refuses, what comes all the same is counted at the link.
+    // If the kernel refuses, the IPv6 packets that still arrive are counted at the link.
     let _ = ipv6::lead_to_router(netns, task.address, link.near).await;
     running.current.store(Arc::new(snapshot.with_task(task)));
     running.steer.deliver_task(task.address, link)?;

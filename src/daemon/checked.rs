@@ -75,7 +75,7 @@ pub(super) fn number<T: PartialOrd + std::fmt::Display>(
     (least, most): (T, T),
 ) -> Result<(), String> {
     match value {
-        // What is no number at all is not in range either.
+        // NaN is not in range either.
         Some(value) if value >= least && value <= most => Ok(()),
         Some(value) => Err(format!("`{field}` is {value}: give a number from {least} to {most}")),
         None => Ok(()),

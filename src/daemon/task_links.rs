@@ -140,7 +140,7 @@ async fn replace_link(running: &mut Running, address: Ipv4Addr) -> Result<(), La
     }
     let netns = Netns::open(&namespace)?;
     let link = link_task(&running.router, &netns, address, mtu).await?;
-    // Where the kernel refuses, what comes all the same is counted at the link.
+    // If the kernel refuses, the IPv6 packets that still arrive are counted at the link.
     let _ = ipv6::lead_to_router(&netns, address, link.near).await;
     running.steer.deliver_task(address, link)?;
     let tun = device.and_then(|id| Some(running.workers.get(&id)?.device().ifindex()));

@@ -488,7 +488,7 @@ mod tests {
 
         assert!(streams.end(id));
         assert!(!streams.end(id), "its end was asked for");
-        // The first chunk: by then it is known that no more is wanted.
+        // The first chunk: by then the end of the stream is known.
         let mut body = answer.into_body();
         let mut octets = body.frame().await.unwrap().unwrap().into_data().unwrap().to_vec();
         assert!(!engine.watchers().any());

@@ -1,13 +1,13 @@
 //! Brings the box from its present state to what a configuration needs there, in an order that
 //! never lets a packet around a verdict:
 //!
-//! 1. [`create`] makes what is new: namespaces, links, addresses, listeners, TUN devices and their
-//!    workers, which drop everything until the configuration has them.
-//! 2. [`update`] closes every delivery that will be another one, and those of prefixes that are
-//!    new, whose addresses a shorter one has until then. It puts the configuration in force, waits
-//!    until no worker is in a batch under the old one, and only then opens the new deliveries. What
-//!    tasks see of it in their own namespaces comes last.
-//! 3. [`remove`] removes what nothing needs any more.
+//! 1. [`create`] creates the new parts: namespaces, links, addresses, listeners, TUN devices and
+//!    their workers, which drop everything until the configuration has them.
+//! 2. [`update`] closes every delivery that will change, and those of new prefixes, whose addresses
+//!    a shorter prefix has until then. It commits the configuration, waits until no worker is in a
+//!    batch under the old one, and only then opens the new deliveries. The changes inside the tasks'
+//!    own namespaces come last.
+//! 3. [`remove`] removes the parts that nothing needs any more.
 //!
 //! Parts that both configurations have are not touched. A delivery that stays the same stays open
 //! throughout: a packet judged before the change may leave by it afterwards, from an address that

@@ -1,5 +1,5 @@
 //! The tasks in a reload: those of services that stay keep their namespace, address and processes;
-//! only a task whose ENI is another one is attached anew.
+//! only a task whose ENI changes is attached again.
 
 use crate::config::Lab;
 use crate::daemon::attach;
@@ -35,8 +35,7 @@ pub(super) fn with_own_tasks(running: &Running, snapshot: Snapshot) -> Result<Sn
     Ok(snapshot.with_tasks(tasks))
 }
 
-/// Attaches the tasks whose device is another one under the configuration that has just been
-/// committed.
+/// Attaches the tasks whose device changes under the configuration that has just been committed.
 pub(super) fn attach_tasks_anew(running: &mut Running) -> Result<(), LabError> {
     let snapshot = running.snapshot();
     for &task in snapshot.tasks() {
