@@ -153,7 +153,7 @@ pub(super) struct Record {
     pub(super) returned: RecordTuple,
     pub(super) eni: RecordPort,
     pub(super) nat: RecordPort,
-    /// The port lease of an address alone.
+    /// The private address of the public endpoint that the flow was admitted to; its port is 0.
     pub(super) endpoint: RecordPort,
     /// 1 if the flow's ENI does not track it.
     pub(super) untracked: u32,

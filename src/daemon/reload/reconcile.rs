@@ -5,8 +5,8 @@
 //!    their workers, which drop everything until the configuration has them.
 //! 2. [`update`] closes every delivery that will change, and those of new prefixes, whose addresses
 //!    a shorter prefix has until then. It commits the configuration, waits until no worker is in a
-//!    batch under the old one, and only then opens the new deliveries. The changes inside the tasks'
-//!    own namespaces come last.
+//!    batch under the old one, and only then opens the new deliveries. The changes inside the
+//!    tasks' own namespaces come last.
 //! 3. [`remove`] removes the parts that nothing needs any more.
 //!
 //! Parts that both configurations have are not touched. A delivery that stays the same stays open
