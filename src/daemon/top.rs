@@ -39,7 +39,7 @@ pub struct TopRequest {
     pub limit: usize,
 }
 
-/// What there is a row for.
+/// The subject of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum TopBy {
