@@ -31,9 +31,9 @@
 //!    packet to the TUN of the task's ENI, which [`vpc::Snapshot::choose_eni`] chose when the task
 //!    started.
 //! 2. The TUN's worker ([`linux::worker`]) reads a batch under one [`vpc::Snapshot`], and gives
-//!    each packet to [`pipeline::Engine::judge`]. It is parsed once; a malformed one is dropped with
-//!    a reason. Of fragments the first is judged, those that come before it wait, and the others
-//!    follow it (`pipeline/fragments.rs`). An ICMP error goes to the flow that it quotes
+//!    each packet to [`pipeline::Engine::judge`]. It is parsed once; a malformed one is dropped
+//!    with a reason. Of fragments the first is judged, those that come before it wait, and the
+//!    others follow it (`pipeline/fragments.rs`). An ICMP error goes to the flow that it quotes
 //!    (`pipeline/icmp_error.rs`).
 //! 3. The flow table is asked for (address space, 5-tuple). A hit under the current generation is
 //!    the fast path: TTL, size, TCP state, counters, the flow's stored [`packet::Rewrite`]. Nothing
