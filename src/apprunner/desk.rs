@@ -43,7 +43,7 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    /// Prints what App Runner would write into a service's event log. Text from a call cannot
+    /// Reports what App Runner would write into a service's event log. Text from a call cannot
     /// command a terminal.
     pub(super) fn tell(&self, line: &str) {
         (self.say)(&crate::edge::shown(line));

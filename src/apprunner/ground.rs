@@ -7,7 +7,7 @@ use crate::explain::ApiService;
 use async_trait::async_trait;
 use std::time::Duration;
 
-/// A lab that connectors and services can be laid over.
+/// A lab to which an overlay of connectors and services can be applied.
 #[async_trait]
 pub trait Ground: Send + Sync + 'static {
     /// Returns the committed lab.

@@ -57,7 +57,7 @@ pub enum By {
     Destination,
 }
 
-/// In which order.
+/// The order of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Sort {
     /// The most packets first.

@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 const UNWANTED: usize = 16 << 20;
 const LINGER: Duration = Duration::from_secs(5);
 
-/// Holds the bodies that are being read or answered.
+/// The bodies that are being read or answered.
 #[derive(Clone, Debug)]
 pub(crate) struct Bodies {
     room: Arc<Semaphore>,

@@ -134,7 +134,7 @@ async fn begin_watch(
     tokio::task::spawn_blocking(move || engine.watch(&current, wish)).await
 }
 
-/// Counts the packets that full queues have dropped since a trace began.
+/// The packets that full queues have dropped since a trace began.
 struct FullQueues {
     shared: Shared,
     told: u64,

@@ -156,8 +156,8 @@ fn data_in_sequence_do_not_overtake_what_was_judged_and_is_not_sent_on() {
     assert!(!call.says(true) && flow.punted(Side::Egress).is_none());
 }
 
-/// Without a withdrawal the kernel would forward the entries it had by then, and no flow would own
-/// them.
+/// Without a withdrawal the kernel would forward by the entries that it had by then, and no flow
+/// would own them.
 #[test]
 fn a_panic_in_the_midst_of_offloading_leaves_the_kernel_nothing_of_the_flow() {
     if !is_root() {

@@ -88,7 +88,7 @@ pub fn require_own_layout(lab: &str) -> Result<(), PinnedMapError> {
     })
 }
 
-/// A deadline that has passed: tc offloads nothing.
+/// A deadline that has passed: tc forwards nothing by the flow cache.
 pub const LONG_AGO: u64 = 1;
 
 /// Ends the offloaded flows of a killed run, whose tc programs are still on their links: they
