@@ -6,10 +6,10 @@
 //! which until then send to devices that no longer exist. Every link has a program that checks
 //! sources at all times.
 //!
-//! The next process first commits the configuration of the handover, and then its own, as `egret
-//! apply` would. If the handover is not complete, as when the process was killed during a change,
-//! `start` clears the lab and starts afresh. If it is complete, but its lab cannot become the new
-//! one or a step fails, the lab stays, closed, for another attempt.
+//! The next process first commits the configuration of the handover, and then its own, as
+//! `egret apply` would. If the handover is not complete, as when the process was killed during a
+//! change, `start` clears the lab and starts afresh. If it is complete, but its lab cannot become
+//! the new one or a step fails, the lab stays, closed, for another attempt.
 
 use super::attachment::Attachment;
 use super::error::LabError;

@@ -60,8 +60,8 @@ pub struct DemoArgs {
     seconds: u16,
 }
 
-/// The formats of `egret demo`, whose answer is two lists: `{"probes": [...], "throughput":
-/// [...]}`.
+/// The formats of `egret demo`, whose answer is two lists:
+/// `{"probes": [...], "throughput": [...]}`.
 #[derive(Debug)]
 pub struct Both;
 
