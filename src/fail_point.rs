@@ -1,19 +1,19 @@
-//! A place in the code where a test has something go wrong. Compiled for the tests of this crate alone: no user, no task and
-//! no packet comes to one.
+//! A place in the code where a test makes something fail. Compiled for the tests of this crate
+//! alone: no user, no task and no packet reaches one.
 
 use std::sync::{Mutex, PoisonError};
 
-/// A place where something may go wrong once.
+/// A place where something may fail once.
 #[derive(Default)]
 pub(crate) struct FailPoint(Mutex<Option<Box<dyn FnOnce() + Send>>>);
 
 impl FailPoint {
-    /// Has this happen to the next that passes.
+    /// Sets the fault for the next pass.
     pub(crate) fn arm(&self, fault: impl FnOnce() + Send + 'static) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(fault));
     }
 
-    /// Passes.
+    /// Runs the fault, if one is set.
     pub(crate) fn pass(&self) {
         let fault = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(fault) = fault {

@@ -1,4 +1,4 @@
-//! The `egret` binary: parse the arguments, run the command, turn the outcome into an exit code.
+//! The `egret` binary: parses the arguments, runs the command, turns the outcome into an exit code.
 
 use egret::cli::{self, failure};
 use std::ffi::OsString;

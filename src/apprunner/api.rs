@@ -1,4 +1,5 @@
-//! The operations over one account: which there are, what each may ask for, and who does it. One call is at work at a time.
+//! The operations over one account: their names, the shapes of their requests, and the code that
+//! does them. One call is at work at a time.
 
 use super::clock::now;
 use super::desk::{Change, Desk, record};
@@ -34,7 +35,7 @@ enum Operation {
     ListTagsForResource,
 }
 
-/// Operations of App Runner that have no part in outgoing traffic (spec 1.2).
+/// Operations of App Runner that do not affect outgoing traffic (spec 1.2).
 const NOT_SERVED: [&str; 22] = [
     "AssociateCustomDomain",
     "CreateAutoScalingConfiguration",
@@ -98,7 +99,7 @@ impl Operation {
         })
     }
 
-    /// Decides whether it may change services.
+    /// Returns whether it may change services.
     fn changes(self) -> bool {
         match self {
             Self::CreateService
@@ -119,7 +120,7 @@ impl Operation {
         }
     }
 
-    /// Decides whether it changes nothing at all.
+    /// Returns whether it changes nothing at all.
     fn looks(self) -> bool {
         match self {
             Self::DescribeVpcConnector
@@ -161,10 +162,10 @@ impl Operation {
 }
 
 impl Api {
-    /// Takes up an account where it was left: operations that were in progress go on.
+    /// Takes up an account where the last process left it: operations that were in progress go on.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// The store cannot be read.
     pub(super) fn begin(desk: Desk) -> Result<Self, StoreError> {
         let store = desk.store.into_inner();
         let pending = operations::in_progress(&store)?;
@@ -175,20 +176,20 @@ impl Api {
         Ok(api)
     }
 
-    /// One call: the operation's name and the request's body, whose room is kept until the call is done, even if its caller
-    /// hangs up.
+    /// Serves one call: the operation's name and the request's body, whose room is kept until the
+    /// call is done, even if its caller hangs up.
     ///
     /// # Errors
-    /// What the caller is told instead.
+    /// The fault that the caller gets instead.
     pub(super) async fn call(&self, operation: &str, body: Whole) -> Result<Value, Fault> {
         let operation = Operation::named(operation)?;
         let lab = match operation.changes() {
             true => self.0.ground.lab().await.spec.apprunner,
-            // The rest asks for nothing that egret does not run.
+            // The other operations request nothing that egret does not run.
             false => AppRunner::default(),
         };
         let request = checked(operation.input(), json(&body.bytes)?, &lab)?;
-        // A caller that hangs up drops its own future, and nothing half-way.
+        // A caller that hangs up drops its own future, and leaves nothing half done.
         let desk = Arc::clone(&self.0);
         let done = tokio::spawn(async move {
             let outcome = done(&desk, operation, request).await;
@@ -200,7 +201,7 @@ impl Api {
     }
 }
 
-/// The body; nothing at all is an empty request.
+/// Parses the body; an empty body is an empty request.
 fn json(body: &[u8]) -> Result<Value, Fault> {
     if body.is_empty() {
         return Ok(Value::Object(serde_json::Map::new()));
@@ -209,7 +210,8 @@ fn json(body: &[u8]) -> Result<Value, Fault> {
         .map_err(|error| Fault::new(Kind::Serialization, format!("the body is not JSON: {error}")))
 }
 
-/// Does what is asked for. Who changes something waits for the change before; who only looks waits for none, and for no reload.
+/// Does the operation. One that changes something waits for the change before; one that only reads
+/// waits for none, and for no reload.
 async fn done(
     desk: &Arc<Desk>,
     operation: Operation,
@@ -225,7 +227,8 @@ async fn done(
     }
 }
 
-/// Does what is at the store alone; whatever comes of it, `egret services` shows what the account has then.
+/// Does the part of an operation that needs only the store; afterwards, even after a failure,
+/// `egret services` shows the account as it then is.
 async fn at_the_store(
     desk: &Arc<Desk>,
     operation: Operation,
@@ -242,9 +245,9 @@ async fn at_the_store(
     outcome
 }
 
-/// What is left to do once the store was asked.
+/// The next step once the store was asked.
 enum Step {
-    /// Nothing: this is the answer.
+    /// None: this is the answer.
     Answer(Value),
     /// A change of the lab and the store.
     Change(Change),
@@ -257,7 +260,7 @@ fn dispatched(
     spec: Option<&Spec>,
     (request, notes): (Value, Vec<String>),
 ) -> Result<Step, Fault> {
-    // Who changes something has asked for it.
+    // An operation that changes something has requested it.
     let spec =
         || spec.ok_or_else(|| Fault::new(Kind::InternalServiceError, "the lab was not asked"));
     let answer = match operation {

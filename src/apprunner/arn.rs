@@ -1,9 +1,10 @@
-//! ARNs of App Runner's resources (spec 1.5): `arn:aws:apprunner:<region>:<account>:<kind>/<name>/…`.
+//! ARNs of App Runner's resources (spec 1.5):
+//! `arn:aws:apprunner:<region>:<account>:<kind>/<name>/…`.
 
 use super::fault::{Fault, Kind as FaultKind};
 use std::fmt;
 
-/// Whose resources they are.
+/// The account that resources belong to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Account {
     /// Twelve digits.
@@ -12,7 +13,7 @@ pub(super) struct Account {
     pub(super) region: String,
 }
 
-/// What kind of resource it names.
+/// The kind of resource that an ARN names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// `vpcconnector/<name>/<revision>/<id>`.
@@ -29,7 +30,7 @@ pub(super) enum Kind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Resource<'a> {
     pub(super) kind: Kind,
-    /// Name, then revision and id, or id; those at the end may be missing.
+    /// Name, then revision and id, or id; the last ones may be missing.
     pub(super) parts: Vec<&'a str>,
 }
 
@@ -50,7 +51,7 @@ impl Kind {
         }
     }
 
-    /// How many parts follow it in a whole ARN.
+    /// Counts the parts that follow it in a whole ARN.
     fn parts(self) -> usize {
         match self {
             Self::Service => 2,
@@ -73,7 +74,7 @@ impl fmt::Display for Kind {
 }
 
 impl Account {
-    /// A resource's ARN.
+    /// Returns a resource's ARN.
     pub(super) fn arn(&self, kind: Kind, parts: &[&str]) -> String {
         let (partition, region, id) = (self.partition(), &self.region, &self.id);
         let (kind, parts) = (kind.word(), parts.join("/"));
@@ -88,10 +89,12 @@ impl Account {
         }
     }
 
-    /// What an ARN names, which must be of this account and region and of that kind.
+    /// Returns the resource that an ARN names, which must be of this account and region and of that
+    /// kind.
     ///
     /// # Errors
-    /// `InvalidRequestException` for an ARN of something else, `ResourceNotFoundException` for one of somebody else.
+    /// `InvalidRequestException` for an ARN of something else, `ResourceNotFoundException` for one
+    /// of another account.
     pub(super) fn resource<'a>(&self, arn: &'a str, kind: Kind) -> Result<Resource<'a>, Fault> {
         let resource = self.any(arn)?;
         if resource.kind == kind {
@@ -100,10 +103,10 @@ impl Account {
         Err(Fault::invalid(format!("{arn} is the ARN of a {}, not of a {kind}", resource.kind)))
     }
 
-    /// As [`Account::resource`], and no part of the ARN may be missing.
+    /// Requires what [`Account::resource`] requires, and that no part of the ARN is missing.
     ///
     /// # Errors
-    /// The same, and `InvalidRequestException` for a partial ARN.
+    /// As [`Account::resource`], and `InvalidRequestException` for a partial ARN.
     pub(super) fn whole(&self, arn: &str, kind: Kind) -> Result<(), Fault> {
         let resource = self.resource(arn, kind)?;
         if resource.parts.len() == kind.parts() {
@@ -117,7 +120,7 @@ impl Account {
         Err(Fault::invalid(format!("{arn} is not the whole ARN, which ends in {word}/{parts}")))
     }
 
-    /// What an ARN of this account and region names.
+    /// Returns the resource that an ARN of this account and region names.
     ///
     /// # Errors
     /// As [`Account::resource`].

@@ -1,4 +1,5 @@
-//! VPC connectors (spec 1.6): CreateVpcConnector, DescribeVpcConnector, ListVpcConnectors, DeleteVpcConnector.
+//! VPC connectors (spec 1.6): CreateVpcConnector, DescribeVpcConnector, ListVpcConnectors,
+//! DeleteVpcConnector.
 
 use super::arn::Kind;
 use super::clock::now;
@@ -27,7 +28,8 @@ struct Wanted {
     tags: Value,
 }
 
-/// CreateVpcConnector. It is `ACTIVE` at once; its ENIs come up when a service uses it.
+/// Serves CreateVpcConnector. The connector is `ACTIVE` at once; its ENIs come up when a service
+/// uses it.
 pub(super) fn create(
     desk: &Desk,
     store: &Store,
@@ -44,7 +46,7 @@ pub(super) fn create(
     }))
 }
 
-/// The connector that is asked for.
+/// Makes the connector that is asked for.
 fn new(desk: &Desk, store: &Store, spec: &Spec, wanted: Wanted) -> Result<Connector, Fault> {
     let vpc = vpc_of(spec, &wanted.subnets)?;
     let security_groups = groups(spec, vpc, wanted.security_groups)?;
@@ -57,7 +59,7 @@ fn new(desk: &Desk, store: &Store, spec: &Spec, wanted: Wanted) -> Result<Connec
              another name"
         )));
     }
-    // The name of one in the lab file would be a mistake of the same kind.
+    // The name of a connector in the lab file would be a mistake of the same kind.
     if spec.connectors.iter().any(|c| c.line != 0 && *c.name == name) {
         return Err(Fault::invalid(format!(
             "the lab file has a VPC connector with the name {name}: give another name"
@@ -84,7 +86,7 @@ fn new(desk: &Desk, store: &Store, spec: &Spec, wanted: Wanted) -> Result<Connec
     })
 }
 
-/// Refuses a connector whose groups another one has, where the lab file wants that.
+/// Refuses a connector whose groups another one has, if the lab file demands that.
 fn same_groups(spec: &Spec, store: &Store, groups: &[String]) -> Result<(), Fault> {
     match spec.apprunner.same_security_groups {
         SameSecurityGroups::Accept => return Ok(()),
@@ -104,12 +106,12 @@ fn same_groups(spec: &Spec, store: &Store, groups: &[String]) -> Result<(), Faul
     }
 }
 
-/// DescribeVpcConnector. One that was deleted is `INACTIVE` for a while.
+/// Serves DescribeVpcConnector. A deleted connector is `INACTIVE` for a while.
 pub(super) fn describe(desk: &Desk, store: &Store, request: &Value) -> Result<Value, Fault> {
     find(desk, store, request).map(|connector| response(&connector))
 }
 
-/// ListVpcConnectors: the active ones.
+/// Serves ListVpcConnectors: the active ones.
 pub(super) fn list(store: &Store, request: &Value) -> Result<Value, Fault> {
     let mut all = store.connectors()?;
     all.retain(|entry| entry.value.is_active());
@@ -117,7 +119,7 @@ pub(super) fn list(store: &Store, request: &Value) -> Result<Value, Fault> {
     list.page(store, request, all, Connector::document)
 }
 
-/// DeleteVpcConnector.
+/// Serves DeleteVpcConnector.
 pub(super) fn delete(desk: &Desk, store: &Store, request: &Value) -> Result<Change, Fault> {
     let mut connector = find(desk, store, request)?;
     if !connector.is_active() {
@@ -140,10 +142,11 @@ pub(super) fn delete(desk: &Desk, store: &Store, request: &Value) -> Result<Chan
     }))
 }
 
-/// The active connector that an ARN names, which may be partial: `…/name` and `…/name/1` do.
+/// Returns the active connector that an ARN names, which may be partial: `…/name` and `…/name/1`
+/// do.
 ///
 /// # Errors
-/// `InvalidRequestException` without one.
+/// `InvalidRequestException` if there is none.
 pub(super) fn active(desk: &Desk, store: &Store, arn: &str) -> Result<Connector, Fault> {
     let named = desk.account.resource(arn, Kind::VpcConnector);
     let named = named.map_err(|fault| Fault::invalid(fault.message))?;
@@ -175,7 +178,7 @@ fn response(connector: &Connector) -> Value {
     json!({ "VpcConnector": connector.document() })
 }
 
-/// The VPC of all of the subnets, which must be one.
+/// Returns the VPC of all of the subnets, which must be one.
 fn vpc_of<'s>(spec: &'s Spec, subnets: &[String]) -> Result<&'s str, Fault> {
     not_twice("Subnets", subnets)?;
     let unknown: Vec<&str> =
@@ -195,7 +198,7 @@ fn vpc_of<'s>(spec: &'s Spec, subnets: &[String]) -> Result<&'s str, Fault> {
     }
 }
 
-/// The groups of a connector: those that were asked for, or the VPC's default one.
+/// Returns the groups of a connector: those that were requested, or the VPC's default one.
 fn groups(spec: &Spec, vpc: &str, wanted: Vec<String>) -> Result<Vec<String>, Fault> {
     not_twice("SecurityGroups", &wanted)?;
     for id in &wanted {

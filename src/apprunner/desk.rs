@@ -1,4 +1,5 @@
-//! The account, the store and the lab that every operation works with, and changes to store and lab together.
+//! The account, the store and the lab that every operation works with; changes store and lab
+//! together.
 
 use super::arn::Account;
 use super::clock::now;
@@ -14,39 +15,41 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
 
-/// How many there may be in the account (spec 1.9).
+/// The limits of the account (spec 1.9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quotas {
-    /// Services, those among them that failed to create.
+    /// Services, including those that failed to create.
     pub services: usize,
     /// Active VPC connectors.
     pub vpc_connectors: usize,
 }
 
-/// A change of the store, which is done twice: once to see what comes of it.
+/// A change of the store, which is done twice: the first time to see its result.
 pub(super) type Change = Box<dyn Fn(&mut Store) -> Result<Value, Fault> + Send + Sync>;
 
-/// What every operation works with.
+/// The account, the store and the lab that every operation works with.
 pub(super) struct Desk {
     pub(super) account: Account,
     pub(super) quotas: Quotas,
-    /// How long what was deleted can still be described.
+    /// The time for which a deleted resource can still be described.
     pub(super) memory: Duration,
     pub(super) ground: Arc<dyn Ground>,
     pub(super) say: Arc<dyn Fn(&str) + Send + Sync>,
-    /// Is held for as long as a statement takes, and never while the lab is changed.
+    /// The store, locked for as long as a statement takes, and never while the lab is changed.
     pub(super) store: Mutex<Store>,
-    /// Is held by a change from the first look to the end: one change is made after the other.
+    /// A lock that a change holds from its first look to its end: one change is made after the
+    /// other.
     pub(super) turn: Mutex<()>,
 }
 
 impl Desk {
-    /// Says what App Runner would write into a service's event log. What a call has in it commands no terminal.
+    /// Reports what App Runner would write into a service's event log. Text from a call cannot
+    /// command a terminal.
     pub(super) fn tell(&self, line: &str) {
         (self.say)(&crate::edge::shown(line));
     }
 
-    /// Shows what the account has. That it cannot be read is found by the next call too.
+    /// Shows the account's services. If they cannot be read, the next call finds that too.
     pub(super) async fn show(&self, store: &mut Store) {
         let shown = shown(store);
         if let Ok(shown) = shown {
@@ -54,11 +57,12 @@ impl Desk {
         }
     }
 
-    /// Does a change to the store in one transaction, once what the store would have then is laid over the lab. The caller has
-    /// the turn: the change is tried first and taken back, so that the store answers while the lab is changed, and then it is made.
+    /// Makes a change of the store in one transaction, after applying to the lab what the store
+    /// will then have. The caller holds `turn`: the change is tried first and taken back, so that
+    /// the store answers while the lab is changed, and then it is made.
     ///
     /// # Errors
-    /// Why the change, or the lab, refuses; nothing has changed then.
+    /// The reason why the change, or the lab, refuses; nothing has changed then.
     pub(super) async fn change<T>(
         &self,
         change: impl Fn(&mut Store) -> Result<T, Fault>,
@@ -73,7 +77,8 @@ impl Desk {
         made
     }
 
-    /// Makes a change of the store that the lab has taken. If it fails, what the store has instead comes with it.
+    /// Makes a change of the store that the lab has accepted. If it fails, the error comes with the
+    /// overlay of the store as it is.
     async fn made<T>(
         &self,
         change: impl Fn(&mut Store) -> Result<T, Fault>,
@@ -93,11 +98,11 @@ impl Desk {
         (made, before)
     }
 
-    /// After a change that the lab took and the store did not: the lab goes back, too.
+    /// Rolls the lab back after a change that the lab accepted and the store did not.
     async fn lay_what_was(&self, overlay: Result<Overlay, StoreError>) {
         let why = match overlay {
             Ok(before) => match self.ground.lay_over(before).await {
-                // A lab that ends is made anew from the store.
+                // A lab that ends is made again from the store.
                 Ok(()) | Err(Unfit::Ending) => return,
                 Err(Unfit::Refused(why) | Unfit::Failed(why)) => why,
             },
@@ -107,7 +112,7 @@ impl Desk {
     }
 }
 
-/// Returns what the lab is to have after a change, and takes the change back.
+/// Returns the overlay that the lab gets by a change, and takes the change back.
 fn tried<T>(
     store: &mut Store,
     change: impl Fn(&mut Store) -> Result<T, Fault>,
@@ -126,10 +131,10 @@ fn unfit(unfit: Unfit) -> Fault {
     }
 }
 
-/// Returns what `egret services` shows of the account.
+/// Returns the services of the account for `egret services`.
 ///
 /// # Errors
-/// When the store cannot be read.
+/// The store cannot be read.
 pub(super) fn shown(store: &Store) -> Result<Vec<ApiService>, StoreError> {
     let connectors = store.connectors()?;
     let name_of = |arn: &String| {
@@ -150,7 +155,8 @@ pub(super) fn shown(store: &Store) -> Result<Vec<ApiService>, StoreError> {
     Ok(shown)
 }
 
-/// Keeps when the ENIs are up, so that the first use of subnets and groups takes its time once.
+/// Keeps the time at which the ENIs are up, so that only the first use of subnets and groups takes
+/// its time.
 fn keep_enis(store: &Store, enis: Vec<(String, Duration)>) -> Result<(), Fault> {
     for (eni, left) in enis {
         store.put_eni(&eni, now().after(left))?;
@@ -158,10 +164,10 @@ fn keep_enis(store: &Store, enis: Vec<(String, Duration)>) -> Result<(), Fault> 
     Ok(())
 }
 
-/// Does a change to the store in one transaction, which the lab need not hear of.
+/// Makes a change of the store in one transaction that does not affect the lab.
 ///
 /// # Errors
-/// Why the change refuses; nothing has changed then.
+/// The reason why the change refuses; nothing has changed then.
 pub(super) fn record<T>(
     store: &mut Store,
     change: impl FnOnce(&mut Store) -> Result<T, Fault>,
@@ -187,10 +193,10 @@ fn finish<T>(store: &Store, outcome: Result<T, Fault>) -> Result<T, Fault> {
     }
 }
 
-/// All that the lab is to have of what the store has.
+/// Returns the overlay: all of the store that the lab needs.
 ///
 /// # Errors
-/// When the store cannot be read.
+/// The store cannot be read.
 pub(super) fn overlay(store: &Store) -> Result<Overlay, StoreError> {
     let connectors = store.connectors()?;
     let name_of = |arn: &str| {
@@ -211,7 +217,8 @@ pub(super) fn overlay(store: &Store) -> Result<Overlay, StoreError> {
         if let Some(InForce { network, tasks }) = in_force {
             services.push(of(&service.name, network.vpc_connector.as_ref(), *tasks));
         }
-        // ENIs come up for who uses them. What a service will be stands beside what it still is.
+        // ENIs come up for the services that use them. During an update the lab has both the
+        // present and the future network of a service.
         if let Some(arn) = starting {
             let beside = format!("{position}-is-starting");
             let name = if in_force.is_some() { &beside } else { &service.name };

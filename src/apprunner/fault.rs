@@ -1,38 +1,40 @@
-//! What a call is refused with: the name that goes into `__type`, which SDKs make a typed exception of, and its HTTP status.
+//! The refusal of a call: the name for `__type`, from which SDKs make a typed exception, and its
+//! HTTP status.
 
 use axum::http::StatusCode;
 
-/// `ErrorMessage` of the model: no message is longer.
+/// Characters of the longest message: `ErrorMessage` of the model.
 const LONGEST: usize = 600;
 
-/// Why a call is not met.
+/// The reason why a call fails.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{name}: {message}", name = self.kind.name())]
 pub struct Fault {
-    /// Which exception it is.
+    /// The exception.
     pub kind: Kind,
-    /// What is wrong, and the way out.
+    /// The error, and how to fix it.
     pub message: String,
 }
 
-/// The exceptions, of App Runner's model (spec 1.3) and of what AWS has before every service.
+/// The exceptions, of App Runner's model (spec 1.3) and of the front end that all AWS services
+/// share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A parameter is not valid.
     InvalidRequest,
-    /// The account has as many of these as it may.
+    /// The account has reached its quota.
     ServiceQuotaExceeded,
-    /// There is nothing with this ARN.
+    /// No resource has this ARN.
     ResourceNotFound,
     /// The resource cannot do this in its state.
     InvalidState,
-    /// Something that the caller cannot mend.
+    /// An error that the caller cannot fix.
     InternalServiceError,
     /// The lab is being taken down.
     ServiceUnavailable,
     /// The body is not JSON, or a member has the wrong type.
     Serialization,
-    /// The operation is none of App Runner, or none that egret serves.
+    /// The operation is unknown to App Runner, or not served by egret.
     UnknownOperation,
     /// The body is too large.
     RequestEntityTooLarge,
@@ -40,16 +42,16 @@ pub enum Kind {
     RequestTimeout,
     /// There is no signature.
     MissingAuthenticationToken,
-    /// The signature's header lacks something.
+    /// The signature's header is incomplete.
     IncompleteSignature,
     /// The access key is not known.
     UnrecognizedClient,
-    /// The signature is not of this request, or too old.
+    /// The signature does not match this request, or is too old.
     InvalidSignature,
 }
 
 impl Kind {
-    /// The exception's name.
+    /// Returns the exception's name.
     pub fn name(self) -> &'static str {
         match self {
             Self::InvalidRequest => "InvalidRequestException",
@@ -69,7 +71,8 @@ impl Kind {
         }
     }
 
-    /// The shape's id, as `__type` has it. What is not of App Runner's model comes from what AWS runs in front of it.
+    /// Returns the shape's id, as `__type` has it. Exceptions that are not of App Runner's model
+    /// come from AWS's shared front end.
     pub fn shape_id(self) -> String {
         let namespace = match self {
             Self::InvalidRequest
@@ -90,7 +93,8 @@ impl Kind {
         format!("{namespace}#{}", self.name())
     }
 
-    /// The HTTP status. Nothing that the caller got wrong is a 5xx, which SDKs would try again (spec 1.1).
+    /// Returns the HTTP status. A caller's mistake is never a 5xx, after which SDKs would try again
+    /// (spec 1.1).
     pub fn status(self) -> StatusCode {
         match self {
             Self::InternalServiceError => StatusCode::INTERNAL_SERVER_ERROR,
@@ -112,7 +116,7 @@ impl Kind {
 }
 
 impl Fault {
-    /// A fault with its message, which is cut where the model ends it.
+    /// Makes a fault with its message, which is cut at the model's limit.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
         let mut message = message.into();
         if let Some((end, _)) = message.char_indices().nth(LONGEST) {
@@ -121,7 +125,7 @@ impl Fault {
         Self { kind, message }
     }
 
-    /// A parameter that is not valid.
+    /// Makes a fault for a parameter that is not valid.
     pub fn invalid(message: impl Into<String>) -> Self {
         Self::new(Kind::InvalidRequest, message)
     }

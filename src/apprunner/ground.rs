@@ -1,4 +1,4 @@
-//! What the API stands on: the running lab.
+//! The running lab under the API.
 
 use crate::config::{Lab, Overlay};
 use crate::daemon::reload::ReloadError;
@@ -7,39 +7,41 @@ use crate::explain::ApiService;
 use async_trait::async_trait;
 use std::time::Duration;
 
-/// A lab that connectors and services can be laid over.
+/// A lab to which an overlay of connectors and services can be applied.
 #[async_trait]
 pub trait Ground: Send + Sync + 'static {
-    /// The lab in force.
+    /// Returns the committed lab.
     async fn lab(&self) -> Lab;
 
-    /// Puts this in force in place of all that was laid over the lab before.
+    /// Applies this overlay to the lab in place of the earlier one.
     ///
     /// # Errors
-    /// Why it cannot be; what was before is in force then.
+    /// The reason why it cannot be applied; the earlier overlay stays committed then.
     async fn lay_over(&self, overlay: Overlay) -> Result<(), Unfit>;
 
-    /// How long the ENIs of a connector that a service uses still take to come up (spec 1.12).
+    /// Returns how long the ENIs of a connector that a service uses still take to come up (spec
+    /// 1.12).
     async fn startup(&self, connector: &str) -> Duration;
 
-    /// Lists the ENIs that were ever made for the API, each with how long it still takes to come up.
+    /// Lists the ENIs that were ever made for the API, each with how long it still takes to come
+    /// up.
     async fn known_enis(&self) -> Vec<(String, Duration)>;
 
     /// Takes over the ENIs that an earlier process knew.
     async fn remember_enis(&self, enis: Vec<(String, Duration)>);
 
-    /// Shows what the account has, for `egret services`.
+    /// Shows the account's services, for `egret services`.
     async fn show(&self, services: Vec<ApiService>);
 }
 
-/// Why something cannot be laid over the lab.
+/// The reason why an overlay cannot be applied to the lab.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unfit {
-    /// The caller can mend it.
+    /// The caller can fix it.
     Refused(String),
-    /// The caller cannot.
+    /// The caller cannot fix it.
     Failed(String),
-    /// The lab is to end.
+    /// The lab is ending.
     Ending,
 }
 

@@ -1,8 +1,10 @@
 //! Layer 8: the App Runner API over a running lab, which AWS's CLI and SDKs talk to unchanged.
 //!
-//! `server` speaks the protocol and `signature` checks who speaks; `api` has the operations, `shape` and `shapes` what each may
-//! ask for; `connectors`, `services` and `tags` do them; `operations` carries out what takes time; `desk` is what they work with; `store` keeps everything;
-//! `ground` is the lab that it is laid over. egret runs no containers: of a service it runs the network.
+//! `server` speaks the protocol and `signature` checks the caller; `api` has the operations,
+//! `shape` and `shapes` the constraints on their requests; `connectors`, `services` and `tags` do
+//! them; `operations` carries out those that take time; they all work with `desk`; `store` keeps
+//! everything; `ground` is the lab that it is applied to. egret runs no containers: it runs a
+//! service's network.
 
 mod api;
 mod arn;
@@ -44,7 +46,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
 
-/// What the API is like, from the lab file.
+/// The API's settings, from the lab file.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Twelve digits.
@@ -55,9 +57,9 @@ pub struct Settings {
     pub store: PathBuf,
     /// Quotas.
     pub quotas: Quotas,
-    /// How long what was deleted can still be described.
+    /// The time for which a deleted resource can still be described.
     pub memory: Duration,
-    /// The keys that requests must be signed with; without any, signatures are not looked at.
+    /// The keys that requests must be signed with; without any, signatures are not checked.
     pub access_keys: Vec<AccessKey>,
 }
 
@@ -66,7 +68,8 @@ impl Settings {
         Account { id: self.account.clone(), region: self.region.clone() }
     }
 
-    /// What the lab says. The database is beside the file or folder that the lab comes from, where nothing else is said.
+    /// Reads the lab's settings. By default the database is beside the file or folder that the lab
+    /// comes from.
     pub fn of(lab: &Lab, source: &Path, time_scale: f64) -> Self {
         let api = &lab.spec.apprunner.api;
         let directory = source.parent().unwrap_or(Path::new(""));
@@ -95,44 +98,44 @@ pub struct AppRunner {
 }
 
 impl AppRunner {
-    /// Opens what is kept of the account, and makes it if there is nothing yet.
+    /// Opens the database of the account, and makes it if it does not exist.
     ///
     /// # Errors
-    /// Why the database cannot be used.
+    /// The reason why the database cannot be used.
     pub fn open(settings: Settings) -> Result<Self, StoreError> {
         let account = settings.account();
         let store = Store::open(&settings.store, &account)?;
         Ok(Self { settings, account, store })
     }
 
-    /// An account that nothing is kept of.
+    /// Makes an account whose records are lost with the process.
     ///
     /// # Errors
-    /// When there is no memory for it.
+    /// There is no memory for it.
     pub fn in_memory(settings: Settings) -> Result<Self, StoreError> {
         let account = settings.account();
         let store = Store::in_memory(&account)?;
         Ok(Self { settings, account, store })
     }
 
-    /// What the lab is to have of it from the beginning.
+    /// Returns the overlay that the lab starts with.
     ///
     /// # Errors
-    /// When the database cannot be read.
+    /// The database cannot be read.
     pub fn overlay(&self) -> Result<Overlay, StoreError> {
         desk::overlay(&self.store)
     }
 
-    /// Where it is kept.
+    /// Returns the path of the database.
     pub fn path(&self) -> &Path {
         &self.settings.store
     }
 
-    /// Takes the account up over its lab, where it was left. `say` hears what App Runner would write into a service's event
-    /// log. To be called within a runtime.
+    /// Takes the account up over its lab, where the last process left it. `say` gets the lines that
+    /// App Runner would write into a service's event log. Must be called within a runtime.
     ///
     /// # Errors
-    /// When the database cannot be read.
+    /// The database cannot be read.
     pub async fn over(
         self,
         ground: Arc<dyn Ground>,

@@ -1,4 +1,5 @@
-//! What App Runner refuses and egret does nothing with: noted, or refused if the lab file says so.
+//! Notes for requests that App Runner would refuse and egret accepts without effect; the lab file
+//! can have them refused.
 
 use super::fault::Fault;
 use crate::config::apprunner::{AppRunner, Strictness};
@@ -6,14 +7,15 @@ use crate::config::apprunner::{AppRunner, Strictness};
 /// The key of `[apprunner]` that decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Setting {
-    /// `source`: images, code, and what else of a service egret does not run.
+    /// `source`: images, code, and the other parts of a service that egret does not run.
     Source,
     /// `access_role`: roles and connections.
     AccessRole,
 }
 
 impl Setting {
-    /// Returns the note with which a request is accepted all the same; `None` if the lab file has it refused.
+    /// Returns the note with which a request is accepted all the same; `None` if the lab file has
+    /// it refused.
     pub(super) fn note(self, lab: &AppRunner, message: &str) -> Option<String> {
         let (strictness, key) = match self {
             Self::Source => (lab.source, "source"),
@@ -29,29 +31,29 @@ impl Setting {
     }
 }
 
-/// Takes down what App Runner refuses and egret accepts.
+/// Collects notes on what App Runner refuses and egret accepts.
 pub(super) struct Noting<'a> {
     lab: &'a AppRunner,
     notes: Vec<String>,
 }
 
 impl<'a> Noting<'a> {
-    /// Begins with the notes that there are already.
+    /// Begins with the notes that exist already.
     pub(super) fn new(lab: &'a AppRunner, notes: Vec<String>) -> Self {
         Self { lab, notes }
     }
 
-    /// Returns what was taken down.
+    /// Returns the notes.
     pub(super) fn notes(self) -> Vec<String> {
         self.notes
     }
 
-    /// Takes down what egret accepts and does nothing with.
+    /// Notes something that egret accepts without effect.
     pub(super) fn note(&mut self, message: impl Into<String>) {
         self.notes.push(message.into());
     }
 
-    /// Notes what is wrong with an image or code, or with what else egret does not run.
+    /// Notes an error in an image, in code, or in another part that egret does not run.
     ///
     /// # Errors
     /// The message as `InvalidRequestException`, if `source` is `require`.

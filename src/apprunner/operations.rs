@@ -1,7 +1,8 @@
-//! Operations on services, which go on after their call was answered, and after a restart (spec 1.7, 1.12).
+//! Operations on services, which go on after their call was answered, and after a restart (spec
+//! 1.7, 1.12).
 //!
-//! While one is in progress the lab has of the service what it had before. It ends in one transaction, together with what
-//! the lab has from then on.
+//! While an operation is in progress the lab keeps the service's earlier configuration. The
+//! operation ends in one transaction, together with the new configuration.
 
 use super::clock::now;
 use super::connectors;
@@ -15,14 +16,15 @@ use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// A service runs on one instance until somebody adds some (MinSize of auto scaling).
+/// Tasks of a service: one, until a command adds more (MinSize of auto scaling).
 const TASKS: u16 = 1;
 
-/// Between two attempts at what the store refuses: doubled each time, up to the longest.
+/// The pauses between two attempts at a change that the store refuses: doubled each time, up to the
+/// longest.
 const SHORTEST_REST: Duration = Duration::from_millis(100);
 const LONGEST_REST: Duration = Duration::from_secs(30);
 
-/// A new operation on a service that is in the state `from`.
+/// Makes a new operation on a service that is in the state `from`.
 pub(super) fn new(
     kind: OperationType,
     service: &Service,
@@ -44,17 +46,17 @@ pub(super) fn new(
     }
 }
 
-/// The operations that have not ended.
+/// Lists the operations that have not ended.
 ///
 /// # Errors
-/// When the store cannot be read.
+/// The store cannot be read.
 pub(super) fn in_progress(store: &Store) -> Result<Vec<String>, StoreError> {
     let mut pending = store.all_operations()?;
     pending.retain(|operation| operation.status == OperationStatus::InProgress);
     Ok(pending.into_iter().map(|operation| operation.id).collect())
 }
 
-/// Has an operation carried out, whoever waits for it.
+/// Carries out an operation in a task of its own, which no caller can cancel.
 pub(super) fn go_on(desk: &Arc<Desk>, id: String) {
     tokio::spawn(carry_out(Arc::clone(desk), id));
 }
@@ -70,7 +72,7 @@ async fn carry_out(desk: Arc<Desk>, id: String) {
             Ok(None) => return,
             // It is still in progress in the store, and goes on when the lab is up again.
             Err(fault) if fault.kind == Kind::ServiceUnavailable => return,
-            // Such as a disk that is full for now.
+            // For example a disk that is full for now.
             Err(fault) => {
                 desk.tell(&format!("App Runner: operation {id} is tried again: {fault}"));
                 tokio::time::sleep(rest).await;
@@ -80,7 +82,8 @@ async fn carry_out(desk: Arc<Desk>, id: String) {
     }
 }
 
-/// Does what can be done now; how long to wait before there is more to do.
+/// Does what can be done now. Returns how long to wait before the next step; `None` if there is
+/// none.
 async fn step(desk: &Desk, id: &str) -> Result<Option<Duration>, Fault> {
     let _turn = desk.turn.lock().await;
     let outcome = advanced(desk, id).await;
@@ -124,8 +127,8 @@ fn pending(store: &Store, id: &str) -> Result<Option<(Operation, Service)>, Faul
     Ok(service.map(|service| (operation, service)))
 }
 
-/// Has the ENIs that the service is to use come up; the service with them, and when they are there. Inside, why App Runner
-/// does not take them.
+/// Makes the ENIs that the service is to use come up. Returns the service with them, and the time
+/// when they are up. The inner error is the reason why App Runner does not take them.
 async fn prepare(
     desk: &Desk,
     operation: &Operation,
@@ -172,7 +175,7 @@ fn waits_for_enis(operation: &Operation, service: &Service) -> bool {
     }
 }
 
-/// The service once the operation has succeeded.
+/// Returns the service once the operation has succeeded.
 fn done(operation: &Operation, service: &Service) -> Service {
     let mut done = service.clone();
     let ended = now();
@@ -197,7 +200,8 @@ fn ended(operation: &Operation, status: OperationStatus) -> Operation {
     Operation { status, updated_at: at, ended_at: Some(at), ..operation.clone() }
 }
 
-/// Ends an operation that cannot be done. App Runner says why in the service's event log; here it is said where the lab is.
+/// Ends an operation that cannot be done. App Runner writes the reason into the service's event
+/// log; egret prints it where the lab runs.
 async fn fail(
     desk: &Desk,
     operation: Operation,
@@ -233,7 +237,7 @@ async fn fail(
         desk.show(store).await;
     }
     if was_starting {
-        // Its ENIs go again; where that fails they go with the next change.
+        // Removes its ENIs; if that fails, the next change removes them.
         let _ = desk.change(|_| Ok(())).await;
     }
     let outcome = what_failed(operation.kind);

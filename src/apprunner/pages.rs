@@ -1,4 +1,4 @@
-//! Lists in pages: how many elements at once, and the token that goes on where a page ended.
+//! Lists in pages: the number of elements at once, and the token that continues where a page ended.
 
 use super::fault::Fault;
 use super::store::{Entry, Store};
@@ -11,16 +11,16 @@ const SIGNATURE: usize = 32;
 
 /// A list in some order.
 pub(super) struct List<'a> {
-    /// The operation and what it lists, which a token is good for.
+    /// The operation and its object, for which a token is valid.
     pub(super) name: &'a str,
     /// The response's member.
     pub(super) member: &'static str,
-    /// Whether positions go down.
+    /// True if positions go down.
     pub(super) newest_first: bool,
 }
 
 impl List<'_> {
-    /// The page that a request asks for by `MaxResults` and `NextToken`.
+    /// Returns the page that a request asks for by `MaxResults` and `NextToken`.
     ///
     /// # Errors
     /// `InvalidRequestException` for a token that this list did not give.

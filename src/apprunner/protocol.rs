@@ -1,5 +1,6 @@
-//! How AWS's services report errors. SDKs and the CLI send calls for other services here, where one address is configured for
-//! all of them; they can show why that does not work only if the answer is in that service's own protocol.
+//! The forms in which AWS's services report errors. SDKs and the CLI send calls for other services
+//! here if one address is configured for all of them; they can show why that does not work only if
+//! the answer is in that service's own protocol.
 
 use super::fault::Fault;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -7,7 +8,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// How a service's errors are written.
+/// The form of a service's errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Protocol {
     /// AWS JSON 1.0 and 1.1, of App Runner itself.
@@ -25,13 +26,13 @@ pub(super) enum Protocol {
 /// A service that is not App Runner, by the request's signature or form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Foreign {
-    /// As the signature names it, such as `sts`; empty if there is no signature.
+    /// The name in the signature, such as `sts`; empty if there is no signature.
     pub(super) service: String,
     pub(super) protocol: Protocol,
 }
 
 impl Foreign {
-    /// Returns the service that a request is meant for, if it is another one.
+    /// Returns the service that a request is meant for, if it is not App Runner.
     pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
         let text = |name: &str| {
             headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
@@ -51,7 +52,7 @@ impl Foreign {
         Some(Self { service: service.to_owned(), protocol })
     }
 
-    /// Says that this is another service, and how to send its calls elsewhere.
+    /// Returns a message that this is another service, and how to send its calls elsewhere.
     pub(super) fn message(&self) -> String {
         let service = match self.service.as_str() {
             "" => "this service".to_owned(),

@@ -1,4 +1,4 @@
-//! What is kept of each resource, and how responses show it (spec 1.6, 1.7).
+//! The records of resources, and their form in responses (spec 1.6, 1.7).
 
 use super::settings::{Network, Settings};
 use crate::explain::ServiceOperation;
@@ -18,7 +18,7 @@ pub(super) struct Connector {
     pub(super) subnets: Vec<String>,
     pub(super) security_groups: Vec<String>,
     pub(super) created_at: Moment,
-    /// Set when it is deleted: from then on it is `INACTIVE`.
+    /// The time of its deletion: from then on it is `INACTIVE`.
     pub(super) deleted_at: Option<Moment>,
 }
 
@@ -33,17 +33,17 @@ pub(super) struct Service {
     pub(super) created_at: Moment,
     pub(super) updated_at: Moment,
     pub(super) deleted_at: Option<Moment>,
-    /// What was asked for last.
+    /// The settings that were requested last.
     pub(super) settings: Settings,
-    /// What an update that is in progress goes back to if it fails.
+    /// The settings that an update in progress returns to if it fails.
     pub(super) before: Option<Settings>,
-    /// What the lab has of it now.
+    /// The parts of it that the lab has now.
     pub(super) in_force: Option<InForce>,
     /// The ARN of the connector whose ENIs come up for it, while they do.
     pub(super) starting: Option<String>,
 }
 
-/// What the lab has of a service.
+/// The parts of a service that the lab has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct InForce {
     pub(super) network: Network,
@@ -72,11 +72,11 @@ pub(super) struct Operation {
     pub(super) started_at: Moment,
     pub(super) updated_at: Moment,
     pub(super) ended_at: Option<Moment>,
-    /// When it can be done, once that is known.
+    /// The time at which it can be done, once that is known.
     pub(super) due_at: Option<Moment>,
     /// The service's status before it.
     pub(super) from: ServiceStatus,
-    /// What App Runner would have written into the service's event log.
+    /// The lines that App Runner would have written into the service's event log.
     #[serde(default)]
     pub(super) log: Vec<String>,
 }
@@ -96,7 +96,7 @@ pub(super) enum OperationType {
     Update,
 }
 
-/// `OperationStatus`, those that egret comes to.
+/// `OperationStatus`, as far as egret uses it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub(super) enum OperationStatus {
@@ -107,7 +107,7 @@ pub(super) enum OperationStatus {
 }
 
 impl Moment {
-    /// As responses have it: seconds, with a fraction (spec 1.1).
+    /// Returns the form in responses: seconds, with a fraction (spec 1.1).
     pub(super) fn document(self) -> Value {
         let (seconds, milliseconds) = (self.0 / 1000, self.0 % 1000);
         let text = format!("{seconds}.{milliseconds:03}");
@@ -128,7 +128,7 @@ impl Connector {
         self.deleted_at.is_none()
     }
 
-    /// There is one revision per name (spec 1.6).
+    /// Returns the form in responses. There is one revision per name (spec 1.6).
     pub(super) fn document(&self) -> Value {
         let mut document = json!({
             "VpcConnectorName": self.name,
@@ -151,7 +151,8 @@ impl Service {
         self.status == ServiceStatus::Deleted
     }
 
-    /// Whether it holds on to a connector: by what was asked for, or by what is in force or may come back.
+    /// Returns whether it uses a connector: by its requested settings, by those that the lab has,
+    /// or by those that it may return to.
     pub(super) fn uses(&self, connector: &str) -> bool {
         let before = self.before.iter().map(|before| &before.network);
         let in_force = self.in_force.iter().map(|in_force| &in_force.network);
@@ -201,7 +202,7 @@ impl ServiceStatus {
 }
 
 impl Operation {
-    /// As `egret services` shows it.
+    /// Returns the operation as `egret services` shows it.
     pub(super) fn shown(&self) -> ServiceOperation {
         let word = |value: Value| value.as_str().unwrap_or_default().to_owned();
         ServiceOperation {

@@ -20,13 +20,14 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-/// A request with everything at its longest that a person would write is far below.
+/// Bytes of the largest body: far above a request with the longest parameters that a person would
+/// write.
 const LARGEST_BODY: usize = 1 << 20;
-/// How long a body may take.
+/// Limits the time in which a body must arrive.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Bytes of all bodies that are being read or answered, at most.
 const BODIES: usize = 16 << 20;
-/// How long a connection lives. Who has more to ask connects again.
+/// The life of a connection. A client that has more requests connects again.
 const LIFE: Duration = Duration::from_secs(300);
 const TARGET: &str = "x-amz-target";
 
@@ -35,10 +36,10 @@ const TARGET: &str = "x-amz-target";
 pub struct Server {
     api: Api,
     region: String,
-    /// Without any, requests are taken unread.
+    /// The keys that sign requests; without any, signatures are not checked.
     access_keys: Arc<[AccessKey]>,
-    /// Whether it listens on loopback, where a name must not lead: a page on the web could have its own name lead here
-    /// (DNS rebinding), and call as root what nobody else reaches.
+    /// True if it listens on loopback, where a name must not lead: a web page could make its own
+    /// name lead here (DNS rebinding), and call as root what no other host reaches.
     by_address: bool,
     bodies: Bodies,
 }
@@ -52,7 +53,7 @@ impl Server {
     /// Answers until `ended` is set, then lets calls in progress finish.
     ///
     /// # Errors
-    /// When the socket fails.
+    /// The socket fails.
     pub async fn serve(
         mut self,
         listener: TcpListener,
@@ -71,7 +72,7 @@ impl Server {
         Ok(())
     }
 
-    /// The answer to one request.
+    /// Answers one request.
     pub async fn answer(&self, request: Request) -> Response {
         let foreign = Foreign::of(request.headers());
         let protocol = foreign.as_ref().map_or(Protocol::Json, |foreign| foreign.protocol);
@@ -101,7 +102,8 @@ impl Server {
         self.api.call(&operation, body).await
     }
 
-    /// Checks the signature as far as that goes without the body; `None` where none is wanted.
+    /// Checks the signature as far as possible without the body; `None` if no signature is
+    /// required.
     fn claimed(
         &self,
         method: &Method,
@@ -126,14 +128,14 @@ impl Server {
     }
 }
 
-/// Whether a request is for an address, or for `localhost`.
+/// Returns whether a request is for an address, or for `localhost`.
 fn is_address(headers: &HeaderMap) -> bool {
     let host = headers.get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let is_address = host.parse::<SocketAddr>().is_ok() || host.parse::<IpAddr>().is_ok();
     is_address || host.split(':').next() == Some("localhost")
 }
 
-/// The operation that a request asks for.
+/// Returns the operation that a request asks for.
 fn operation(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<String, Fault> {
     let unknown = |message: &str| Fault::new(Kind::UnknownOperation, message);
     if method != Method::POST || uri.path() != "/" {
@@ -142,7 +144,7 @@ fn operation(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<String, 
         ));
     }
     let header = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-    // Browsers ask before they send this type, and nobody tells them that they may.
+    // Browsers ask before they send this type, and egret never permits it.
     if !header(header::CONTENT_TYPE.as_str())
         .unwrap_or_default()
         .starts_with("application/x-amz-json-1.")
@@ -165,7 +167,7 @@ impl From<Unread> for Fault {
             Unread::TooLarge(_) => Kind::RequestEntityTooLarge,
             Unread::TooSlow(_) => Kind::RequestTimeout,
             Unread::Busy => Kind::ServiceUnavailable,
-            // Nobody waits for the answer.
+            // The client has closed its connection, so the answer is not read.
             Unread::Broken => Kind::Serialization,
         };
         Self::new(kind, unread.to_string())

@@ -1,5 +1,6 @@
-//! Services (spec 1.7): CreateService, DescribeService, ListServices, UpdateService, DeleteService, PauseService, ResumeService,
-//! ListOperations. What takes time is an operation, which `operations` carries out after the answer.
+//! Services (spec 1.7): CreateService, DescribeService, ListServices, UpdateService, DeleteService,
+//! PauseService, ResumeService, ListOperations. Changes that take time are operations, which
+//! `operations` carries out after the answer.
 
 use super::arn::Kind;
 use super::clock::now;
@@ -20,10 +21,10 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// Letters and digits of a service's own domain name.
+/// Letters and digits in a service's own domain name.
 const LABEL: usize = 10;
 
-/// CreateService. `notes` say what was accepted in its request.
+/// Serves CreateService. `notes` lists what was accepted in its request without effect.
 pub(super) fn create(
     desk: &Arc<Desk>,
     store: &mut Store,
@@ -60,13 +61,13 @@ pub(super) fn create(
     begin((desk, store), OperationType::Create, service, noting.notes(), tagged)
 }
 
-/// DescribeService. One that was deleted is `DELETED` for a while.
+/// Serves DescribeService. A deleted service is `DELETED` for a while.
 pub(super) fn describe(desk: &Desk, store: &Store, request: &Value) -> Result<Value, Fault> {
     let service = find(desk, store, request)?;
     Ok(json!({ "Service": service.document() }))
 }
 
-/// ListServices: all that are not deleted.
+/// Serves ListServices: all that are not deleted.
 pub(super) fn list(store: &Store, request: &Value) -> Result<Value, Fault> {
     let mut all = store.services()?;
     all.retain(|entry| !entry.value.is_deleted());
@@ -74,7 +75,7 @@ pub(super) fn list(store: &Store, request: &Value) -> Result<Value, Fault> {
     list.page(store, request, all, Service::summary)
 }
 
-/// UpdateService. The answer has the new values already, the lab once the operation is done.
+/// Serves UpdateService. The answer has the new values already, the lab once the operation is done.
 pub(super) fn update(
     desk: &Arc<Desk>,
     store: &mut Store,
@@ -87,7 +88,7 @@ pub(super) fn update(
     let before = service.settings.clone();
     let network = wanted.network_configuration.take();
     let network = self::network((desk, store), before.network.clone(), network, &mut noting)?;
-    // As the operation: an update of something else is not about the network.
+    // As in the operation: an update of other settings does not affect the network.
     if network != before.network {
         refuse_subnets((desk, store), spec, &network)?;
     }
@@ -96,7 +97,7 @@ pub(super) fn update(
     begin((desk, store), OperationType::Update, service, noting.notes(), nothing)
 }
 
-/// DeleteService.
+/// Serves DeleteService.
 pub(super) fn delete(desk: &Arc<Desk>, store: &mut Store, request: &Value) -> Result<Value, Fault> {
     let able_to = [
         ServiceStatus::Running,
@@ -108,19 +109,19 @@ pub(super) fn delete(desk: &Arc<Desk>, store: &mut Store, request: &Value) -> Re
     begin((desk, store), OperationType::Delete, service, Vec::new(), nothing)
 }
 
-/// PauseService.
+/// Serves PauseService.
 pub(super) fn pause(desk: &Arc<Desk>, store: &mut Store, request: &Value) -> Result<Value, Fault> {
     let service = able(desk, store, request, &[ServiceStatus::Running])?;
     begin((desk, store), OperationType::Pause, service, Vec::new(), nothing)
 }
 
-/// ResumeService.
+/// Serves ResumeService.
 pub(super) fn resume(desk: &Arc<Desk>, store: &mut Store, request: &Value) -> Result<Value, Fault> {
     let service = able(desk, store, request, &[ServiceStatus::Paused])?;
     begin((desk, store), OperationType::Resume, service, Vec::new(), nothing)
 }
 
-/// ListOperations: the newest first.
+/// Serves ListOperations: the newest first.
 pub(super) fn list_operations(desk: &Desk, store: &Store, request: &Value) -> Result<Value, Fault> {
     let service = find(desk, store, request)?;
     let operations = store.operations(&service.arn)?;
@@ -129,7 +130,8 @@ pub(super) fn list_operations(desk: &Desk, store: &Store, request: &Value) -> Re
     list.page(store, request, operations, Operation::document)
 }
 
-/// Notes an operation, and what belongs to it, in one transaction; answers with it, says its log, and has it carried out.
+/// Records an operation, and what belongs to it, in one transaction; then answers, prints its log,
+/// and starts it.
 fn begin(
     (desk, store): (&Arc<Desk>, &mut Store),
     kind: OperationType,
@@ -165,7 +167,7 @@ fn find(desk: &Desk, store: &Store, request: &Value) -> Result<Service, Fault> {
     })
 }
 
-/// The service that a request is about, in one of these states.
+/// Returns the service of a request, which must be in one of these states.
 fn able(
     desk: &Desk,
     store: &Store,
@@ -188,7 +190,8 @@ fn able(
     ))
 }
 
-/// The network of a service that had one before and is asked to have another.
+/// Returns the network of a service after an update, from its earlier one and the one that is
+/// requested.
 fn network(
     (desk, store): (&Desk, &Store),
     before: Network,
@@ -199,8 +202,8 @@ fn network(
     before.with(wanted.unwrap_or_default(), find, noting)
 }
 
-/// Refuses a network whose connector has subnets that App Runner does not take, where the lab file wants the request to say
-/// so. Elsewhere the operation fails.
+/// Refuses a network whose connector has subnets that App Runner does not take, if the lab file
+/// demands that the request is refused. Otherwise the operation fails.
 fn refuse_subnets(
     (desk, store): (&Desk, &Store),
     spec: &Spec,
@@ -215,7 +218,7 @@ fn refuse_subnets(
     spec.accept_subnets(&connector.subnets).map_err(|refusal| Fault::invalid(refusal.to_string()))
 }
 
-/// Whether the account may have one more service, with this name.
+/// Checks that the account may have one more service, with this name.
 fn room_for(desk: &Desk, store: &Store, spec: &Spec, name: &str) -> Result<(), Fault> {
     let services = store.services()?.into_iter().map(|entry| entry.value);
     let living: Vec<Service> = services.filter(|service| !service.is_deleted()).collect();
@@ -224,7 +227,7 @@ fn room_for(desk: &Desk, store: &Store, spec: &Spec, name: &str) -> Result<(), F
             "there is a service with the name {name}: delete it first, or give another name"
         )));
     }
-    // A line of the lab file is where the others come from.
+    // Services with a line come from the lab file.
     if spec.services.iter().any(|service| service.line != 0 && *service.name == name) {
         return Err(Fault::invalid(format!(
             "the lab file has a service with the name {name}: give another name"

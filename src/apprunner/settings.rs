@@ -1,5 +1,6 @@
-//! What a service is configured with: as requested, checked beyond what a shape can say, and with the defaults that App Runner
-//! fills in (spec 1.4, 1.7). egret acts on the network alone; the rest it keeps and returns.
+//! A service's configuration: as requested, checked beyond what a shape can express, and with the
+//! defaults that App Runner fills in (spec 1.4, 1.7). egret acts on the network alone; it keeps and
+//! returns the rest.
 
 use super::arn::{Account, Kind};
 use super::fault::Fault;
@@ -8,7 +9,8 @@ use super::source;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// What App Runner calls the auto scaling configuration of a service that has none of its own.
+/// Name, revision and id of App Runner's auto scaling configuration for a service that has none of
+/// its own.
 const DEFAULT_AUTO_SCALING: [&str; 3] =
     ["DefaultConfiguration", "1", "00000000000000000000000000000001"];
 
@@ -31,7 +33,7 @@ pub(super) struct Settings {
     pub(super) observability: Option<Value>,
 }
 
-/// What CreateService and UpdateService can ask for. Shapes have been checked.
+/// The settings that CreateService and UpdateService can request. Shapes have been checked.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Wanted {
@@ -88,7 +90,7 @@ struct WantedHealthCheck {
 /// `NetworkConfiguration`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Network {
-    /// The connector's ARN, with `EgressType` `VPC`; nothing with `DEFAULT`.
+    /// The connector's ARN, with `EgressType` `VPC`; `None` with `DEFAULT`.
     pub(super) vpc_connector: Option<String>,
     /// `IsPubliclyAccessible`.
     pub(super) public: bool,
@@ -130,7 +132,8 @@ struct WantedIngress {
 }
 
 impl Settings {
-    /// A new service's configuration. `network` has been worked out, since it needs what connectors there are.
+    /// Makes a new service's configuration. `network` has been resolved already, since that needs
+    /// the existing connectors.
     ///
     /// # Errors
     /// `InvalidRequestException`.
@@ -155,7 +158,7 @@ impl Settings {
         })
     }
 
-    /// The configuration after an update: what is not asked for stays.
+    /// Returns the configuration after an update: settings that are not requested stay.
     ///
     /// # Errors
     /// `InvalidRequestException`.
@@ -197,7 +200,7 @@ impl Settings {
         })
     }
 
-    /// `AutoScalingConfigurationSummary`: what the ARN says.
+    /// Returns the `AutoScalingConfigurationSummary` that the ARN describes.
     pub(super) fn auto_scaling_summary(&self) -> Value {
         let mut parts = self.auto_scaling.split('/').skip(1);
         let name = parts.next().unwrap_or_default();
@@ -237,8 +240,8 @@ fn observability(
     Ok(given)
 }
 
-/// Notes an ARN that names nothing of the account. A service that has not got what it names is an invalid request: the model
-/// has no other error for CreateService.
+/// Notes an ARN that names nothing of the account. A request for a missing resource is an invalid
+/// request: the model has no other error for CreateService.
 fn named(arn: &str, kind: Kind, account: &Account, noting: &mut Noting<'_>) -> Result<(), Fault> {
     match account.resource(arn, kind) {
         Ok(_) => Ok(()),
@@ -247,7 +250,7 @@ fn named(arn: &str, kind: Kind, account: &Account, noting: &mut Noting<'_>) -> R
 }
 
 impl Default for Instance {
-    /// 1 vCPU and 2 GB, in the units that App Runner answers in.
+    /// Returns 1 vCPU and 2 GB, in the units that App Runner answers in.
     fn default() -> Self {
         Self { cpu: "1024".to_owned(), memory: "2048".to_owned(), instance_role_arn: None }
     }
@@ -263,7 +266,7 @@ impl Instance {
             instance_role_arn: wanted.instance_role_arn.or(self.instance_role_arn),
         };
         let fitting = memory_for(&instance.cpu);
-        // What is no CPU of App Runner's goes with nothing, which its shape has said.
+        // A CPU that App Runner does not have fits no memory; its shape has reported it.
         if !fitting.is_empty() && !fitting.contains(&instance.memory.as_str()) {
             noting.source(format!(
                 "Cpu {} cannot be together with Memory {}: it goes with {}",
@@ -276,7 +279,7 @@ impl Instance {
     }
 }
 
-/// `1 vCPU` is 1024 units, `2 GB` is 2048 MB.
+/// Converts to App Runner's units: `1 vCPU` is 1024 units, `2 GB` is 2048 MB.
 fn units(given: &str) -> String {
     let Some((number, _)) = given.split_once(' ') else { return given.to_owned() };
     match number {
@@ -286,7 +289,7 @@ fn units(given: &str) -> String {
     }
 }
 
-/// Spec 1.4: which memory goes with which CPU.
+/// Returns the memory sizes that fit a CPU (spec 1.4).
 fn memory_for(cpu: &str) -> &'static [&'static str] {
     match cpu {
         "256" => &["512", "1024"],
@@ -331,7 +334,8 @@ impl Default for Network {
 }
 
 impl Network {
-    /// The network after what is wanted. `connector` finds the connector that an ARN names, and gives its whole ARN.
+    /// Returns the network after a request. `connector` finds the connector that an ARN names, and
+    /// returns its whole ARN.
     ///
     /// # Errors
     /// `InvalidRequestException`.
@@ -358,7 +362,7 @@ impl Network {
         })
     }
 
-    /// As responses have it.
+    /// Returns the form in responses.
     pub(super) fn document(&self) -> Value {
         let egress = match &self.vpc_connector {
             Some(arn) => json!({"EgressType": "VPC", "VpcConnectorArn": arn}),
@@ -373,7 +377,7 @@ impl Network {
 }
 
 impl WantedEgress {
-    /// The connector after one before. What is not asked for stays.
+    /// Returns the connector after a request; if none is requested, `before` stays.
     fn connector(
         self,
         before: Option<String>,
@@ -509,7 +513,7 @@ mod tests {
             assert!(notes.iter().any(|note| note.contains(part)), "{part}: {notes:?}");
         }
         assert!(notes.len() == 3 && notes.iter().all(|note| note.contains("source = ")));
-        // An instance of a size that there is not is reported once, where its shape is checked.
+        // An instance with an unknown size is reported once, where its shape is checked.
         let odd = WantedInstance { cpu: Some("16 vCPU".to_owned()), ..WantedInstance::default() };
         let mut noting = Noting::new(&lab, Vec::new());
         assert_eq!(Instance::default().with(odd, &mut noting).unwrap().cpu, "16384");
@@ -584,7 +588,7 @@ mod tests {
         assert!(egress(json!({"VpcConnectorArn": "arn"})).is_err());
         let lab = AppRunner::default();
         let mut noting = Noting::new(&lab, Vec::new());
-        // An update of a service that leaves by a VPC: what is not asked for stays.
+        // An update of a service that leaves by a VPC: settings that are not requested stay.
         let update = |egress: Value| {
             let wanted = json!({ "EgressConfiguration": egress });
             let wanted = serde_json::from_value(wanted).unwrap();

@@ -1,5 +1,5 @@
-//! What a request may hold: the service model's constraints, as data, and the one walk that checks them. SDKs check next to
-//! nothing themselves (spec 1.1).
+//! The constraints on requests: those of the service model, as data, and the one walk that checks
+//! them. SDKs check next to nothing themselves (spec 1.1).
 
 use super::fault::{Fault, Kind};
 use super::noting::Setting;
@@ -9,12 +9,13 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use std::sync::LazyLock;
 
-/// Elements of any list. The model sets no bound; what AWS takes of subnets, groups and tags is far below.
+/// Elements of the longest list. The model sets no bound; AWS's limits for subnets, groups and tags
+/// are far below.
 const LONGEST_LIST: usize = 200;
-/// Failures that one answer tells of.
+/// The most failures that one answer lists.
 const MOST_FAILURES: usize = 100;
 
-/// What a member may be.
+/// The type and constraints of a member.
 pub(super) enum Shape {
     /// A string.
     String(&'static Text),
@@ -37,7 +38,8 @@ pub(super) struct Member {
     pub(super) name: &'static str,
     pub(super) shape: &'static Shape,
     pub(super) required: bool,
-    /// What decides about constraints from here on: `None` as above it, and at the top that they hold.
+    /// The setting that decides about constraints from here on: `None` means as above it, and at
+    /// the top that all are enforced.
     pub(super) setting: Option<Setting>,
 }
 
@@ -47,11 +49,11 @@ pub(super) struct Text {
     pub(super) least: usize,
     pub(super) most: usize,
     pub(super) pattern: Option<&'static Pattern>,
-    /// Whether no message may show it.
+    /// True if no message may show it.
     pub(super) sensitive: bool,
 }
 
-/// A regular expression that the whole string must be of.
+/// A regular expression that the whole string must match.
 pub(super) struct Pattern {
     pub(super) text: &'static str,
     pub(super) regex: LazyLock<Result<Regex, regex::Error>>,
@@ -62,7 +64,7 @@ macro_rules! pattern {
     ($text:expr) => {
         pattern!($text, $text)
     };
-    // The model's words, and others that mean the same without looking ahead.
+    // The model's pattern, and an equivalent one without look-ahead.
     ($text:expr, $same:expr) => {
         $crate::apprunner::shape::Pattern {
             text: $text,
@@ -74,17 +76,17 @@ pub(super) use pattern;
 
 impl Pattern {
     fn matches(&self, text: &str) -> bool {
-        // A test has compiled each; one that could not be would refuse everything.
+        // A test has compiled each; one that does not compile would refuse everything.
         self.regex.as_ref().is_ok_and(|regex| regex.is_match(text))
     }
 }
 
-/// The value with what the shape knows and nothing else, and notes of what failed a constraint and is accepted. A member that
-/// is `null` is one that is absent.
+/// Checks a value: returns it with only the members that the shape knows, and notes on failed
+/// constraints that are accepted. A member that is `null` counts as absent.
 ///
 /// # Errors
-/// `SerializationException` where a type is wrong, and otherwise `InvalidRequestException` with all that fails a constraint
-/// and is not accepted.
+/// `SerializationException` if a type is wrong, and otherwise `InvalidRequestException` with all
+/// failed constraints that are not accepted.
 pub(super) fn checked(
     shape: &Shape,
     value: Value,
@@ -256,14 +258,14 @@ impl Walk<'_> {
     }
 }
 
-/// AWS names members in messages as Java does.
+/// Converts a member's name to AWS's spelling in messages, which begins in lower case as in Java.
 fn camel(name: &str) -> String {
     let mut letters = name.chars();
     let first = letters.next().map(|letter| letter.to_ascii_lowercase());
     first.into_iter().chain(letters).collect()
 }
 
-/// A request as a type; its shape has been checked.
+/// Converts a request to a type; its shape has been checked.
 pub(super) fn typed<T: DeserializeOwned>(request: Value) -> Result<T, Fault> {
     serde_json::from_value(request)
         .map_err(|error| Fault::new(Kind::Serialization, error.to_string()))
@@ -325,7 +327,8 @@ mod tests {
         assert!(message.starts_with("100 validation errors"), "{message}");
     }
 
-    /// Each is refused by a strict lab, and accepted as it is by another one, with a note that has this in its words.
+    /// A strict lab refuses each; another one accepts it as it is, with a note that contains these
+    /// words.
     #[test]
     fn what_egret_does_not_run_is_noted_unless_the_lab_file_has_it_refused() {
         let image = |identifier: &str| {

@@ -1,5 +1,6 @@
-//! The inputs of the operations that egret serves, as App Runner's service model has them (API version 2020-05-15; spec 1.4).
-//! A test that reads botocore's copy of the model proves each constraint on the running API.
+//! The inputs of the operations that egret serves, as App Runner's service model has them (API
+//! version 2020-05-15; spec 1.4). A test that reads botocore's copy of the model proves each
+//! constraint on the running API.
 
 use super::noting::Setting::{self, AccessRole, Source};
 use super::shape::{Member, Pattern, Shape, Text, pattern};
@@ -12,12 +13,12 @@ const fn optional(name: &'static str, shape: &'static Shape) -> Member {
     Member { name, shape, required: false, setting: None }
 }
 
-/// A member that egret does nothing with: what breaks a constraint there is refused only if the lab file says so.
+/// Marks a member as not run: a broken constraint there is refused only if the lab file says so.
 const fn not_run(setting: Setting, member: Member) -> Member {
     Member { setting: Some(setting), ..member }
 }
 
-/// A string with a length and nothing else. The model's `.*` asks for nothing.
+/// Returns a string shape with a length and nothing else. The model's `.*` matches everything.
 const fn text(least: usize, most: usize) -> Text {
     Text { least, most, pattern: None, sensitive: false }
 }
@@ -220,7 +221,7 @@ static ROLE_ARN: Shape = patterned!(
 static INSTANCE: Shape = Shape::Structure(&[
     optional(
         "Cpu",
-        // The model's dots stand for anything; a number has one.
+        // The model's dots match anything; a number has one dot.
         &patterned!(
             3,
             9,

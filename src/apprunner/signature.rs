@@ -1,5 +1,6 @@
-//! AWS Signature Version 4: whether a request was signed with a secret key that the lab file has, just now, for this service and
-//! region. (AWS General Reference, "Create a signed AWS API request".)
+//! AWS Signature Version 4: checks that a request was signed with a secret key of the lab file,
+//! just now, for this service and region. (AWS General Reference, "Create a signed AWS API
+//! request".)
 
 use super::fault::{Fault, Kind};
 use crate::config::apprunner::AccessKey;
@@ -11,24 +12,25 @@ const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 const SERVICE: &str = "apprunner";
 /// The header with the hash of the body.
 const BODY_HASH: &str = "x-amz-content-sha256";
-/// How far the signer's clock may be off.
+/// The largest difference of the signer's clock.
 const TOLERANCE: Duration = Duration::from_secs(300);
 
-/// The parts of a request that a signature is about.
+/// The parts of a request that a signature covers.
 #[derive(Clone, Copy)]
 pub(super) struct Signed<'a> {
     pub(super) method: &'a str,
     pub(super) path: &'a str,
     pub(super) query: &'a str,
-    /// Names in lower case.
+    /// Headers, with names in lower case.
     pub(super) headers: &'a [(&'a str, &'a str)],
 }
 
-/// Checks the head of a request: that it names one of the keys, is of now, and signs what it must. If its head has the hash of
-/// the body, which few clients send, the signature itself is checked as well; otherwise it is by [`Claimed::covers`].
+/// Checks the head of a request: it must name one of the keys, be of now, and sign what it must. If
+/// the head has the hash of the body, which few clients send, the signature itself is checked as
+/// well; otherwise [`Claimed::covers`] does that.
 ///
 /// # Errors
-/// AWS's exception for what is wrong.
+/// AWS's exception for the fault.
 pub(super) fn check(
     request: Signed<'_>,
     keys: &[AccessKey],
@@ -62,11 +64,11 @@ pub(super) fn check(
     Ok(claimed)
 }
 
-/// A signature whose head is in order, and what it takes to check the rest.
+/// A signature whose head is valid, with the data to check the rest.
 pub(super) struct Claimed {
     /// The canonical request up to the hash of the body.
     canonical: String,
-    /// What is signed up to the hash of the canonical request.
+    /// The text to sign, up to the hash of the canonical request.
     to_sign: String,
     key: Vec<u8>,
     signature: Vec<u8>,
@@ -78,7 +80,7 @@ impl Claimed {
     /// Checks that the body is the one that was signed.
     ///
     /// # Errors
-    /// AWS's exception for another one.
+    /// AWS's exception if another body was signed.
     pub(super) fn covers(&self, body: &[u8]) -> Result<(), Fault> {
         let hash = sha256(body);
         match &self.body {
@@ -90,7 +92,7 @@ impl Claimed {
         }
     }
 
-    /// Compares in a time that says nothing of the right signature.
+    /// Compares the signature in constant time, so that the time reveals nothing of the right one.
     fn is_signed(&self, hash: &str) -> Result<(), Fault> {
         let canonical = sha256(format!("{}{hash}", self.canonical).as_bytes());
         let mac = mac(&self.key, format!("{}{canonical}", self.to_sign).as_bytes());
@@ -106,7 +108,7 @@ fn wrong() -> Fault {
     )
 }
 
-/// What the `Authorization` header claims.
+/// The contents of the `Authorization` header.
 struct Claim<'a> {
     key_id: &'a str,
     date: &'a str,
@@ -154,7 +156,8 @@ impl<'a> Claim<'a> {
         Some(key)
     }
 
-    /// Whether all that says what is asked for is signed. Headers that nobody signed could be changed on the way.
+    /// Requires that all parts that determine the request are signed. Headers that are not signed
+    /// could be changed on the way.
     fn signs(&self, request: &Signed<'_>) -> Result<(), Fault> {
         let is_signed = |name: &str| self.signed_headers.split(';').any(|signed| signed == name);
         if !is_signed("host") {
@@ -192,7 +195,7 @@ impl<'a> Signed<'a> {
         self.headers.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
     }
 
-    /// The canonical request over these headers, up to the hash of the body.
+    /// Returns the canonical request over these headers, up to the hash of the body.
     fn canonical(&self, signed_headers: &str) -> String {
         let lines: String = signed_headers
             .split(';')
@@ -210,12 +213,12 @@ impl<'a> Signed<'a> {
     }
 }
 
-/// A query parameter always has its `=`.
+/// Writes a query parameter, which always has its `=`.
 fn parameter(text: &str) -> String {
     if text.contains('=') { text.to_owned() } else { format!("{text}=") }
 }
 
-/// Without space around it, and with one for each run of it.
+/// Removes the space around a value, and reduces each run of space in it to one.
 fn folded(value: &str) -> String {
     value.split_ascii_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -238,7 +241,7 @@ fn is_of_now(date: &str, now: SystemTime) -> Result<(), Fault> {
     Ok(())
 }
 
-/// `20260102T030405Z`.
+/// Parses a time such as `20260102T030405Z`.
 fn instant(date: &str) -> Option<SystemTime> {
     let (day, time) = date.strip_suffix('Z')?.split_once('T')?;
     let part = |text: &str, from: usize, to: usize| text.get(from..to).map(str::to_owned);
@@ -295,7 +298,8 @@ mod tests {
         )
     }
 
-    /// Checks what botocore 1.44.5 signed, with another header or body in place of its own, so much later.
+    /// Checks what botocore 1.44.5 signed, with another header or body in place of its own, `later`
+    /// seconds later.
     fn check_with(change: (&str, Option<&str>), body: &str, later: u64) -> Result<(), Fault> {
         let authorization = authorization();
         let mut headers = vec![
@@ -351,7 +355,7 @@ mod tests {
         assert_eq!(claimed.covers(BODY.as_bytes()), Ok(()));
         let other = claimed.covers(b"{}").unwrap_err();
         assert!(other.message.contains(BODY_HASH), "{other}");
-        // No body is read for it.
+        // The head fails before any body is read.
         let changed = of_head(&|value| value.replace("ListServices", "DeleteService"));
         assert_eq!(changed.err().unwrap().kind, Kind::InvalidSignature);
     }

@@ -1,17 +1,17 @@
-//! `SourceConfiguration` (spec 1.4): images, code and what App Runner gets them with. egret runs neither, so what is wrong with
-//! them is noted, and refused only if the lab file says so.
+//! `SourceConfiguration` (spec 1.4): images, code and the access to them. egret runs neither, so an
+//! error in them is noted, and refused only if the lab file says so.
 
 use super::fault::Fault;
 use super::noting::Noting;
 use serde_json::{Value, json};
 
-/// The port that App Runner expects the application at.
+/// The port at which App Runner expects the application.
 const PORT: &str = "8080";
 
 /// Checks `SourceConfiguration` and fills in its defaults.
 ///
 /// # Errors
-/// What does not hold together, where the lab file wants that refused.
+/// A contradiction, if the lab file has it refused.
 pub(super) fn checked(mut source: Value, noting: &mut Noting<'_>) -> Result<Value, Fault> {
     let automatic = source["AutoDeploymentsEnabled"].as_bool();
     let image = source.get("ImageRepository");
@@ -80,7 +80,7 @@ fn code_repository(code: &Value, noting: &mut Noting<'_>) -> Result<(), Fault> {
     port(&values["Port"], noting)
 }
 
-/// `Port` is a string (spec 1.4).
+/// Checks `Port`, which is a string (spec 1.4).
 fn port(given: &Value, noting: &mut Noting<'_>) -> Result<(), Fault> {
     let Some(text) = given.as_str() else { return Ok(()) };
     let digits = !text.is_empty() && text.chars().all(|digit| digit.is_ascii_digit());
@@ -90,10 +90,10 @@ fn port(given: &Value, noting: &mut Noting<'_>) -> Result<(), Fault> {
     noting.source(format!("Port {text:?} is not a port: give a number from 1 to 65535"))
 }
 
-/// Checks that an update does not turn code into an image, or the other way round.
+/// Checks that an update does not turn code into an image, or an image into code.
 ///
 /// # Errors
-/// That it does, where the lab file wants that refused.
+/// It does, and the lab file has that refused.
 pub(super) fn of_same_kind(
     before: &Value,
     after: &Value,
@@ -125,7 +125,8 @@ mod tests {
         AppRunner { access_role, source, ..AppRunner::default() }
     }
 
-    /// A strict lab refuses it, and another one accepts it with a note; both with this in their words.
+    /// Checks that a strict lab refuses a source, and another one accepts it with a note; both
+    /// messages contain `part`.
     #[track_caller]
     fn refused_or_noted(source: Value, part: &str) {
         let strict = strict();

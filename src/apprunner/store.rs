@@ -1,6 +1,7 @@
-//! What was created through the API, in a SQLite database beside the lab file. A call is answered when its transaction is on
-//! disk, so that a killed process takes nothing back. One process has it open at a time. What waits for the disk is done aside of
-//! the runtime; what reads a few rows is not.
+//! The records of what was created through the API, in a SQLite database beside the lab file. A
+//! call is answered when its transaction is on disk, so that a killed process takes nothing back.
+//! One process has it open at a time. Work that waits for the disk runs aside of the runtime; reads
+//! of a few rows do not.
 
 use super::arn::Account;
 use super::fault::{Fault, Kind};
@@ -17,12 +18,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use uuid::Uuid;
 
-/// `EGRT`: what tells the database from somebody else's.
+/// `EGRT`: identifies the database as egret's.
 const APPLICATION: i32 = 0x4547_5254;
 const SCHEMA: i32 = 1;
-/// Another egret that is just ending is waited for.
+/// Limits the wait for another egret that is just ending.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// Of a service's operations the newest are kept.
+/// The number of a service's operations that are kept: the newest.
 const OPERATIONS: i64 = 1000;
 
 /// An open database.
@@ -32,14 +33,14 @@ pub struct Store {
     token_key: String,
 }
 
-/// A record and where it stands in the order of creation.
+/// A record and its position in the order of creation.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Entry<T> {
     pub(super) position: i64,
     pub(super) value: T,
 }
 
-/// Why the database cannot be used.
+/// The reason why the database cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// It cannot be made or opened.
@@ -47,10 +48,10 @@ pub enum StoreError {
     Open {
         /// The database.
         path: PathBuf,
-        /// Why.
+        /// The error.
         error: std::io::Error,
     },
-    /// Somebody else has it open.
+    /// Another process has it open.
     #[error(
         "{path} is in use: another lab serves its App Runner API from it; take that one down, or give this one a `store` of its \
          own in [apprunner]"
@@ -59,7 +60,7 @@ pub enum StoreError {
         /// The database.
         path: PathBuf,
     },
-    /// It is something else.
+    /// It is not egret's database.
     #[error(
         "{path} was not made by egret's App Runner API and is left alone: move it away, or give another file as `store` in \
          [apprunner]"
@@ -86,7 +87,7 @@ pub enum StoreError {
     Damaged {
         /// The database.
         path: PathBuf,
-        /// What SQLite or the record's reader says.
+        /// The message of SQLite or of the record's reader.
         fault: String,
     },
     /// Its ARNs are of another account or region.
@@ -107,7 +108,7 @@ pub enum StoreError {
     Sqlite {
         /// The database.
         path: PathBuf,
-        /// Why.
+        /// The error.
         error: rusqlite::Error,
     },
 }
@@ -121,8 +122,8 @@ impl From<StoreError> for Fault {
 /// The endings of the files that SQLite has beside a database.
 const BESIDE: [&str; 3] = ["-wal", "-shm", "-journal"];
 
-/// Returns a database's path without links on the way, along which no other user can put a file in its place: SQLite opens
-/// it by its name, and others beside it.
+/// Returns a database's path without symbolic links, along which no other user can put a file in
+/// its place: SQLite opens it by its name, and others beside it.
 fn place(path: &Path) -> io::Result<PathBuf> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = std::fs::canonicalize(folder.unwrap_or(Path::new(".")))?;
@@ -137,7 +138,8 @@ fn place(path: &Path) -> io::Result<PathBuf> {
     Ok(folder.join(name))
 }
 
-/// Makes the file if it is not there; one that is must be egret's own.
+/// Makes the file if it does not exist; an existing one must be egret's own. Returns whether it was
+/// made.
 fn is_made(place: &Path) -> io::Result<bool> {
     match own::open_to_read(place) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -148,16 +150,16 @@ fn is_made(place: &Path) -> io::Result<bool> {
 }
 
 impl Store {
-    /// Opens the database, and makes it if it is not there.
+    /// Opens the database, and makes it if it does not exist.
     ///
     /// # Errors
-    /// Why it cannot be used.
+    /// The reason why it cannot be used.
     pub(super) fn open(path: &Path, account: &Account) -> Result<Self, StoreError> {
         let failed = |error| StoreError::Open { path: path.to_owned(), error };
         let place = place(path).map_err(failed)?;
         let is_new = is_made(&place).map_err(failed)?;
         let length = std::fs::metadata(&place).map_err(failed)?.len();
-        // A database is never empty: this is a file of something else.
+        // A database is never empty: this file belongs to another program.
         if !is_new && length == 0 {
             return Err(StoreError::Foreign { path: path.to_owned() });
         }
@@ -166,20 +168,21 @@ impl Store {
         let opened = opened.map_err(|error| sqlite(path, error));
         let store = opened.and_then(|connection| Self::over(connection, path, account));
         match &store {
-            // Not by a descriptor: a process that closes one of a file gives up SQLite's locks on it.
+            // Not by a descriptor: a process that closes one descriptor of a file gives up SQLite's
+            // locks on it.
             Ok(_) => std::fs::set_permissions(&place, Permissions::from_mode(own::PRIVATE))
                 .map_err(failed)?,
-            // What holds nothing would be refused as something else's the next time.
+            // An empty file would be refused as another program's the next time.
             Err(_) if is_new => drop(std::fs::remove_file(&place)),
             Err(_) => {}
         }
         store
     }
 
-    /// A database that is gone with the process.
+    /// Makes a database that is lost with the process.
     ///
     /// # Errors
-    /// When there is no memory for it.
+    /// There is no memory for it.
     pub(super) fn in_memory(account: &Account) -> Result<Self, StoreError> {
         let path = Path::new(":memory:");
         let connection = Connection::open_in_memory().map_err(|error| sqlite(path, error))?;
@@ -197,20 +200,22 @@ impl Store {
     fn lock(&self) -> Result<(), StoreError> {
         let pragma = |name, value: &str| self.connection.pragma_update(None, name, value);
         self.connection.busy_timeout(PATIENCE).map_err(|e| self.fault(e))?;
-        // The lock is held from the first transaction until the process ends, however it does.
+        // The lock is held from the first transaction until the process ends, also by a signal.
         pragma("locking_mode", "EXCLUSIVE").map_err(|e| self.fault(e))?;
         self.connection.execute_batch("BEGIN IMMEDIATE; COMMIT").map_err(|e| self.fault(e))?;
         if self.number("application_id")? != APPLICATION && self.tables()? > 0 {
             return Err(StoreError::Foreign { path: self.path.clone() });
         }
-        // With the write-ahead log a transaction is one append; FULL has it on the disk before the answer goes out.
+        // With the write-ahead log a transaction is one append; FULL puts it on the disk before the
+        // answer is sent.
         pragma("journal_mode", "WAL").map_err(|e| self.fault(e))?;
         pragma("synchronous", "FULL").map_err(|e| self.fault(e))
     }
 
     fn prepare(&self, account: &Account) -> Result<(), StoreError> {
         if self.tables()? > 0 {
-            // A store of an earlier egret has no such table; one of a later schema is refused next.
+            // A store of an earlier egret has no such table; the next step refuses one of a later
+            // schema.
             let eni = "CREATE TABLE IF NOT EXISTS eni(id TEXT PRIMARY KEY, up_at INTEGER NOT NULL) WITHOUT ROWID";
             return match self.number("user_version")? {
                 SCHEMA => self.execute(eni, []),
@@ -258,14 +263,14 @@ impl Store {
             return Err(StoreError::OtherAccount { path: self.path.clone(), account: id, region });
         }
         self.token_key = token_key;
-        // What cannot be read is better found now than in the middle of a call.
+        // Unreadable records are better found now than in the middle of a call.
         self.connectors()?;
         self.services()?;
         self.all_operations()?;
         Ok(())
     }
 
-    /// Begins a transaction. One that nobody ended is taken back.
+    /// Begins a transaction. One that was not ended is rolled back.
     pub(super) fn begin(&self) -> Result<(), StoreError> {
         if !self.connection.is_autocommit() {
             self.roll_back();
@@ -273,23 +278,24 @@ impl Store {
         self.execute("BEGIN IMMEDIATE", [])
     }
 
-    /// Ends it; what it did is there for good.
+    /// Ends the transaction; its changes are permanent.
     pub(super) fn commit(&self) -> Result<(), StoreError> {
         self.execute("COMMIT", [])
     }
 
-    /// Ends it; it did nothing.
+    /// Ends the transaction without its changes.
     pub(super) fn roll_back(&self) {
-        // It fails where SQLite has taken it back already.
+        // It fails if SQLite has rolled back already.
         let _ = self.connection.execute_batch("ROLLBACK");
     }
 
-    /// What signs the tokens of lists, so that those given out before a restart still hold.
+    /// Returns the key that signs the tokens of lists, so that those given out before a restart
+    /// stay valid.
     pub(super) fn token_key(&self) -> &str {
         &self.token_key
     }
 
-    /// Lists the ENIs that were ever made for the API, each with when it is up.
+    /// Lists the ENIs that were ever made for the API, each with the time at which it is up.
     pub(super) fn enis(&self) -> Result<Vec<(String, Moment)>, StoreError> {
         let read = || {
             let mut statement = self.connection.prepare("SELECT id, up_at FROM eni ORDER BY id")?;
@@ -301,13 +307,13 @@ impl Store {
         Ok(rows.into_iter().map(|(id, at)| (id, moment(at))).collect())
     }
 
-    /// Keeps when an ENI is up; the first time stays.
+    /// Keeps the time at which an ENI is up; the first time stays.
     pub(super) fn put_eni(&self, id: &str, up_at: Moment) -> Result<(), StoreError> {
         let at = i64::try_from(up_at.0).unwrap_or(i64::MAX);
         self.execute("INSERT OR IGNORE INTO eni VALUES(?1, ?2)", params![id, at])
     }
 
-    /// All connectors in the order of their creation.
+    /// Returns all connectors in the order of their creation.
     pub(super) fn connectors(&self) -> Result<Vec<Entry<Connector>>, StoreError> {
         self.read("SELECT position, document FROM connector ORDER BY position", [])
     }
@@ -320,7 +326,7 @@ impl Store {
         self.put("connector", &connector.arn, connector)
     }
 
-    /// All services in the order of their creation.
+    /// Returns all services in the order of their creation.
     pub(super) fn services(&self) -> Result<Vec<Entry<Service>>, StoreError> {
         self.read("SELECT position, document FROM service ORDER BY position", [])
     }
@@ -333,7 +339,7 @@ impl Store {
         self.put("service", &service.arn, service)
     }
 
-    /// A service's operations, the newest first.
+    /// Returns a service's operations, the newest first.
     pub(super) fn operations(&self, service: &str) -> Result<Vec<Entry<Operation>>, StoreError> {
         self.read(
             "SELECT position, document FROM operation WHERE service = ?1 ORDER BY position DESC",
@@ -341,7 +347,7 @@ impl Store {
         )
     }
 
-    /// Every service's operations.
+    /// Returns every service's operations.
     pub(super) fn all_operations(&self) -> Result<Vec<Operation>, StoreError> {
         let all: Vec<Entry<Operation>> =
             self.read("SELECT position, document FROM operation ORDER BY position", [])?;
@@ -379,7 +385,7 @@ impl Store {
         Ok(())
     }
 
-    /// A resource's tags, by key.
+    /// Returns a resource's tags, by key.
     pub(super) fn tags(&self, arn: &str) -> Result<Vec<(String, String)>, StoreError> {
         let mut statement = self
             .connection
@@ -433,7 +439,7 @@ impl Store {
         .collect()
     }
 
-    /// Has statements run that a test makes the store fail with.
+    /// Runs statements by which a test makes the store fail.
     #[cfg(test)]
     pub(super) fn meddle(&self, statements: &str) {
         self.connection.execute_batch(statements).unwrap();

@@ -6,10 +6,10 @@ use super::fault::{Fault, Kind as FaultKind};
 use super::store::Store;
 use serde_json::{Value, json};
 
-/// How many a resource may have, as everywhere in AWS.
+/// The most tags of a resource, as everywhere in AWS.
 const MOST: usize = 50;
 
-/// Tags from a request, each with its key.
+/// Parses tags from a request, each with its key.
 ///
 /// # Errors
 /// `InvalidRequestException`.
@@ -34,7 +34,7 @@ pub(super) fn of(given: &Value) -> Result<Vec<(String, String)>, Fault> {
 /// Writes tags of a new resource.
 ///
 /// # Errors
-/// When the store cannot be written.
+/// The store cannot be written.
 pub(super) fn put(store: &Store, arn: &str, tags: &[(String, String)]) -> Result<(), Fault> {
     for (key, value) in tags {
         store.put_tag(arn, key, value)?;
@@ -42,7 +42,7 @@ pub(super) fn put(store: &Store, arn: &str, tags: &[(String, String)]) -> Result
     Ok(())
 }
 
-/// TagResource: adds tags, or overwrites those with the same keys.
+/// Serves TagResource: adds tags, or overwrites those with the same keys.
 pub(super) fn tag(desk: &Desk, store: &mut Store, request: &Value) -> Result<Value, Fault> {
     let arn = living(desk, store, request)?;
     let tags = of(&request["Tags"])?;
@@ -53,7 +53,7 @@ pub(super) fn tag(desk: &Desk, store: &mut Store, request: &Value) -> Result<Val
     })
 }
 
-/// UntagResource. A key that is not there is fine.
+/// Serves UntagResource. A missing key is no error.
 pub(super) fn untag(desk: &Desk, store: &mut Store, request: &Value) -> Result<Value, Fault> {
     let arn = living(desk, store, request)?;
     let keys: Vec<&str> =
@@ -66,7 +66,7 @@ pub(super) fn untag(desk: &Desk, store: &mut Store, request: &Value) -> Result<V
     })
 }
 
-/// ListTagsForResource.
+/// Serves ListTagsForResource.
 pub(super) fn list(desk: &Desk, store: &Store, request: &Value) -> Result<Value, Fault> {
     let arn = living(desk, store, request)?;
     let tags = store.tags(&arn)?.into_iter();
@@ -78,7 +78,7 @@ fn too_many(count: usize) -> Fault {
     Fault::invalid(format!("a resource can have {MOST} tags, and these would be {count}"))
 }
 
-/// The resource that a request is about, which must be there and not deleted.
+/// Returns the resource of a request, which must exist and not be deleted.
 fn living(desk: &Desk, store: &Store, request: &Value) -> Result<String, Fault> {
     let arn = request["ResourceArn"].as_str().unwrap_or_default();
     let kind = desk.account.any(arn)?.kind;

@@ -1,4 +1,4 @@
-//! The operations over a lab that takes what is laid over it and has no devices.
+//! Tests the operations over a lab that accepts overlays and has no devices.
 
 use super::api::Api;
 use super::arn::Account;
@@ -52,24 +52,25 @@ subnets = ["subnet-a"]
 name = "file-service"
 "#;
 
-/// What the lab stands on, and how it behaves.
+/// A lab without devices, and its behaviour.
 #[derive(Clone)]
 struct Field(Arc<Mutex<State>>);
 
 struct State {
     lab: Lab,
-    /// How long ENIs take to come up.
+    /// The time that ENIs take to come up.
     startup: Duration,
-    /// What the next change is refused with.
+    /// The error with which the next change is refused.
     unfit: Option<Unfit>,
-    /// The connectors whose ENIs somebody waits for.
+    /// The connectors whose startup time was asked for.
     asked: Vec<String>,
     said: Vec<String>,
-    /// The ENIs that were made, with how long they still take.
+    /// The ENIs that were made, with the time that they still take.
     enis: Vec<(String, Duration)>,
-    /// What `egret services` shows.
+    /// The rows of `egret services`.
     shown: Vec<ApiService>,
-    /// Says that the next change is at work, and what it waits for then.
+    /// Two signals: the first tells that the next change is at work, and the change then waits for
+    /// the second.
     gate: Option<(Arc<Notify>, Arc<Notify>)>,
 }
 
@@ -124,7 +125,7 @@ impl World {
         Self::with("")
     }
 
-    /// With more in the lab file.
+    /// Makes a world with more text in the lab file.
     fn with(more: &str) -> Self {
         let lab = Lab::parse("lab.toml", &format!("{LAB}{more}")).unwrap();
         let (asked, said) = (Vec::new(), Vec::new());
@@ -138,7 +139,7 @@ impl World {
         Self { directory, field, api }
     }
 
-    /// As after the end of the process: everything but the store is new.
+    /// Restarts the process: everything except the store is new.
     fn restarted(self) -> Self {
         let Self { directory, field, api } = self;
         drop(api);
@@ -170,7 +171,8 @@ impl World {
         made["VpcConnector"]["VpcConnectorArn"].as_str().unwrap().to_owned()
     }
 
-    /// A service that runs, by the connector or App Runner's own way; its ARN.
+    /// Creates a service that runs, by the connector or with App Runner's own egress; returns its
+    /// ARN.
     async fn service(&self, name: &str, connector: Option<&str>) -> String {
         let made = self.ok("CreateService", create(name, connector)).await;
         assert_eq!(made["Service"]["Status"], "OPERATION_IN_PROGRESS");
@@ -179,7 +181,7 @@ impl World {
         arn
     }
 
-    /// The service once no operation is in progress.
+    /// Returns the service once no operation is in progress.
     async fn settled(&self, arn: &str) -> Value {
         loop {
             let found = self.ok("DescribeService", json!({"ServiceArn": arn})).await;
@@ -190,7 +192,7 @@ impl World {
         }
     }
 
-    /// The last operation on a service: its type and status.
+    /// Returns the last operation on a service: its type and status.
     async fn last(&self, arn: &str) -> (String, String) {
         let list = self.ok("ListOperations", json!({"ServiceArn": arn, "MaxResults": 1})).await;
         let last = &list["OperationSummaryList"][0];
@@ -248,7 +250,7 @@ async fn a_connector_from_its_creation_to_its_end() {
     let made = world.ok("CreateVpcConnector", request).await["VpcConnector"].clone();
     assert_eq!(made["Status"], "ACTIVE");
     assert_eq!(made["VpcConnectorRevision"], 1);
-    // The VPC's default group, where none is asked for.
+    // The VPC's default group, if none is requested.
     assert_eq!(made["SecurityGroups"], json!(["vpc-a/default"]));
     let arn = json!({"VpcConnectorArn": made["VpcConnectorArn"]});
     assert_eq!(world.ok("DescribeVpcConnector", arn.clone()).await["VpcConnector"], made);
@@ -416,7 +418,7 @@ async fn what_app_runner_does_not_take_fails_and_an_update_goes_back() {
     assert_eq!(world.last(&failed).await, ("CREATE_SERVICE".to_owned(), "FAILED".to_owned()));
     let outcome = world.call("UpdateService", named(&failed)).await;
     World::refused(outcome, Kind::InvalidState, "is CREATE_FAILED");
-    // It holds on to its connector until it is deleted.
+    // It uses its connector until it is deleted.
     let in_use = world.call("DeleteVpcConnector", json!({"VpcConnectorArn": connector})).await;
     World::refused(in_use, Kind::InvalidRequest, "Services: web2");
 
@@ -490,7 +492,7 @@ async fn what_the_lab_does_not_take_changes_nothing() {
 #[tokio::test]
 async fn what_the_store_cannot_keep_the_lab_has_not_either() {
     let world = World::new();
-    // A constraint that is looked at when the transaction ends.
+    // A constraint that is checked when the transaction ends.
     world.api.0.store.lock().await.meddle(
         "CREATE TABLE parent(a PRIMARY KEY);
          CREATE TABLE child(a REFERENCES parent DEFERRABLE INITIALLY DEFERRED);
@@ -525,7 +527,7 @@ async fn lookups_are_answered_while_the_lab_is_changed() {
     assert_eq!(list["VpcConnectors"].as_array().unwrap().len(), 1);
 }
 
-/// Else clients that hang up would have the lab keep any number of requests.
+/// Otherwise clients that hang up would make the lab keep any number of requests.
 #[tokio::test]
 async fn a_call_keeps_its_room_until_it_is_done_whatever_its_caller_does() {
     let world = World::new();
@@ -546,7 +548,7 @@ async fn a_call_keeps_its_room_until_it_is_done_whatever_its_caller_does() {
     assert!(read(request).await.is_ok());
 }
 
-/// What is kept of ENIs comes after the lab has changed.
+/// The ENIs are recorded after the lab has changed.
 #[tokio::test]
 async fn where_enis_cannot_be_kept_the_lab_goes_back() {
     let world = World::new();
@@ -607,7 +609,8 @@ async fn while_an_operation_is_in_progress_others_wait() {
         (&operation["Status"], &operation["EndedAt"]),
         (&json!("IN_PROGRESS"), &Value::Null)
     );
-    // The ENIs come up for a service without tasks, and beside the one that still leaves by the other connector.
+    // The ENIs come up for a service without tasks, and beside the one that still leaves by the
+    // other connector.
     let services = world.overlay().services.into_iter().map(|service| match service.egress {
         OverlayEgress::Vpc { connector } => (service.name, connector, service.tasks),
         OverlayEgress::Default => (service.name, String::new(), service.tasks),
@@ -632,11 +635,11 @@ fn an_operation_goes_on_after_a_restart() {
         while world.field.0.lock().unwrap().asked.is_empty() {
             tokio::task::yield_now().await;
         }
-        // The answer to this comes when that is noted.
+        // This is answered once that is recorded.
         world.ok("DescribeService", named(&service)).await;
         (world, service)
     });
-    // Whatever was at work is gone with its runtime, and with it the store.
+    // All that was at work has ended with its runtime, and with it the store.
     drop(first);
     process().block_on(async {
         let world = world.restarted();
@@ -646,7 +649,7 @@ fn an_operation_goes_on_after_a_restart() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         assert_eq!(world.settled(&service).await["Status"], "RUNNING");
-        // How long it takes was asked once.
+        // The time that they take was asked for once.
         assert_eq!(world.field.0.lock().unwrap().asked, ["prod"]);
     });
 }
@@ -732,7 +735,7 @@ async fn what_is_no_call_at_all() {
     assert!(world.api.call("ListServices", Whole::from("")).await.is_ok());
 }
 
-/// A private image of ECR without the role that App Runner gets it with.
+/// Returns a request for a private image of ECR without the role that App Runner gets it with.
 fn private_image(name: &str) -> Value {
     let mut request = create(name, None);
     request["SourceConfiguration"]["ImageRepository"] = json!({
@@ -865,7 +868,7 @@ async fn hostile_strings_of_a_call_reach_neither_lab_nor_terminal() {
     let mut request = create("tagged", None);
     request["Tags"] = json!([{"Key": HOSTILE, "Value": HOSTILE}]);
     request["HealthCheckConfiguration"] = json!({"Path": HOSTILE});
-    // Whether it is taken is the model's business.
+    // Its acceptance is the model's business.
     let _ = world.call("CreateService", request).await;
     let said = world.said();
     assert!(said.iter().any(|line| line.contains("FORGED")), "{said:?}");

@@ -1,4 +1,4 @@
-//! The App Runner API of `egret up`: what asks for it, and where it listens.
+//! The App Runner API of `egret up`: the arguments and file keys that ask for it, and its address.
 
 use super::api_findings::{Checked, Findings};
 use super::{CliError, output};
@@ -50,7 +50,7 @@ fn no_api() -> CliError {
     )
 }
 
-/// The API of a lab that is not up yet. What is in the way of it is found before anything is made.
+/// The API of a lab that is not up yet. Obstacles to it are found before anything is made.
 pub(super) struct FrontDoor {
     apprunner: AppRunner,
     listener: TcpListener,
@@ -61,7 +61,8 @@ pub(super) struct FrontDoor {
 }
 
 impl FrontDoor {
-    /// Opens what is kept of the lab that comes from `source`, and listens; nothing where neither the command line nor the file asks for the API.
+    /// Opens the API's records for the lab that comes from `source`, and listens; returns `None` if
+    /// neither the command line nor the file asks for the API.
     pub(super) async fn open(
         lab: &Lab,
         source: &Path,
@@ -99,7 +100,7 @@ impl FrontDoor {
         }))
     }
 
-    /// The lab, and what was created through the API before.
+    /// Returns the lab with what was created through the API before.
     pub(super) fn over(&self, lab: &Lab) -> Result<Lab, CliError> {
         lab.with_overlay(self.apprunner.overlay()?).map_err(|misfits| {
             output::note(&format!(
@@ -111,17 +112,17 @@ impl FrontDoor {
         })
     }
 
-    /// Says what is doubtful in what was created through the API before.
+    /// Prints the findings in what was created through the API before.
     pub(super) fn say_findings(&self, lab: Lab) {
         self.findings.say_new(lab);
     }
 
-    /// For the line that says that the lab is ready.
+    /// Returns the URL for the line that says that the lab is ready.
     pub(super) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// How to call it.
+    /// Returns a hint on how to call it.
     pub(super) fn hint(&self) -> String {
         let keys = match self.needs_keys {
             true => "with an access key of the lab file",

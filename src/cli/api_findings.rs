@@ -1,4 +1,5 @@
-//! What a check finds in connectors and services that were made through the App Runner API: on standard error, as they come.
+//! Prints the findings in connectors and services that were made through the App Runner API: on
+//! standard error, as they are made.
 
 use super::output;
 use crate::apprunner::{Ground, Unfit};
@@ -9,10 +10,11 @@ use async_trait::async_trait;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// Rules that are about objects of the file alone: a connector that goes may be their last user, which is no news.
+/// Rules that are about objects of the file alone: a connector that is removed may be their last
+/// user, which needs no finding.
 const OF_FILE: [&str; 2] = ["unused-security-group", "group-without-members"];
 
-/// A running lab that says what is doubtful in all that is laid over it.
+/// A running lab that prints the findings in each overlay.
 pub(super) struct Checked {
     pub(super) shared: Shared,
     pub(super) findings: Findings,
@@ -49,7 +51,7 @@ impl Ground for Checked {
     }
 }
 
-/// The findings that were said. One check is at work at a time, on the newest lab.
+/// The findings that were printed. One check is at work at a time, on the newest lab.
 #[derive(Clone)]
 pub(super) struct Findings(Arc<Mutex<State>>);
 
@@ -60,21 +62,22 @@ struct State {
     is_at_work: bool,
 }
 
-/// What is known already.
+/// The findings that are known already.
 enum Known {
-    /// What a check finds in this lab.
+    /// Those that a check makes in this lab.
     Of(Box<Lab>),
     Findings(Vec<Diagnostic>),
 }
 
 impl Findings {
-    /// Begins with what is known of a lab file without what was made through the API.
+    /// Begins with the findings in a lab file without what was made through the API.
     pub(super) fn after(file: &Lab) -> Self {
         let known = Known::Of(Box::new(file.clone()));
         Self(Arc::new(Mutex::new(State { known, waiting: None, is_at_work: false })))
     }
 
-    /// Says what is doubtful in a lab and was not before. Nobody waits for it. To be called within a runtime.
+    /// Prints the findings in a lab that were not known before, and does not wait for them. Must be
+    /// called within a runtime.
     pub(super) fn say_new(&self, lab: Lab) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.waiting = Some(lab);
@@ -100,7 +103,7 @@ impl Findings {
         }
     }
 
-    /// Takes the lab that waits, with what is known; ends the work if there is none.
+    /// Takes the lab that waits, with the known findings; ends the work if there is none.
     fn next(&self) -> Option<(Lab, Known)> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(lab) = state.waiting.take() else {

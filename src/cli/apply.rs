@@ -1,4 +1,4 @@
-//! `egret apply`: another configuration for a running lab.
+//! `egret apply`: applies a changed lab file to a running lab.
 
 use super::format::{Formats, OutputArgs, Rows, each};
 use super::output::ColorChoice;
@@ -102,11 +102,11 @@ pub(super) fn run(args: &ApplyArgs, color: ColorChoice) -> Result<ExitCode, CliE
     Ok(tell(&reload.processes))
 }
 
-/// What is to be applied, and where.
+/// The configuration to apply, and the lab to apply it to.
 struct Wanted {
     name: String,
     lab: Lab,
-    /// The text that was patched.
+    /// The text that the patch was made for.
     before: Option<String>,
 }
 
@@ -158,7 +158,8 @@ impl Wanted {
 }
 
 impl Wanted {
-    /// Says that the lab does not run that the file names, and how to apply the file to another one.
+    /// Returns the error that the lab of the file does not run, with how to apply the file to
+    /// another one.
     fn not_running(&self, others: &[String]) -> CliError {
         let (name, file) = (&self.name, explain::shell_word(&self.lab.file));
         let elsewhere = match others {
@@ -177,14 +178,15 @@ impl Wanted {
     }
 }
 
-/// Decides whether `patch` takes a file's name from a patch: it refuses absolute ones and those with `..`.
+/// Returns whether `patch` accepts a file's name from a patch: it refuses absolute ones and those
+/// with `..`.
 pub(super) fn is_below(file: &str) -> bool {
     Path::new(file)
         .components()
         .all(|part| matches!(part, Component::CurDir | Component::Normal(_)))
 }
 
-/// Says how to make the change in the lab file too, of which a patch changes nothing.
+/// Describes how to make the change in the lab file too, which a patch does not change.
 fn unchanged(lab: &str, patch: &str) -> String {
     if !Path::new(lab).exists() {
         return format!("egret: {lab} is unchanged, and a reload from it undoes this");
@@ -201,7 +203,8 @@ fn unchanged(lab: &str, patch: &str) -> String {
     )
 }
 
-/// Shows the warnings that the lab did not have before: at their lines, if they are about the file.
+/// Prints the warnings that the lab did not have before: at their lines, if they are about the
+/// file.
 fn warn(lab: &Lab, reload: &Reload, color: ColorChoice) -> Result<(), CliError> {
     let of_file = if reload.warnings.is_empty() { Vec::new() } else { explain::check(lab) };
     for warning in &reload.warnings {

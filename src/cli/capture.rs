@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-/// How often it is said how far the capture is.
+/// The interval between two progress messages.
 const SAY_EVERY: Duration = Duration::from_secs(2);
 
 /// Arguments.
@@ -57,7 +57,7 @@ pub struct CaptureArgs {
     force: bool,
 }
 
-/// Which side of the translation.
+/// The side of the translation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Side {
     /// As tasks send and get packets.
@@ -81,7 +81,7 @@ async fn capture(args: CaptureArgs, asked: Asked) -> Result<ExitCode, CliError> 
         snaplen: args.snaplen,
     };
     let answer = Client::new(args.lab.name()).follow("/v1/capture", &request).await?;
-    // Only now: a lab that says no leaves no empty file behind.
+    // Only now: a lab that refuses leaves no empty file behind.
     let sink = open(&args.write, args.force)?;
     output::note(&format!("capturing {}; Ctrl-C ends it", args.subject));
     let mut tape = Tape { sink, rest: Vec::new(), packets: 0, left_out: 0, said: Instant::now() };
@@ -94,11 +94,11 @@ async fn capture(args: CaptureArgs, asked: Asked) -> Result<ExitCode, CliError> 
     }
 }
 
-/// Why a capture ended.
+/// The reason why a capture ended.
 enum End {
-    /// It was asked to, or nobody reads it any more.
+    /// Its end was requested, or nothing reads it any more.
     Asked,
-    /// There was no more.
+    /// The lab ended.
     LabDown(crate::daemon::ClientError),
 }
 
@@ -153,7 +153,7 @@ fn open(path: &Path, force: bool) -> Result<Box<dyn Write>, CliError> {
     }
 }
 
-/// The file as it is being written: whole blocks only, so that it is whole whenever it ends.
+/// The file that is being written: whole blocks only, so that it is valid whenever it ends.
 struct Tape {
     sink: Box<dyn Write>,
     rest: Vec<u8>,

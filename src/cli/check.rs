@@ -1,4 +1,4 @@
-//! `egret check`: is a lab file sound?
+//! `egret check`: finds the errors, warnings and notes of a lab file.
 
 use super::error::NO;
 use super::format::{Formats, OutputArgs, Rows, each};
@@ -91,19 +91,19 @@ fn lint(word: &str) -> Result<String, String> {
     }
 }
 
-/// The answer.
+/// The answer of the command.
 #[derive(Debug, Default, Serialize)]
 struct Findings {
     file: String,
     ok: bool,
     errors: Vec<Diagnostic>,
-    /// How many errors are not listed, because there are so many.
+    /// The number of errors that are not listed, because there are so many.
     errors_left_out: usize,
     warnings: Vec<Diagnostic>,
     warnings_left_out: usize,
     notes: Vec<Diagnostic>,
     notes_left_out: usize,
-    /// How many services were checked; `None` where nothing could be.
+    /// The number of services that were checked; `None` if none could be.
     services: Option<usize>,
     /// The services of the App Runner API that the running lab does not have.
     not_checked: Vec<Unchecked>,
@@ -115,11 +115,11 @@ struct Findings {
 #[derive(Debug, Serialize)]
 struct Unchecked {
     service: String,
-    /// As App Runner has it, such as `CREATE_FAILED`.
+    /// The status in App Runner's words, such as `CREATE_FAILED`.
     status: String,
 }
 
-/// Checks the file: 0 without errors, 1 with, 2 where it cannot be read.
+/// Checks the file: 0 without errors, 1 with errors, 2 if it cannot be read.
 pub(super) fn run(args: &CheckArgs, color: ColorChoice) -> Result<ExitCode, CliError> {
     if args.from.is_none() {
         args.import.without_source()?;
@@ -142,7 +142,7 @@ pub(super) fn run(args: &CheckArgs, color: ColorChoice) -> Result<ExitCode, CliE
     Ok(ExitCode::from(if findings.ok { 0 } else { NO }))
 }
 
-/// Sorts what was found by its level.
+/// Sorts the findings by level.
 fn findings(checked: Checked, args: &CheckArgs) -> (Findings, String) {
     let is_source = args.from.is_some();
     let sound = match checked {
@@ -181,8 +181,8 @@ fn findings(checked: Checked, args: &CheckArgs) -> (Findings, String) {
     (found, summary)
 }
 
-/// Counts the services that were checked, and finds those that the lab does not have. What stands beside a service that is
-/// being updated is none of them.
+/// Counts the services that were checked, and finds those that the lab does not have. The second
+/// entry of a service that is being updated is none of them.
 fn covered(parts: &Parts, services: Option<Vec<ServiceRow>>) -> (usize, Vec<Unchecked>) {
     let Some(all) = services else { return (parts.services.len(), Vec::new()) };
     let is_in_lab = |row: &ServiceRow| parts.services.iter().any(|own| own.name == row.service);
@@ -196,11 +196,11 @@ struct Sound {
     file: String,
     lab: Lab,
     found: Vec<Diagnostic>,
-    /// The services of a running lab, whether it has them or not.
+    /// The services of a running lab, and those that it does not have.
     services: Option<Vec<ServiceRow>>,
 }
 
-/// A sound lab, or the errors of one that is not, with what was checked.
+/// A sound lab, or the errors of one that is not, with the name of what was checked.
 type Checked = Result<Sound, (String, Diagnostics)>;
 
 fn of_file(file: &Path) -> Result<Checked, CliError> {
@@ -214,7 +214,7 @@ fn of_file(file: &Path) -> Result<Checked, CliError> {
     }
 }
 
-/// Checks what a running lab does, whatever its file says by now.
+/// Checks the configuration of a running lab, even if its file has changed.
 fn of_running(name: &str) -> Result<Checked, CliError> {
     let (lab, _) = running_lab(name)?;
     let services = Some(running_services(name)?);
@@ -230,7 +230,7 @@ fn of_lab(name: String, lab: Lab) -> Checked {
     Ok(Sound { file: name, lab, found, services: None })
 }
 
-/// Checks a lab, and says whose packets are judged if it takes long.
+/// Checks a lab, and names the connector whose packets are judged if it takes long.
 fn patiently(lab: &Lab) -> Vec<Diagnostic> {
     let mut patience = Patience::new();
     check_saying(lab, &mut |connector| {
@@ -238,7 +238,7 @@ fn patiently(lab: &Lab) -> Vec<Diagnostic> {
     })
 }
 
-/// Errors and warnings name their places in the source.
+/// Checks a source. Errors and warnings name their places in the source.
 fn of_source(order: &Order) -> Result<Checked, CliError> {
     let name = shown(&order.source.display().to_string()).into_owned();
     match Imported::from_source(order) {
@@ -288,8 +288,9 @@ fn left_out(w: &mut dyn Write, count: usize, what: &str) -> io::Result<()> {
     and_more(count, what).map_or(Ok(()), |more| writeln!(w, "{more}\n"))
 }
 
-/// Writes a note on two lines: nothing is wrong at its place, so its text is not shown. The lines of a source's lab file say
-/// nothing, as nobody has written it: the message has the place in the source.
+/// Writes a note on two lines: nothing is wrong at its place, so the text of the place is not
+/// shown. The lines of a source's lab file say nothing, as nobody has written it: the message has
+/// the place in the source.
 fn note(w: &mut dyn Write, finding: &Diagnostic, has_lines: bool) -> io::Result<()> {
     let Diagnostic { file, line, message, help, rule, .. } = finding;
     let place = if *line > 0 && has_lines { format!("{file}:{line}, ") } else { String::new() };

@@ -1,4 +1,5 @@
-//! `egret diff`: the packets whose verdict changes from one configuration to another, and the names that lead elsewhere.
+//! `egret diff`: lists the packets whose verdict changes from one configuration to another, and the
+//! names that resolve differently.
 
 use super::error::NO;
 use super::format::{Formats, OutputArgs, Rows, each};
@@ -113,14 +114,14 @@ const CHANGES: Rows = Rows {
     ..Rows::NONE
 };
 
-/// The answer.
+/// The answer of the command.
 #[derive(Debug, Serialize)]
 struct Answer<'a> {
     before: &'a str,
     after: &'a str,
     #[serde(flatten)]
     comparison: &'a Comparison,
-    /// What would become of live flows, if that was asked.
+    /// The effects on live flows, if they were asked for.
     flows: Option<&'a FlowFates>,
 }
 
@@ -158,7 +159,7 @@ pub(super) fn run(args: &DiffArgs) -> Result<ExitCode, CliError> {
     Ok(ExitCode::from(if comparison.has_changes() { NO } else { 0 }))
 }
 
-/// Lays what a running lab has beside its file over the other side, as `egret apply` does.
+/// Applies the overlay of a running lab to the other side, as `egret apply` does.
 fn overlaid(before: Side, after: Side) -> Result<(Side, Side), CliError> {
     match (before.overlay.clone(), after.overlay.clone()) {
         (Some(own), None) => Ok((before, after.with(own)?)),
@@ -177,7 +178,7 @@ fn compare(before: &Side, after: &Side) -> Result<Comparison, CliError> {
     Ok(comparison)
 }
 
-/// Asks a running lab what would become of its flows.
+/// Asks a running lab for the effects on its flows.
 fn flows(before: &str, after: &Lab) -> Result<FlowFates, CliError> {
     let name = lab_name(before)?.unwrap_or_default();
     let (file, text) = (after.file.clone(), after.source().to_owned());
@@ -192,9 +193,9 @@ fn flows(before: &str, after: &Lab) -> Result<FlowFates, CliError> {
 /// One of the two configurations.
 struct Side {
     lab: Lab,
-    /// What a running lab has beside its file.
+    /// The overlay of a running lab.
     overlay: Option<Overlay>,
-    /// What the lab is made from, if it is made from a source.
+    /// The source that the lab is made from, if there is one.
     imported: Option<Imported>,
 }
 
@@ -210,7 +211,7 @@ impl Side {
         }
         let mut order = args.import.order(path, None);
         if order.format.is_none() && !is_source(path) && !path.is_dir() {
-            // Its name does not say what it is, and a pipe is read once.
+            // Its name does not tell which it is, and a pipe is read once.
             let text =
                 import::text(path).map_err(ImportFailure::Source).map_err(CliError::Import)?;
             if import::is_lab_file(&text) {

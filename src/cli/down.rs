@@ -8,9 +8,9 @@ use crate::daemon::{Client, ClientError, StateDir, StateError};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-/// How long a lab may take to get ready, and to end.
+/// Limits the time in which a lab must get ready, and end.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// How often a lab that does not answer yet is asked.
+/// The pause between two questions to a lab that does not answer yet.
 const AGAIN: Duration = Duration::from_millis(100);
 
 /// Arguments.
@@ -57,11 +57,11 @@ pub(super) fn run(args: &DownArgs) -> Result<ExitCode, CliError> {
     Ok(held.remaining(args.kill)?.print(args.output.format)?)
 }
 
-/// What there was to end.
+/// The lab that was ended.
 enum Ended {
     /// A lab that ran.
     Running,
-    /// What a killed run left: the namespaces.
+    /// A killed run, with the namespaces that it left.
     Killed(Vec<String>),
 }
 
@@ -77,7 +77,7 @@ async fn end(lab: &str, held: &mut Held) -> Result<Ended, CliError> {
                 StateDir::take(lab, PATIENCE).map_err(stuck)?.0.release()?;
                 return Ok(Ended::Running);
             }
-            // Not there, not there yet, or just about to go.
+            // It does not exist, does not exist yet, or is about to end.
             Err(ClientError::NotRunning { .. } | ClientError::Broken { .. }) => {}
             Err(error) => return Err(error.into()),
         }

@@ -1,4 +1,4 @@
-//! `egret drops`: what died, counted by what one wants to know.
+//! `egret drops`: lists the dropped packets, grouped as requested.
 
 use super::format::{Formats, OutputArgs, Rows, each};
 use super::list::print;
@@ -44,7 +44,7 @@ pub struct DropsArgs {
     sort: Sort,
 }
 
-/// What rows are added up by.
+/// The key by which rows are added up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum By {
     /// Why.
@@ -57,7 +57,7 @@ pub enum By {
     Destination,
 }
 
-/// In which order.
+/// The order of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Sort {
     /// The most packets first.
@@ -99,7 +99,7 @@ const DROPS: Rows = Rows {
     ..Rows::NONE
 };
 
-/// What stands where rows that are added up differ.
+/// The text for a value in which rows that are added up differ.
 const SEVERAL: &str = "(several)";
 
 pub(super) fn run(args: &DropsArgs) -> Result<ExitCode, CliError> {
@@ -123,7 +123,7 @@ pub(super) fn run(args: &DropsArgs) -> Result<ExitCode, CliError> {
     print(&rows, args.output.format, &DROPS)
 }
 
-/// A reason that never was one would otherwise look like one without drops.
+/// Requires a known reason: an unknown one would otherwise look like one without drops.
 fn known(reason: &str) -> Result<(), CliError> {
     let names = || Reason::ALL.iter().map(|reason| reason.name());
     if names().any(|name| name == reason) {
@@ -151,7 +151,7 @@ impl Sort {
 }
 
 impl By {
-    /// Adds up the rows that are the same in this respect.
+    /// Adds up the rows of one group.
     fn sums(self, rows: Vec<DropRow>) -> Vec<DropRow> {
         let mut sums: Vec<DropRow> = Vec::new();
         for row in rows {
@@ -174,7 +174,7 @@ impl By {
         }
     }
 
-    /// Leaves out who and where, but for what is asked about.
+    /// Leaves out the parties of the packet, except those of the group.
     fn only(self, row: DropRow) -> DropRow {
         let DropRow { service, server, protocol, port, .. } = row.clone();
         let bare = DropRow {
@@ -190,7 +190,7 @@ impl By {
         match self {
             Self::Reason | Self::Rule => bare,
             Self::Service => DropRow { service, ..bare },
-            // Of a reply that died too it is the server: its destination is the task that waits for it.
+            // For a dropped reply it is the server: its destination is the task that waits for it.
             Self::Destination => DropRow { destination: server, server, protocol, port, ..bare },
         }
     }

@@ -12,12 +12,12 @@ use crate::explain::{AskError, TargetError};
 use crate::linux::exec::ExecError;
 use std::io;
 
-/// Exit code: the answer is no. The packet is dropped, the lab file has errors.
+/// Exit code for a negative answer: the packet is dropped, or the lab file has errors.
 pub(super) const NO: u8 = 1;
-/// Exit code of a command that a signal ended, as shells have it: 128 and SIGINT.
+/// Exit code of a command that a signal ended, as in shells: 128 and SIGINT.
 pub(super) const AT_ONCE: u8 = 130;
 
-/// Why a command failed.
+/// The reason why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CliError {
     /// The lab file has errors; they are in it.
@@ -26,28 +26,28 @@ pub enum CliError {
     /// Expectations have errors; they are in it.
     #[error("{} in the expectations", errors(.0))]
     Expectations(Diagnostics),
-    /// A source is no lab.
+    /// A source cannot be imported as a lab.
     #[error("{}", way_out(.0))]
     Import(ImportFailure),
     /// `egret import` has read a source, and writes no lab file.
     #[error("{}", way_out(.0))]
     NotImported(ImportFailure),
-    /// The lab did not come up, or said no.
+    /// The lab did not start, or refused.
     #[error(transparent)]
     Lab(#[from] LabError),
     /// The lab's state directory.
     #[error(transparent)]
     State(#[from] StateError),
-    /// What the App Runner API keeps.
+    /// The records of the App Runner API.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A running lab was asked in vain.
+    /// A running lab did not answer, or refused.
     #[error(transparent)]
     Client(#[from] ClientError),
-    /// A program could not be run inside.
+    /// A program could not be run in a namespace.
     #[error(transparent)]
     Exec(#[from] ExecError),
-    /// A word of the command line means nothing in the lab.
+    /// A word of the command line names nothing in the lab.
     #[error(transparent)]
     Target(#[from] TargetError),
     /// The lab file cannot be changed as proposed.
@@ -59,22 +59,22 @@ pub enum CliError {
     /// A question about packets has no answer.
     #[error(transparent)]
     Ask(#[from] AskError),
-    /// A reload failed half-way, and was taken back.
+    /// A reload failed half-way, and was rolled back.
     #[error("not applied: {0}")]
     NotApplied(String),
-    /// The demo could not be given.
+    /// The demo failed.
     #[error(transparent)]
     Demo(#[from] DemoError),
     /// There are no figures.
     #[error(transparent)]
     Bench(#[from] BenchError),
-    /// The arguments are off.
+    /// The arguments are not valid.
     #[error("{0}")]
     Usage(String),
-    /// A signal ended it before there was an answer.
+    /// A signal ended the command before there was an answer.
     #[error("ended by a signal: what was asked is not answered")]
     Stopped,
-    /// Output, or a socket.
+    /// Output, or a socket, failed.
     #[error(transparent)]
     Io(#[from] io::Error),
 }
@@ -87,8 +87,8 @@ fn errors(diagnostics: &Diagnostics) -> String {
 }
 
 impl CliError {
-    /// 2 for a usage or configuration error, or where no lab answers; 1 for what was tried and failed; 126 and 127 for `exec`, as a shell
-    /// has it.
+    /// Returns 2 for a usage or configuration error, or if no lab answers; 1 for an operation that
+    /// was tried and failed; 126 and 127 for `exec`, as in a shell.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Client(ClientError::WentDown { .. } | ClientError::Failed(_)) => 1,

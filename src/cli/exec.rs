@@ -1,4 +1,5 @@
-//! `egret exec`: a command inside a task, a VPC, the service behind a gateway endpoint, or the internet.
+//! `egret exec`: runs a command inside a task, a VPC, the service behind a gateway endpoint, or the
+//! internet.
 
 use super::runtime::runtime;
 use super::{CliError, LabArg, output};
@@ -64,7 +65,7 @@ async fn namespace(args: &ExecArgs) -> Result<String, CliError> {
     Err(CliError::Usage(format!("the lab has no {what} `{id}`; it has {known}")))
 }
 
-/// `SERVICE` or `SERVICE/N`.
+/// Parses `SERVICE` or `SERVICE/N`.
 pub(super) fn parse_task(word: &str) -> Result<(String, u16), CliError> {
     let Some((service, number)) = word.split_once('/') else { return Ok((word.to_owned(), 1)) };
     match number.parse() {

@@ -1,4 +1,5 @@
-//! `egret explain`: what becomes of everything that a service may send, and which rule decides.
+//! `egret explain`: shows the verdict on everything that a service may send, and the rule that
+//! decides.
 
 use super::error::NO;
 use super::format::{FORMAT, Formats, JSON, OutputArgs, Rows};
@@ -195,7 +196,7 @@ fn from_source(args: &ExplainArgs, source: &Path, color: ColorChoice) -> Result<
     Ok(explained.verdict() == SetVerdict::Forward)
 }
 
-/// Returns how a text for people looks.
+/// Returns the look of a text for people.
 fn look(args: &ExplainArgs, color: ColorChoice) -> Look {
     Look { color: color.on_stdout(), wide: args.output.format.is_wide() }
 }
@@ -224,7 +225,7 @@ pub(super) fn asking<'a>(
     }
 }
 
-/// Lets an answer go on as long as it takes, and says so after a while.
+/// Lets an answer take as long as it needs, and reports progress after a while.
 pub(super) fn in_time() -> impl FnMut() -> bool {
     let begin = Instant::now();
     let mut progress = None;
@@ -236,7 +237,7 @@ pub(super) fn in_time() -> impl FnMut() -> bool {
     }
 }
 
-/// Returns the tasks that are asked about, and the configuration with them.
+/// Returns the tasks of the question, and the configuration with them.
 fn tasks(args: &ExplainArgs, lab: &Lab) -> Result<(Snapshot, ServiceIx, Tasks), CliError> {
     let snapshot = lab.lower(Generation::default());
     let TaskRef { service, number } = TaskRef::parse(&args.task, &snapshot)?;
@@ -246,7 +247,8 @@ fn tasks(args: &ExplainArgs, lab: &Lab) -> Result<(Snapshot, ServiceIx, Tasks), 
     Ok((snapshot.with_task(task), service, Tasks::One(task)))
 }
 
-/// Returns the lab with an ENI for a task, if it needs one of its own and is more than the file counts.
+/// Returns the lab with an ENI for a task, if it needs one of its own and is more than the file
+/// counts.
 fn with_the_task(
     lab: &Lab,
     snapshot: &Snapshot,
@@ -292,7 +294,7 @@ fn online(args: &ExplainArgs, color: ColorChoice) -> Result<bool, CliError> {
     Ok(answer.passes)
 }
 
-/// Says what else there is to ask if no lab runs.
+/// Adds to the error that no lab runs how to ask a lab file.
 pub(super) fn asked_in_vain(error: ClientError) -> CliError {
     match error {
         ClientError::NotRunning { .. } => {
@@ -412,7 +414,7 @@ vpc_connector = "c"
         (explained.sample().unwrap(), explained.snapshot().clone())
     }
 
-    /// The lab file with the fix written where it says.
+    /// Returns the lab file with the fix written where it belongs.
     fn mended(text: &str, fix: &Fix) -> String {
         let key = fix.action.strip_prefix("add to ").unwrap();
         let heading = format!("id = \"{}\"\n", fix.id);
@@ -427,7 +429,8 @@ vpc_connector = "c"
         format!("{before}{heading}{section}{rest}")
     }
 
-    /// Follows the fixes for task 1 from drop to drop until the packet passes: the reasons, and the file then.
+    /// Applies the fixes for task 1 from drop to drop until the packet passes. Returns the reasons,
+    /// and the resulting file.
     fn until_it_passes(lab: &str, destination: &str) -> (Vec<Reason>, String) {
         let mut text = lab.to_owned();
         let mut reasons = Vec::new();
@@ -460,7 +463,8 @@ vpc_connector = "c"
         );
     }
 
-    /// A fix for the address of one interface would leave the tasks of the other zones without an answer.
+    /// A fix for the address of one interface would leave the tasks of the other zones without an
+    /// answer.
     #[test]
     fn a_fix_of_a_network_acl_is_for_every_task_of_the_service() {
         let private_b = r#"[[subnet]]
@@ -500,7 +504,7 @@ vpc = "vpc"
         assert!(text.contains("ports = \"1024-65535\", cidr = \"0.0.0.0/0\""), "{text}");
     }
 
-    /// Scripts read the same object, key by key, whether they ask a file or the daemon.
+    /// Scripts read the same object, key by key, from a file and from the daemon.
     #[test]
     fn a_running_lab_answers_in_the_same_words_and_order() {
         let explanation = asked(LAB, "web", "db").explanation();

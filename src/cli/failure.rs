@@ -1,5 +1,6 @@
-//! How a failed command says why: a line on standard error that begins with `egret:`, below what details there are; in JSON
-//! or YAML where that is the format of the answer, so that a program need not read text.
+//! The error report of a failed command: a line on standard error that begins with `egret:`, below
+//! the details; in JSON or YAML if that is the format of the answer, so that a program need not
+//! read text.
 
 use super::Cli;
 use super::error::CliError;
@@ -19,7 +20,7 @@ use std::process::ExitCode;
 /// The form of errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorForm {
-    /// For people.
+    /// Text for people.
     Text,
     /// One object on one line.
     Json,
@@ -30,22 +31,22 @@ pub enum ErrorForm {
 /// An error for programs.
 #[derive(Debug, Default, Serialize)]
 struct Failure {
-    /// What happened and what to do about it.
+    /// The error, and what to do about it.
     error: String,
     /// The command's exit code.
     exit_code: u8,
     /// The errors in a file, if it is about one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<Diagnostic>,
-    /// How many errors or findings are not listed, because there are so many.
+    /// The number of errors or findings that are not listed, because there are so many.
     #[serde(skip_serializing_if = "is_zero")]
     errors_left_out: usize,
-    /// What is not understood of a source, if it is about one.
+    /// The parts of a source that are not understood, if it is about one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     findings: Vec<FindingRow>,
 }
 
-/// Reads the command line, or prints what is wrong with it, or the help that it asks for.
+/// Reads the command line, or prints its errors, or the help that it asks for.
 ///
 /// # Errors
 /// The exit code if there is nothing to run.
@@ -63,8 +64,9 @@ pub fn parse(words: &[OsString]) -> Result<(Cli, ErrorForm), ExitCode> {
     })
 }
 
-/// Returns what is wrong with a command line that has hidden characters, each in place of which is its number. In the message about
-/// the original words, clap's own colours could not be told from those of the words.
+/// Returns the error of a command line that has hidden characters, each replaced by its number. In
+/// the message about the original words, clap's own colours could not be told from those of the
+/// words.
 fn shown_words(words: &[OsString]) -> Option<clap::Error> {
     let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
     if !words.iter().any(|word| word.contains(is_hidden)) {
@@ -89,22 +91,22 @@ fn refused(error: &clap::Error, words: &[OsString], form: ErrorForm) -> ExitCode
     ExitCode::from(exit_code)
 }
 
-/// Prints what is wrong with a command line, or its help.
+/// Prints the error of a command line, or its help.
 fn print(error: &clap::Error, words: &[OsString]) {
     let (text, auto) = (error.render(), ColorChoice::Auto);
     let is_error = error.use_stderr();
     let is_coloured = if is_error { auto.on_stderr() } else { auto.on_stdout() };
-    // Without colours clap leaves out what it takes for colours in the words as well.
+    // Without colours clap also leaves out parts of the words that it takes for colours.
     let text = on_one_line(text.ansi().to_string(), words);
     let text = if is_coloured { text } else { without_colours(&text) };
     match is_error {
         true => output::note(text.trim_end()),
-        // Nobody is left to tell if that fails.
+        // If that fails too, there is no other output.
         false => drop(output::out(|w| w.write_all(text.as_bytes()))),
     }
 }
 
-/// Puts what a message repeats of the command line, or of the environment, on one line each.
+/// Puts each word that a message repeats of the command line, or of the environment, on one line.
 fn on_one_line(mut text: String, words: &[OsString]) -> String {
     let lab = std::env::var_os("EGRET_LAB");
     let given = words.iter().chain(&lab).map(|word| word.to_string_lossy());
@@ -143,7 +145,7 @@ fn is_zero(number: &usize) -> bool {
     *number == 0
 }
 
-/// Returns the first of the details, and how many are left out.
+/// Returns the first of the details, and the number of those that are left out.
 fn listed(
     (mut errors, mut findings): (Vec<Diagnostic>, Vec<FindingRow>),
 ) -> (Vec<Diagnostic>, Vec<FindingRow>, usize) {
@@ -154,7 +156,7 @@ fn listed(
     (errors, findings, left_out)
 }
 
-/// Returns what an error cannot say in a sentence.
+/// Returns the details of an error that its sentence does not contain.
 fn details(error: CliError) -> (Vec<Diagnostic>, Vec<FindingRow>) {
     match error {
         CliError::Config(errors) | CliError::Expectations(errors) => (errors.0, Vec::new()),
@@ -212,7 +214,8 @@ impl ErrorForm {
         }
     }
 
-    /// Finds the form in a command line that cannot be read. What follows `--` is another program's.
+    /// Finds the form in a command line that cannot be parsed. Words after `--` are another
+    /// program's.
     fn of_words(words: &[OsString]) -> Self {
         let words: Vec<&str> = words
             .iter()

@@ -1,4 +1,5 @@
-//! `egret explain --fix`: a patch of the lab file that makes everything pass that was asked.
+//! `egret explain --fix`: prints a patch of the lab file that makes all packets of the question
+//! pass.
 
 use super::CliError;
 use super::apply::is_below;
@@ -38,7 +39,7 @@ fn of_file(args: &ExplainArgs, file: &Path) -> Result<ExitCode, CliError> {
     print(repair, &lab.file, lab.source())
 }
 
-/// Asks by the configuration of a running lab, whose file may have another text by now.
+/// Asks by the configuration of a running lab, whose file may have changed.
 fn of_running(args: &ExplainArgs) -> Result<ExitCode, CliError> {
     let client = Client::new(args.lab.name());
     let asked = runtime()?.block_on(patiently(client.get("/v1/configuration")));
@@ -65,7 +66,7 @@ fn ask_running(args: &ExplainArgs, lab: &Lab, snapshot: &Snapshot) -> Result<Exp
     Ok(explain::ask(snapshot, &asking, &mut in_time())?)
 }
 
-/// Prints the change in the source's own words, and on standard error where it belongs and what it leaves.
+/// Prints the change in the source's own words, and on standard error its place and what it leaves.
 fn of_source(args: &ExplainArgs, source: &Path) -> Result<ExitCode, CliError> {
     let imported = args.import.load(source)?;
     let mut explained = ask(args, &imported.lab)?;

@@ -1,5 +1,6 @@
-//! How a command ends that follows a lab. The first Ctrl-C asks the lab to record no more, and what it has recorded is read
-//! to its end; the second ends the command at once, even one that waits for a reader of its output.
+//! The end of a command that follows a lab. The first Ctrl-C asks the lab to record no more, and
+//! its records are read to the end; the second ends the command at once, even one that waits for a
+//! reader of its output.
 
 use super::error::AT_ONCE;
 use super::runtime::runtime;
@@ -16,10 +17,10 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::Instant;
 
-/// Runs a command to its end, which it learns to be wished for by its argument.
+/// Runs a command to its end; its argument tells it when the end is requested.
 ///
 /// # Errors
-/// Those of the command.
+/// The errors of the command.
 pub(super) fn run<W>(
     command: impl FnOnce(Asked) -> W + Send + 'static,
 ) -> Result<ExitCode, CliError>
@@ -30,14 +31,15 @@ where
     let outcome = runtime.block_on(async {
         let mut stop = Stop::listen()?;
         let (ask, asked) = oneshot::channel();
-        // On a thread of its own: it may wait for whoever reads its output, and signals must be heard then as well.
+        // On a thread of its own: it may wait for the reader of its output, and signals must be
+        // handled then as well.
         let mut work =
             spawn_blocking(move || Handle::current().block_on(command(Asked(Some(asked)))));
         tokio::select! {
             done = &mut work => return outcome(done),
             () = stop.wait() => {}
         }
-        // It has ended already if nobody takes it.
+        // Without a receiver it has ended already.
         let _ = ask.send(());
         tokio::select! {
             done = &mut work => outcome(done),
@@ -55,26 +57,26 @@ fn outcome(done: Result<Result<ExitCode, CliError>, JoinError>) -> Result<ExitCo
     done.map_err(io::Error::other)?
 }
 
-/// The wish for an end.
+/// The request for an end.
 pub(super) struct Asked(Option<oneshot::Receiver<()>>);
 
-/// An answer that goes on until its end is wished for.
+/// A streamed answer until its end is requested.
 pub(super) struct Following {
     answer: Answer,
-    /// `None` once the lab knows of it.
+    /// `None` once the lab has the request.
     asked: Option<oneshot::Receiver<()>>,
     until: Option<Instant>,
 }
 
 impl Following {
-    /// Follows an answer until the end is asked for, or so much time has passed.
+    /// Follows an answer until the end is requested, or so much time has passed.
     pub(super) fn new(answer: Answer, asked: Asked, duration: Option<Duration>) -> Self {
-        // A time that no clock can tell does not come.
+        // A time that the clock cannot represent never comes.
         let until = duration.and_then(|duration| Instant::now().checked_add(duration));
         Self { answer, asked: asked.0, until }
     }
 
-    /// The next octets; `None` at the end.
+    /// Returns the next bytes; `None` at the end.
     ///
     /// # Errors
     /// The lab ended in the middle of it.
@@ -91,12 +93,12 @@ impl Following {
         self.answer.next().await
     }
 
-    /// Whether it was to end: without that, an end is the lab's.
+    /// Returns whether the end was requested: without that, an end is the lab's.
     pub(super) fn was_to_end(&self) -> bool {
         self.asked.is_none()
     }
 
-    /// The error of an answer that ended before its time.
+    /// Returns the error of an answer that ended before its time.
     pub(super) fn went_down(&self) -> ClientError {
         self.answer.went_down()
     }
@@ -110,7 +112,7 @@ async fn wished_for(asked: &mut oneshot::Receiver<()>, until: Option<Instant>) {
         }
     };
     tokio::select! {
-        // Whoever hears signals is there as long as this is; were it not, it would be the end.
+        // The handler of signals lives as long as this; if it did not, that would be an end.
         _ = asked => {}
         () = elapsed => {}
     }

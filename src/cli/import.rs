@@ -1,5 +1,5 @@
-//! `egret import`: a VPC that is written down elsewhere, as a lab file; and `--from`, which `up`, `check` and `explain` take
-//! in place of one.
+//! `egret import`: writes a VPC from another description as a lab file; also `--from`, which `up`,
+//! `check` and `explain` take in place of a lab file.
 
 use super::error::way_out;
 use super::output;
@@ -85,7 +85,7 @@ pub struct ImportArgs {
     pub lenient: bool,
 }
 
-/// How a source is written.
+/// The format of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum FormatWord {
     /// By what it holds
@@ -108,7 +108,7 @@ fn parameter(text: &str) -> Result<(String, String), String> {
 }
 
 impl ImportArgs {
-    /// What is said about a source means nothing without one; clap does not see it beside a lab file.
+    /// Refuses options about a source if there is none; clap does not check that beside a lab file.
     pub(super) fn without_source(&self) -> Result<(), CliError> {
         let given = [
             ("--format", self.format != FormatWord::Auto),
@@ -125,12 +125,12 @@ impl ImportArgs {
         }
     }
 
-    /// Imports a source, and notes what is not in the lab as it stands there.
+    /// Imports a source, and notes the parts that the lab does not have as they are there.
     pub(super) fn load(&self, source: &Path) -> Result<Imported, CliError> {
         imported(&self.order(source, None))
     }
 
-    /// The order for a source.
+    /// Returns the order for a source.
     pub(super) fn order(&self, source: &Path, lab: Option<&str>) -> Order {
         Order {
             source: source.to_owned(),
@@ -194,26 +194,26 @@ fn write(file: &Path, text: &str, force: bool) -> Result<(), CliError> {
     })
 }
 
-/// Imports a source, and notes what is not in the lab as it stands there.
+/// Imports a source, and notes the parts that the lab does not have as they are there.
 pub(super) fn imported(order: &Order) -> Result<Imported, CliError> {
     let imported = from(order)?;
     note_findings(order, &imported);
     Ok(imported)
 }
 
-/// A source for `up` and `explain`.
+/// Imports a source for `up` and `explain`.
 pub(super) fn from(order: &Order) -> Result<Imported, CliError> {
     Imported::from_source(order).map_err(CliError::Import)
 }
 
-/// Says how much of a source is not in the lab as it stands there.
+/// Notes how much of a source the lab does not have as it is there.
 pub(super) fn note_findings(order: &Order, imported: &Imported) {
     let source = order.source.display().to_string();
     let (source, counted) = (shown(&source), counted_findings(&imported.findings));
     output::note(&format!("{source}: {counted}; `egret import {source}` lists them"));
 }
 
-/// Why a lab that came from standard input is not read again.
+/// The reason why a lab that came from standard input is not read again.
 const READ_ONCE: &str =
     "the lab came from standard input, which is read once: give a file to `egret apply`";
 
@@ -229,7 +229,7 @@ pub(super) enum LabSource {
 }
 
 impl LabSource {
-    /// One of the two; clap has seen to that.
+    /// Makes it from one of the two; clap has made sure that there is one.
     pub(super) fn of(file: Option<&Path>, order: Option<Order>) -> Result<Self, CliError> {
         match (file, order) {
             (Some(file), _) => Ok(Self::File(file.to_owned())),
@@ -251,7 +251,7 @@ impl LabSource {
         }
     }
 
-    /// The text of the lab file, and what it is called, for a lab that is up already.
+    /// Returns the text of the lab file, and its name, for a lab that is up already.
     pub(super) fn read_again(&self) -> Result<(String, String), String> {
         match self {
             Self::File(file) if is_standard_input(file) => Err(READ_ONCE.to_owned()),

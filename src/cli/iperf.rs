@@ -1,4 +1,4 @@
-//! iperf3 between two namespaces: a server for one client, TCP, and what the receiver counted.
+//! iperf3 between two namespaces: a server for one client, TCP, and the figures of the receiver.
 
 use super::program::{Tool, last_words, start, start_limited};
 use crate::linux::Netns;
@@ -14,12 +14,13 @@ use tokio::time::timeout;
 pub(super) const IPERF: Tool = Tool { program: "iperf3", package: "iperf3" };
 /// iperf3's own port.
 pub(super) const PORT: u16 = 5201;
-/// What a run may take beyond the time it measures: connecting, the exchange of results.
+/// The time that a run may take beyond the time that it measures: connecting, the exchange of
+/// results.
 const MARGIN: Duration = Duration::from_secs(10);
-/// Milliseconds without progress after which iperf3 gives up, even if nobody is left to end it.
+/// Milliseconds without progress after which iperf3 gives up, even if no process is left to end it.
 const STALLED: &str = "8000";
 
-/// Why iperf3 gave no number.
+/// The reason why iperf3 gave no number.
 #[derive(Debug, thiserror::Error)]
 pub enum IperfError {
     /// It did not start.
@@ -28,14 +29,14 @@ pub enum IperfError {
     /// It failed.
     #[error("iperf3 {what}: {said}")]
     Failed {
-        /// What was run.
+        /// The command.
         what: String,
-        /// What it said, or did not.
+        /// Its output, or the lack of it.
         said: String,
     },
 }
 
-/// Which way the data goes, seen from the client.
+/// The direction of the data, seen from the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Direction {
     Up,
@@ -43,25 +44,25 @@ pub(super) enum Direction {
     Both,
 }
 
-/// What to run.
+/// A run of iperf3.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Run<'a> {
     pub(super) direction: Direction,
     /// Parallel connections, in each direction.
     pub(super) streams: u8,
     pub(super) seconds: u16,
-    /// TCP's congestion control; the machine's default without it.
+    /// TCP's congestion control; without it, the machine's default.
     pub(super) congestion: Option<&'a str>,
 }
 
-/// What came of it. With both directions, figures are sums.
+/// The result of a run. With both directions, figures are sums.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Outcome {
     /// 10^9 bits a second of payload, as the receiver counts.
     pub(super) gbps: f64,
-    /// Octets of payload that arrived.
+    /// Bytes of payload that arrived.
     pub(super) bytes: f64,
-    /// Where the server saw the client come from.
+    /// The address that the server saw for the client.
     pub(super) seen_as: Option<String>,
 }
 
@@ -78,14 +79,14 @@ pub(super) async fn measure(
     Ok(Outcome { gbps: totals.bits_per_second / 1e9, bytes: totals.bytes, seen_as })
 }
 
-/// A server for one client: it ends by itself, even if nobody is left to end it.
+/// A server for one client: it ends by itself, even if no process is left to end it.
 struct Server {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
 impl Server {
-    /// Returns when it listens.
+    /// Starts the server, and returns when it listens.
     async fn start(netns: &Netns, place: SocketAddrV4) -> Result<Self, IperfError> {
         let (address, port) = (place.ip().to_string(), place.port().to_string());
         let mut arguments = vec!["-s", "-1", "-B", &address, "-p", &port, "--forceflush"];
@@ -109,18 +110,18 @@ impl Server {
         false
     }
 
-    /// What a server said that has ended.
+    /// Returns the output of a server that has ended.
     async fn last_words(&mut self) -> String {
         let mut text = String::new();
         if let Some(stderr) = &mut self.child.stderr {
-            // Whatever could be read is what there is to show.
+            // The part that could be read is the explanation.
             let _ = timeout(MARGIN, stderr.read_to_string(&mut text)).await;
         }
         if text.trim().is_empty() { "ended".to_owned() } else { text.trim().to_owned() }
     }
 
-    /// Waits until its port is free for the next one, and says where it saw its client come from. A server that does not
-    /// end is killed when it is dropped.
+    /// Waits until its port is free for the next one, and returns the address that it saw for its
+    /// client. A server that does not end is killed when it is dropped.
     async fn ended(mut self) -> Option<String> {
         let mut seen_as = None;
         let drained = async {
@@ -134,7 +135,7 @@ impl Server {
     }
 }
 
-/// From `Accepted connection from 10.0.1.4, port 40212`.
+/// Reads `Accepted connection from 10.0.1.4, port 40212`.
 fn accepted_from(line: &str) -> Option<String> {
     let (address, _) = line.strip_prefix("Accepted connection from ")?.split_once(',')?;
     Some(address.to_owned())
@@ -154,7 +155,8 @@ async fn client(netns: &Netns, place: SocketAddrV4, run: Run<'_>) -> Result<Tota
     arguments.extend(run.congestion.iter().flat_map(|name| ["-C", name]));
     let what = format!("{} in {}", arguments.join(" "), netns.name());
     let limit = Duration::from_secs(run.seconds.into()) + MARGIN;
-    // Its own limit for the case that this process is killed: without a server it would wait for results for ever.
+    // A limit of its own, in case this process is killed: without a server it would wait for
+    // results for ever.
     let (child, leash) = start_limited(netns, limit + MARGIN, IPERF.program, &arguments)?;
     let ended = timeout(limit, child.wait_with_output()).await;
     if ended.is_ok() {
@@ -192,7 +194,7 @@ struct Totals {
     bytes: f64,
 }
 
-/// What the receivers counted; or else iperf3's own error, if it gave one.
+/// Returns the figures of the receivers; or else iperf3's own error, if it gave one.
 fn totals(json: &[u8]) -> Result<Totals, Option<String>> {
     let answer: Answer = serde_json::from_slice(json).map_err(|_| None)?;
     if answer.error.is_some() {

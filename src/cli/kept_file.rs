@@ -1,4 +1,4 @@
-//! The lab file that `egret up` keeps open, to read it again when it may no longer open it.
+//! The lab file that `egret up` keeps open, to read it again when it has lost the right to open it.
 
 use crate::config::Lab;
 use crate::edge::{input, shown};
@@ -14,12 +14,12 @@ use std::path::{Path, PathBuf};
 pub(super) struct KeptFile {
     path: PathBuf,
     file: File,
-    /// Where the file was then, all links followed.
+    /// The path of the file at that time, all links followed.
     place: PathBuf,
 }
 
 impl KeptFile {
-    /// Keeps a file open; `None` for what is no file of its own, such as a pipe.
+    /// Keeps a file open; `None` for one that is no regular file, such as a pipe.
     pub(super) fn open(path: &Path) -> Option<Self> {
         let file = opened(path).ok()?;
         let is_regular = file.metadata().is_ok_and(|about| about.is_file());
@@ -27,8 +27,8 @@ impl KeptFile {
         Some(Self { path: path.to_owned(), file, place })
     }
 
-    /// Reads the file, if the lab has lost the right to open it: then it is in a folder of another user. `None` if it can be
-    /// opened, or fails in another way.
+    /// Reads the file, if the lab has lost the right to open it: then it is in a folder of another
+    /// user. `None` if it can be opened, or fails in another way.
     ///
     /// # Errors
     /// Another file has the name now, which cannot be opened; or the kernel's error.
@@ -57,7 +57,8 @@ fn opened(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)
 }
 
-/// Returns where an open file is now. Of one without a name, the kernel says that it is deleted.
+/// Returns the present path of an open file. For one without a name, the kernel reports that it is
+/// deleted.
 fn place(file: &File) -> io::Result<PathBuf> {
     read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
@@ -78,7 +79,7 @@ mod tests {
         fs::write(&path, "two").unwrap();
         assert_eq!(kept.read_kept().unwrap(), "two");
         let is_another = |kept: &KeptFile| kept.read_kept().unwrap_err().contains("another file");
-        // As editors do that keep the old text, and those that do not.
+        // As an editor does that keeps the old text, and one that does not.
         fs::rename(&path, directory.path().join("lab.toml~")).unwrap();
         fs::write(&path, "three").unwrap();
         assert!(is_another(&kept));

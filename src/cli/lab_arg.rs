@@ -1,11 +1,11 @@
-//! The argument that names a lab: a running one, or the one that a lab file is to be.
+//! The argument that names a lab: a running one, or the one that a lab file becomes.
 
 use super::{CliError, output};
 use crate::config::{Diagnostics, Lab, Span, lab_name};
 use crate::daemon::DEFAULT_LAB;
 use std::path::Path;
 
-/// The environment's name of a lab.
+/// The environment variable that names a lab.
 const VARIABLE: &str = "EGRET_LAB";
 
 /// Which lab: it takes the place of `lab` in a lab file.
@@ -23,7 +23,8 @@ pub struct LabArg {
 }
 
 impl LabArg {
-    /// Takes the environment's name, for a command whose `--lab` has another meaning, or that has none.
+    /// Takes the name in the environment, for a command whose `--lab` has another meaning, or that
+    /// has none.
     ///
     /// # Errors
     /// No lab can have that name.
@@ -63,7 +64,8 @@ impl LabArg {
         }
     }
 
-    /// Says that a lab's file names another lab than the one that it is for. `does` says what becomes of the file.
+    /// Notes that a lab's file names another lab than the one that it is for. `does` is the verb of
+    /// the note.
     pub(super) fn note_other_name(&self, lab: &Lab, does: &str) {
         let own = &lab.spec.lab;
         let is_given = own.span != Span::default();
@@ -76,7 +78,8 @@ impl LabArg {
     }
 }
 
-/// Parses a name. An empty variable of the environment, as of a shell that has no value for it, is none.
+/// Parses a name. An empty environment variable, as from a shell that has no value for it, is no
+/// name.
 fn given(text: &str) -> Result<String, String> {
     match text.is_empty() && std::env::var_os(VARIABLE).is_some_and(|name| name.is_empty()) {
         true => Ok(String::new()),
@@ -84,7 +87,7 @@ fn given(text: &str) -> Result<String, String> {
     }
 }
 
-/// Decides whether the environment has no name of a lab.
+/// Returns whether the environment names no lab.
 fn is_unset() -> bool {
     std::env::var_os(VARIABLE).is_none_or(|name| name.is_empty())
 }

@@ -1,6 +1,6 @@
 //! The lines of an answer that arrives in pieces.
 
-/// Cuts what arrives into lines.
+/// Cuts arriving bytes into lines.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
     rest: Vec<u8>,

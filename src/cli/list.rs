@@ -109,7 +109,7 @@ pub(super) fn ps(args: &PsArgs) -> Result<ExitCode, CliError> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// How fast a lab's timeouts pass, where that is not as in AWS.
+/// Returns the speed of a lab's timeouts, if that is not as in AWS.
 pub(super) fn speed(time_scale: f64) -> Option<String> {
     (time_scale.to_bits() != 1.0_f64.to_bits())
         .then(|| format!("timeouts pass {time_scale} times as fast"))

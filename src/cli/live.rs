@@ -1,4 +1,5 @@
-//! `egret test --live`: the running lab that expectations are about, and the packets that are sent in it.
+//! `egret test --live`: the running lab that expectations are about, and the packets that are sent
+//! in it.
 
 use super::CliError;
 use super::progress::waiting;
@@ -22,10 +23,11 @@ pub(super) struct RunningLab {
 }
 
 impl RunningLab {
-    /// Finds the lab that runs by a name, which must run a file as it is now if it is about one.
+    /// Finds the lab that runs by a name. If it is about a file, the lab must run that file as it
+    /// is now.
     ///
     /// # Errors
-    /// Not root, no such lab, or one with another configuration; what to do about it.
+    /// Not root, no such lab, or one with another configuration; each with what to do about it.
     pub(super) fn find(name: &str, file: Option<&Lab>) -> Result<Self, CliError> {
         if !nix::unistd::geteuid().is_root() {
             let said = "--live sends packets from the namespaces of the tasks, which needs root: run \
@@ -52,13 +54,13 @@ impl RunningLab {
         Ok(Self { name: name.to_owned(), lab, snapshot, tasks })
     }
 
-    /// Returns what expectations are about.
+    /// Returns the subject of expectations.
     pub(super) fn subject(&self) -> Subject<'_> {
         let (snapshot, pool) = (&self.snapshot, self.lab.task_cidr);
         Subject { snapshot, addresses: Addresses::Real, pool }
     }
 
-    /// Sends the packets of a plan, many at a time, and returns what became of each.
+    /// Sends the packets of a plan, many at a time, and returns the result of each.
     ///
     /// # Errors
     /// The lab went down or was changed meanwhile, or a signal ended it.
@@ -95,7 +97,7 @@ impl RunningLab {
     }
 }
 
-/// Says how to bring a lab file up that no lab runs.
+/// Returns an error with the way to bring up a lab file that no lab runs.
 fn not_running(error: ClientError, file: Option<&Lab>) -> CliError {
     match (error, file) {
         (ClientError::NotRunning { lab, starting: None, .. }, Some(Lab { file, .. })) => {
@@ -118,7 +120,7 @@ async fn lost(client: &Client) -> Result<u64, ClientError> {
     Ok(rows.iter().filter(is_lost).map(|row| row.packets).sum())
 }
 
-/// Takes silence for no verdict: it may be that of a packet that was lost.
+/// Makes silence no verdict: the packet may have been lost.
 fn excuse(sight: &mut Sight) {
     if sight.wire == Wire::Silent {
         sight.wire = Wire::NotTried(format!("{} now", Reason::QueueFull.name()));

@@ -145,7 +145,7 @@ gateway's PORT-ERRORS.")]
 /// Runs a command.
 ///
 /// # Errors
-/// Whatever kept it from giving an answer.
+/// The reason why it gave no answer.
 pub fn run(cli: Cli) -> Result<ExitCode, CliError> {
     match cli.command {
         Command::Demo(args) => demo::run(&args),

@@ -1,14 +1,14 @@
-//! Standard output and standard error: the only place that writes to them. What others wrote commands no terminal: see
-//! [`shown`](crate::edge::shown()).
+//! Standard output and standard error: no other code writes to them. Text from others cannot
+//! command a terminal: see [`shown`](crate::edge::shown()).
 
 use crate::edge::shown::{Shown, painted, shown_lines};
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::OnceLock;
 
-/// What the command line says of colours, once it has been read.
+/// The command line's choice of colours, once it has been read.
 static COLORS: OnceLock<ColorChoice> = OnceLock::new();
 
-/// Sets whether the answer has colours. Where it has none, no text asks a terminal for one.
+/// Sets whether the answer has colours. If not, no text asks a terminal for one.
 pub fn choose(colors: ColorChoice) {
     // There is one command line.
     let _ = COLORS.set(colors);
@@ -18,7 +18,7 @@ fn colors() -> ColorChoice {
     COLORS.get().copied().unwrap_or(ColorChoice::Auto)
 }
 
-/// Writes to standard output. A reader that has gone away (`| head`) is not an error.
+/// Writes to standard output. A reader that has closed it (`| head`) is not an error.
 ///
 /// # Errors
 /// Any other failure of standard output.
@@ -30,7 +30,7 @@ pub fn out(write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>) -> io::Resu
     }
 }
 
-/// Writes to standard output, which is not the end of it; whether somebody still reads.
+/// Writes to standard output, which stays open for more; returns whether it still has a reader.
 ///
 /// # Errors
 /// Any other failure of standard output.
@@ -45,13 +45,13 @@ pub fn more(write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>) -> io::Res
 /// Writes a value as JSON for people and programs.
 ///
 /// # Errors
-/// Those of `w`.
+/// The errors of `w`.
 pub fn json(w: &mut dyn io::Write, value: &impl serde::Serialize) -> io::Result<()> {
     serde_json::to_writer_pretty(&mut *w, value)?;
     writeln!(w)
 }
 
-/// Sends a terminal a command of egret's own.
+/// Sends a terminal a control sequence of egret's own.
 ///
 /// # Errors
 /// As [`out`].
@@ -60,7 +60,7 @@ pub fn command(sequence: &'static str) -> io::Result<()> {
     stdout.write_all(sequence.as_bytes()).and_then(|()| stdout.flush())
 }
 
-/// Writes a line to standard error; if even that fails there is nobody left to tell.
+/// Writes a line to standard error; a failure of that cannot be reported.
 pub fn note(line: &str) {
     let line = if colors().on_stderr() { painted(line) } else { shown_lines(line) };
     let _ = writeln!(io::stderr().lock(), "{line}");
@@ -78,12 +78,12 @@ pub enum ColorChoice {
 }
 
 impl ColorChoice {
-    /// Whether standard output gets colours.
+    /// Returns whether standard output gets colours.
     pub fn on_stdout(self) -> bool {
         self.decide(io::stdout().is_terminal())
     }
 
-    /// Whether standard error gets colours.
+    /// Returns whether standard error gets colours.
     pub fn on_stderr(self) -> bool {
         self.decide(io::stderr().is_terminal())
     }

@@ -1,4 +1,4 @@
-//! Programs that a command runs in a namespace: where they are found, how they start, and that they end.
+//! Programs that a command runs in a namespace: finds, starts and ends them.
 
 use crate::linux::Netns;
 use crate::linux::descriptors;
@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::process::{Child, Command};
 use tokio::runtime::Handle;
 
-/// Where programs for root are, which a user's `PATH` may leave out.
+/// The directories of programs for root, which a user's `PATH` may leave out.
 const ROOTS: &str = "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin";
 
 /// A program that is not egret's own.
@@ -20,22 +20,22 @@ const ROOTS: &str = "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin";
 pub struct Tool {
     /// The program.
     pub program: &'static str,
-    /// The Debian package that has it.
+    /// The Debian package that contains it.
     pub package: &'static str,
 }
 
-/// Ends other programs when their time is up.
+/// The program that ends other programs when their time is up.
 pub(super) const TIMEOUT: Tool = Tool { program: "timeout", package: "coreutils" };
 
 impl Tool {
-    /// Whether it is in one of the directories that it would be looked for in.
+    /// Returns whether it is in one of the directories that are searched.
     pub(super) fn is_installed(&self) -> bool {
         std::env::split_paths(&search_path())
             .any(|directory| Path::new(&directory).join(self.program).is_file())
     }
 }
 
-/// `PATH`, and after it the directories that it may lack.
+/// Returns `PATH`, and after it the directories that it may lack.
 pub(super) fn search_path() -> OsString {
     match std::env::var_os("PATH") {
         Some(mut path) if !path.is_empty() => {
@@ -56,8 +56,8 @@ pub(super) fn start<S: AsRef<OsStr> + Sync>(
     spawn(netns, program, arguments, true)
 }
 
-/// Starts a program inside a namespace that ends after `limit` even if nobody is left to end it. Dropping the leash ends
-/// it at once.
+/// Starts a program inside a namespace that ends after `limit` even if no process is left to end
+/// it. Dropping the leash ends it at once.
 pub(super) fn start_limited(
     netns: &Netns,
     limit: Duration,
@@ -72,11 +72,11 @@ pub(super) fn start_limited(
     Ok((child, Leash(pid)))
 }
 
-/// Holds a program that `timeout` runs, which passes SIGTERM on to it, and could not pass on SIGKILL.
+/// A program that `timeout` runs, which passes SIGTERM on to it, and could not pass on SIGKILL.
 pub(super) struct Leash(Option<Pid>);
 
 impl Leash {
-    /// The program has ended.
+    /// Lets go of a program that has ended.
     pub(super) fn let_go(mut self) {
         self.0 = None;
     }
@@ -115,7 +115,7 @@ fn spawn<S: AsRef<OsStr> + Sync>(
     started.map_err(|source| ExecError::Start { program: program.to_owned(), source })
 }
 
-/// The last line that a program wrote.
+/// Returns the last line that a program wrote.
 pub(super) fn last_words(output: &Output) -> String {
     let text = [&*output.stdout, &*output.stderr].map(String::from_utf8_lossy).join("\n");
     let last = text.lines().map(str::trim).rfind(|line| !line.is_empty());

@@ -1,4 +1,5 @@
-//! What a longer command is at, on standard error: a spinner on a terminal, a line per step elsewhere.
+//! Progress messages of a longer command, on standard error: a spinner on a terminal, a line per
+//! step elsewhere.
 
 use crate::cli::output;
 use indicatif::ProgressBar;
@@ -6,18 +7,18 @@ use std::future::Future;
 use std::io::{self, IsTerminal as _};
 use std::time::{Duration, Instant};
 
-/// How long an answer may take before the user hears that it is being made.
+/// The time after which the user gets a message that an answer is being made.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What an answer about packets takes.
+/// The message while an answer about packets is being made.
 const JUDGING: &str = "judging one packet of each kind; Ctrl-C ends it";
 
-/// Waits for an answer about packets, and says so if it takes long.
+/// Waits for an answer about packets, with a message if it takes long.
 pub(super) async fn patiently<T>(answer: impl Future<Output = T>) -> T {
     saying(JUDGING, answer).await
 }
 
-/// Waits for an answer of a running lab, and says so if it takes long.
+/// Waits for an answer of a running lab, with a message if it takes long.
 pub(super) async fn waiting<T>(lab: &str, answer: impl Future<Output = T>) -> T {
     saying(&format!("waiting for the lab `{lab}`; Ctrl-C ends it"), answer).await
 }
@@ -32,14 +33,14 @@ async fn saying<T>(what: &str, answer: impl Future<Output = T>) -> T {
     answer.await
 }
 
-/// Says that an answer about packets is being made.
+/// Prints that an answer about packets is being made.
 pub(super) fn in_progress() -> Progress {
     let progress = Progress::new();
     progress.say(JUDGING);
     progress
 }
 
-/// Tells the user which service an answer is made for, if it takes long.
+/// Prints the service that an answer is made for, if it takes long.
 pub(super) struct Patience {
     service: String,
     begin: Instant,
@@ -51,7 +52,7 @@ impl Patience {
         Self { service: String::new(), begin: Instant::now(), progress: None }
     }
 
-    /// Takes note that the answer for a service is being made.
+    /// Notes that the answer for a service is being made.
     pub(super) fn goes_on(&mut self, service: &str) -> bool {
         if self.service != service {
             *self = Self { service: service.to_owned(), ..Self::new() };
@@ -66,7 +67,7 @@ impl Patience {
     }
 }
 
-/// Shows the step at hand; gone without a trace when dropped.
+/// Shows the present step; leaves no trace when dropped.
 pub(super) struct Progress {
     bar: Option<ProgressBar>,
 }

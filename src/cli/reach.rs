@@ -1,4 +1,4 @@
-//! `egret reach`: everything that services reach, or who reaches a destination.
+//! `egret reach`: lists everything that services reach, or the services that reach a destination.
 
 use super::explain::asked_in_vain;
 use super::format::{Formats, OutputArgs, Rows, each};
@@ -123,7 +123,7 @@ const REACHERS: Rows = Rows {
 /// Returns a destination's name without its address.
 fn alone(name: &str) -> String {
     let named = name.strip_suffix(')').and_then(|name| name.split_once(" ("));
-    // Blanks are in what is no name, such as `internet except api (203.0.113.9)`.
+    // Descriptions contain blanks, such as `internet except api (203.0.113.9)`.
     let named = named.map(|(alone, _)| alone).filter(|alone| !alone.contains(' '));
     named.unwrap_or(name).to_owned()
 }

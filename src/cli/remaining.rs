@@ -1,5 +1,5 @@
-//! Programs that still run in namespaces that a command removes. The command holds the namespaces open meanwhile, so that the
-//! programs are found by them afterwards, and no others.
+//! Programs that still run in namespaces that a command removes. The command holds the namespaces
+//! open meanwhile, so that the programs are found by them afterwards, and no others.
 
 use super::format::{Format, Formats, Rows, each};
 use super::output;
@@ -13,15 +13,16 @@ use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Exit code: done, but programs still run in namespaces that were removed.
+/// Exit code for success while programs still run in namespaces that were removed.
 const REMAIN: u8 = 3;
-/// How long a program may take to end by a signal.
+/// Limits the wait for a program to end by a signal.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long a lab may take to name its tasks: it may be busy, and is not waited for.
+/// Limits the wait for a lab to name its tasks: it may be busy.
 const NAMES: Duration = Duration::from_secs(2);
-/// How often to look for programs that ended programs had started. A program that always starts another one remains.
+/// The number of searches for programs that ended programs had started. A program that always
+/// starts another one remains.
 const MOST_LOOKS: usize = 10;
-/// The most numbers that a command line to copy has.
+/// The most process ids in a command line to copy.
 const MOST_PIDS: usize = 8;
 
 /// What to do about them.
@@ -53,7 +54,8 @@ impl Held {
         held
     }
 
-    /// Takes hold of the namespace of one task: what another command removes meanwhile is that command's.
+    /// Takes hold of the namespace of one task: namespaces that another command removes meanwhile
+    /// are that command's.
     pub(super) async fn of_task(lab: &str, service: &str, number: u16) -> Self {
         let mut held = Self::of(lab).await;
         let own = task_namespace(lab, service, number);
@@ -68,24 +70,24 @@ impl Held {
         held
     }
 
-    /// Takes hold of those that are new.
+    /// Takes hold of the new namespaces.
     pub(super) fn hold_new(&mut self) {
-        // A list that cannot be read is an error of what the command does next.
+        // If the list cannot be read, the command's next step fails with that error.
         let names = state::namespaces(&self.lab).unwrap_or_default();
         let is_known = |name: &String| self.namespaces.iter().any(|netns| netns.name() == name);
         let new: Vec<String> = names.into_iter().filter(|name| !is_known(name)).collect();
         self.namespaces.extend(new.iter().filter_map(|name| Netns::open(name).ok()));
     }
 
-    /// Looks for programs in the namespaces that were removed since, and ends them if that is asked for.
+    /// Looks for programs in the namespaces that were removed since, and ends them if requested.
     ///
     /// # Errors
-    /// When `/proc` cannot be read.
+    /// `/proc` cannot be read.
     pub(super) fn remaining(self, kill: KillArg) -> io::Result<Remaining> {
         let Self { lab: _, namespaces, tasks } = self;
         let removed: Vec<Netns> = namespaces.into_iter().filter(Netns::is_removed).collect();
         let mut processes: Vec<ProcessRow> = Vec::new();
-        // What is ended may have started more in the meantime.
+        // The programs that are ended may have started more in the meantime.
         for _ in 0..if kill.kill { MOST_LOOKS } else { 1 } {
             let is_new = |p: &Process| !processes.iter().any(|known| known.pid == p.pid);
             let found: Vec<_> = in_namespaces(&removed)?.into_iter().filter(is_new).collect();
@@ -103,9 +105,10 @@ impl Held {
         Ok(Remaining { removed, processes })
     }
 
-    /// Says which programs still run in namespaces that were removed since, and leaves them alone.
+    /// Prints which programs still run in namespaces that were removed since, and leaves them
+    /// alone.
     pub(super) fn say_remaining(self) {
-        // A failure is no reason to fail: what is removed is removed.
+        // A failure here does not fail the command: the namespaces are removed.
         let Ok(remaining) = self.remaining(KillArg { kill: false }) else { return };
         for row in &remaining.processes {
             let (ProcessRow { pid, namespace, .. }, command) = (row, row.command_in_short());
@@ -131,7 +134,7 @@ fn row(process: &Process, ending: Ending, namespaces: &[Netns]) -> ProcessRow {
     }
 }
 
-/// What a command removed, and the programs there.
+/// The namespaces that a command removed, and the programs there.
 #[derive(Debug, Serialize)]
 pub(super) struct Remaining {
     /// The namespaces that were removed.
@@ -144,7 +147,7 @@ impl Remaining {
     /// Prints the answer of a command that only removes; returns its exit code.
     ///
     /// # Errors
-    /// Those of standard output.
+    /// The errors of standard output.
     pub(super) fn print(&self, format: Format) -> io::Result<ExitCode> {
         let rows = &self.processes;
         format.print(
@@ -160,7 +163,8 @@ impl Remaining {
     }
 }
 
-/// Says how to end the programs that still run; returns the exit code that says whether there are any.
+/// Prints how to end the programs that still run; returns the exit code, which tells whether there
+/// are any.
 pub(super) fn tell(processes: &[ProcessRow]) -> ExitCode {
     let left: Vec<String> =
         processes.iter().filter(|row| row.runs()).map(|row| row.pid.to_string()).collect();

@@ -9,7 +9,7 @@ use crate::daemon::configuration::Configuration;
 use crate::explain::ServiceRow;
 use crate::vpc::Snapshot;
 
-/// Fetches it, and says so if that takes long.
+/// Fetches the configuration, with a message if that takes long.
 pub(super) fn running_lab(name: &str) -> Result<(Lab, Snapshot), CliError> {
     let client = Client::new(name);
     let asked = client.get::<Configuration>("/v1/configuration");
@@ -17,7 +17,7 @@ pub(super) fn running_lab(name: &str) -> Result<(Lab, Snapshot), CliError> {
     answer?.lab().map_err(CliError::Config)
 }
 
-/// Fetches the services, those of the App Runner API too that the lab does not have.
+/// Fetches the services, including those of the App Runner API that the lab does not have.
 pub(super) fn running_services(name: &str) -> Result<Vec<ServiceRow>, CliError> {
     let client = Client::new(name);
     Ok(runtime()?.block_on(waiting(name, client.get("/v1/services")))?)

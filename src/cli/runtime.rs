@@ -2,7 +2,7 @@
 
 use std::io;
 
-/// A runtime for a command that waits for little.
+/// Makes a runtime for a command that waits for little.
 pub(crate) fn runtime() -> io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()
 }

@@ -1,4 +1,4 @@
-//! `egret services`: services with their state, and why one does not run.
+//! `egret services`: services with their state, and the reason why one does not run.
 
 use super::format::{Formats, OutputArgs, Rows, each};
 use super::list::print;

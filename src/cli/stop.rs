@@ -4,10 +4,11 @@ use std::io;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// SIGTERMs that come together are one request: timeout(1) sends one to the process, and one to its group.
+/// SIGTERMs that come together are one request: timeout(1) sends one to the process, and one to its
+/// group.
 const TOGETHER: Duration = Duration::from_secs(1);
 
-/// Says what a signal asks for.
+/// The request of a signal.
 pub(super) enum Asked {
     End,
     Reload,
@@ -17,7 +18,7 @@ pub(super) enum Asked {
 pub(super) struct Stop {
     signals: [Signal; 3],
     had_terminal: bool,
-    /// When the last SIGTERM that counted came.
+    /// The time of the last SIGTERM that counted.
     terminated: Option<Instant>,
 }
 
@@ -36,7 +37,8 @@ impl Stop {
         })
     }
 
-    /// Waits for a signal. SIGHUP asks for the end if the controlling terminal has closed, and otherwise for a reload.
+    /// Waits for a signal. SIGHUP asks for the end if the controlling terminal has closed, and
+    /// otherwise for a reload.
     pub(super) async fn wait_or_reload(&mut self) -> Asked {
         let [interrupt, terminate, hangup] = &mut self.signals;
         tokio::select! {
@@ -49,7 +51,8 @@ impl Stop {
         }
     }
 
-    /// Waits for a second request to end. A SIGHUP is none: the shell and the kernel each send one when a terminal closes.
+    /// Waits for a second request to end. A SIGHUP is none: the shell and the kernel each send one
+    /// when a terminal closes.
     pub(super) async fn wait_for_another(&mut self) {
         let [interrupt, terminate, _] = &mut self.signals;
         tokio::select! {
@@ -80,7 +83,8 @@ async fn another(terminate: &mut Signal, last: &mut Option<Instant>) {
     }
 }
 
-/// Returns whether the process has a controlling terminal: only then can SIGHUP mean that it has closed.
+/// Returns whether the process has a controlling terminal: only then can SIGHUP mean that it has
+/// closed.
 fn has_terminal() -> bool {
     std::fs::File::open("/dev/tty").is_ok()
 }

@@ -116,7 +116,7 @@ async fn add(args: &AddArgs) -> Result<ExitCode, CliError> {
         let TaskAnswer { task, notes } = match client.post("/v1/tasks", &request).await {
             Ok(answer) => answer,
             Err(error) => {
-                // Those that were made are there.
+                // The tasks that were made exist.
                 if !rows.is_empty() {
                     list::print(&rows, args.output.format, &TASKS)?;
                 }
@@ -151,7 +151,7 @@ async fn repair(args: &RepairArgs) -> Result<ExitCode, CliError> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// `SERVICE/N`, where one task must be meant.
+/// Parses `SERVICE/N`, for a command that needs exactly one task.
 fn numbered(word: &str) -> Result<(String, u16), CliError> {
     if !word.contains('/') {
         return Err(CliError::Usage(format!(

@@ -1,4 +1,4 @@
-//! `egret test`: do services reach all that they must, and nothing that they must not?
+//! `egret test`: tests that services reach all that they must, and nothing that they must not.
 
 use super::error::NO;
 use super::format::{FORMAT, Formats, JSON, OutputArgs, Rows};
@@ -151,7 +151,7 @@ struct Asked {
     imported: Option<Box<Imported>>,
 }
 
-/// What came of the expectations of one file.
+/// The results of the expectations of one file.
 struct Suite<'a> {
     asked: &'a Asked,
     tested: Vec<Tested<'a>>,
@@ -201,7 +201,7 @@ fn test(args: &TestArgs, color: ColorChoice) -> Result<ExitCode, CliError> {
     Ok(ExitCode::from(if holds { 0 } else { NO }))
 }
 
-/// Says how to bring a source up.
+/// Returns the error that `--live` needs a running lab, with the way to bring a source up.
 fn no_lab_of_a_source(source: &Path) -> CliError {
     CliError::Usage(format!(
         "--live sends packets in a running lab: bring one up with `sudo egret up --from {} --lab NAME`, and give --lab \
@@ -262,7 +262,8 @@ impl Asked {
 }
 
 impl Suite<'_> {
-    /// Looks for what makes the first failing expectations hold, and writes it for the source.
+    /// Looks for the changes that make the first failing expectations hold, and writes them for the
+    /// source.
     fn propose_fixes(
         &mut self,
         left: &mut usize,
@@ -273,7 +274,7 @@ impl Suite<'_> {
         Ok(explain::propose_fixes(&self.asked.subject(), source, tested, goes_on)?)
     }
 
-    /// Sends packets in the running lab, and takes note of what they say.
+    /// Sends packets in the running lab, and notes their results.
     fn send(&mut self, args: &TestArgs, expectations: &Expectations) -> Result<(), CliError> {
         let running = match &args.lab {
             Some(name) => RunningLab::find(name, None)?,
@@ -331,7 +332,7 @@ fn load(files: &[PathBuf]) -> Result<Vec<Expectations>, CliError> {
     if errors.is_empty() { Ok(found) } else { Err(CliError::Expectations(Diagnostics(errors))) }
 }
 
-/// Tests the expectations of each file. All names that mean nothing are reported at once.
+/// Tests the expectations of each file. All names that name nothing are reported at once.
 fn tested<'a>(all: &[(&'a Asked, &'a Expectations)]) -> Result<Vec<Suite<'a>>, CliError> {
     let mut progress = Patience::new(all.iter().map(|(_, of)| of.list.len()).sum());
     let mut suites = Vec::new();
@@ -354,11 +355,11 @@ fn tested<'a>(all: &[(&'a Asked, &'a Expectations)]) -> Result<Vec<Suite<'a>>, C
     Ok(suites)
 }
 
-/// Says how far the test is, once it takes long.
+/// Prints the progress of the test, once it takes long.
 struct Patience {
     begin: Instant,
     said: Option<(Progress, Instant)>,
-    /// The number of expectations of the files before.
+    /// The number of expectations of the earlier files.
     before: usize,
     all: usize,
 }
@@ -368,7 +369,7 @@ impl Patience {
         Self { begin: Instant::now(), said: None, before: 0, all }
     }
 
-    /// Takes note of the number of tested expectations of a file. Nothing but a signal ends the test.
+    /// Notes the number of tested expectations of a file. Only a signal ends the test.
     fn go_on(&mut self, done: usize) -> bool {
         let last = self.said.as_ref().map_or(self.begin, |(_, last)| *last);
         if last.elapsed() > PATIENCE {
@@ -381,7 +382,7 @@ impl Patience {
     }
 }
 
-/// Prints what came of them, in the form that is asked for.
+/// Prints the results in the requested form.
 fn report(args: &TestArgs, suites: &[Suite<'_>], color: ColorChoice) -> Result<(), CliError> {
     let format = args.output.format;
     let look = Look { color: color.on_stdout(), wide: format.is_wide() };
@@ -396,7 +397,7 @@ fn report(args: &TestArgs, suites: &[Suite<'_>], color: ColorChoice) -> Result<(
     )?)
 }
 
-/// Counts what holds and what fails, and what was sent.
+/// Counts the expectations that hold and those that fail, and the packets that were sent.
 fn summary(w: &mut dyn Write, suites: &[Suite<'_>], is_live: bool) -> io::Result<()> {
     let all = || suites.iter().flat_map(|suite| &suite.tested);
     let held = all().filter(|tested| tested.holds()).count();

@@ -1,4 +1,4 @@
-//! `egret top`: what goes through, second by second.
+//! `egret top`: shows the traffic second by second.
 
 use super::format::{Formats, OutputArgs, Rows, Stream};
 use super::lines::Lines;
@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 use tokio::io::AsyncReadExt as _;
 
-/// Rows where there is no terminal to fill.
+/// Rows if there is no terminal to fill.
 const ROWS: usize = 40;
 /// Lines around the rows: a heading, what was left out, drops.
 const AROUND: usize = 5;
@@ -74,7 +74,7 @@ const TABLES: Rows = Rows {
 pub(super) fn run(args: &TopArgs) -> Result<ExitCode, CliError> {
     let runtime = runtime()?;
     let outcome = runtime.block_on(top(args));
-    // A look for a key that nobody presses is not waited for.
+    // A read for a key that is never pressed is not waited for.
     runtime.shutdown_background();
     outcome
 }
@@ -140,7 +140,7 @@ fn print(w: &mut dyn Write, table: &TopTable, args: &TopArgs) -> io::Result<()> 
     }
 }
 
-/// Waits for a `q`; for ever where there is no terminal.
+/// Waits for a `q`; for ever if there is no terminal.
 async fn quit(screen: Option<&Screen>) {
     if screen.is_some_and(|screen| screen.keys.is_some()) {
         let mut keys = tokio::io::stdin();
@@ -158,7 +158,7 @@ const CLEAR: &str = "\x1b[H\x1b[J";
 
 /// The terminal's second screen, without a cursor. Dropping it brings the first one back.
 struct Screen {
-    /// `None` where standard input is no terminal.
+    /// `None` if standard input is no terminal.
     keys: Option<KeyByKey>,
 }
 
@@ -172,7 +172,7 @@ impl Screen {
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        // A terminal that is gone needs nothing.
+        // A terminal that was closed needs nothing.
         let _ = output::command("\x1b[?25h\x1b[?1049l");
     }
 }

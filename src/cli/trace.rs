@@ -1,4 +1,4 @@
-//! `egret trace`: verdicts of real packets as they happen.
+//! `egret trace`: shows verdicts of real packets as they happen.
 
 use super::follow::{self, Asked, Following};
 use super::format::{Formats, OutputArgs, Rows, Stream};
@@ -132,7 +132,7 @@ async fn trace(args: TraceArgs, color: ColorChoice, asked: Asked) -> Result<Exit
             }
         }
     }
-    // An answer that ended before it was asked to is the lab's end.
+    // An answer that ended before its end was requested is the lab's end.
     match left == Some(0) || answer.was_to_end() {
         true => Ok(ExitCode::SUCCESS),
         false => Err(answer.went_down().into()),

@@ -1,4 +1,4 @@
-//! `egret up`: a lab in the foreground.
+//! `egret up`: runs a lab in the foreground.
 
 use super::api::{ApiArgs, FrontDoor};
 use super::format::{Format, Formats, OutputArgs, Rows, Stream};
@@ -26,7 +26,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle};
 
-/// How long calls in progress may take once the lab is to end.
+/// Limits the time that calls in progress have once the lab is to end.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// Arguments.
@@ -78,7 +78,8 @@ pub struct UpArgs {
     pub api: ApiArgs,
 }
 
-/// The formats of what `egret up` says when the lab is up: the tables and the line that begins with `ready`, or an object.
+/// The formats of the output of `egret up` when the lab is up: the tables and the line that begins
+/// with `ready`, or an object.
 #[derive(Debug)]
 pub struct WhenUp;
 
@@ -87,7 +88,7 @@ impl Formats for WhenUp {
     const NAME: Option<&'static str> = None;
 }
 
-/// What `egret up --json` says when the lab is up.
+/// The output of `egret up --json` when the lab is up.
 #[derive(Debug, serde::Serialize)]
 struct Ready<'a> {
     lab: &'a str,
@@ -136,7 +137,7 @@ impl UpArgs {
         LabSource::of(self.file.as_deref(), self.from.as_ref().map(order))
     }
 
-    /// The file or folder that the lab comes from.
+    /// Returns the file or folder that the lab comes from.
     fn origin(&self) -> &Path {
         self.file.as_deref().or(self.from.as_deref()).unwrap_or(Path::new(""))
     }
@@ -159,18 +160,20 @@ pub(super) fn run(args: &UpArgs) -> Result<ExitCode, CliError> {
     let runtime = runtime()?;
     let kept = args.file.as_deref().and_then(KeptFile::open).map(Arc::new);
     let outcome = runtime.block_on(up(lab, args, kept));
-    // After a second signal nobody waits for what is still at work.
+    // After a second signal, work that still runs is not waited for.
     runtime.shutdown_background();
     outcome
 }
 
-/// Makes the threads of the lab, which never have more rights than it needs. This one has them until all is open.
+/// Makes the threads of the lab, which never have more rights than it needs. This thread has root's
+/// until all is open.
 fn runtime() -> io::Result<Runtime> {
     // Only root may.
     lift_memory_limit();
-    // Two: a request that takes its time does not keep the lab from its housekeeping.
+    // Two: a long request does not keep the lab from its housekeeping.
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    // A kernel that refuses this refuses it to the thread that calls `up` as well, and that one says so.
+    // A kernel that refuses this also refuses it to the thread that calls `up`, and that one
+    // reports it.
     let lose_rights = || drop(keep_those_of_a_lab());
     builder.worker_threads(2).enable_all().on_thread_start(lose_rights).build()
 }
@@ -182,7 +185,8 @@ async fn up(lab: Lab, args: &UpArgs, kept: Option<Arc<KeptFile>>) -> Result<Exit
     let mut stop = Stop::listen()?;
     let name = lab.name.clone();
     let time_scale = args.time_scale.unwrap_or(lab.time_scale);
-    // First of all: what else would be in the way is the other's, where the lab is up already or was until a moment ago.
+    // First of all: if the lab is up already, or was until a moment ago, any other obstacle comes
+    // from that lab.
     let state = tokio::select! {
         held = Running::hold(&name) => held?,
         () = stop.wait_for_another() => return Ok(is_down(&name, quiet)),
@@ -211,7 +215,7 @@ async fn up(lab: Lab, args: &UpArgs, kept: Option<Arc<KeptFile>>) -> Result<Exit
     Ok(is_down(&name, quiet))
 }
 
-/// Serves a lab, and takes it down however that ends.
+/// Serves a lab, and takes it down in any case.
 async fn serve_then_take_down(
     running: Running,
     door: Option<FrontDoor>,
@@ -228,7 +232,7 @@ async fn serve_then_take_down(
     served.and(stopped)
 }
 
-/// Builds the lab, and says each step.
+/// Builds the lab, and prints each step.
 async fn start(
     state: StateDir,
     lab: Lab,
@@ -243,8 +247,8 @@ async fn start(
     Running::start_in(state, lab, time_scale, &mut say).await
 }
 
-/// Ends a start before the lab is ready. What was built until then is taken down as it is dropped; another signal in the
-/// meantime ends the process at once.
+/// Ends a start before the lab is ready. Dropping the lab takes down what was built until then;
+/// another signal in the meantime ends the process at once.
 async fn give_up(
     starting: JoinHandle<Result<Running, LabError>>,
     lab: &str,
@@ -252,7 +256,8 @@ async fn give_up(
 ) -> Result<(), CliError> {
     starting.abort();
     tokio::select! {
-        // A start that failed at that moment has its own error, and may leave a lab that another start resumes.
+        // A start that failed at that moment has its own error, and may leave a lab that another
+        // start resumes.
         started = starting => match started {
             Ok(Err(error)) => Err(error.into()),
             Ok(Ok(_)) | Err(_) => Ok(()),
@@ -261,7 +266,7 @@ async fn give_up(
     }
 }
 
-/// Says that the lab has ended in order.
+/// Prints that the lab has ended in order.
 fn is_down(lab: &str, quiet: bool) -> ExitCode {
     if !quiet {
         output::note(&format!("lab `{lab}` is down"));
@@ -269,14 +274,14 @@ fn is_down(lab: &str, quiet: bool) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// The error of a lab that a signal ended before it was taken down.
+/// Makes the error of a lab that a signal ended before it was taken down.
 fn at_once(lab: &str) -> CliError {
     let said = format!("ended at once; `egret down --lab {lab}` clears what is left");
     CliError::Io(io::Error::other(said))
 }
 
-/// Opens the App Runner API, if it is asked for, and returns it with the lab and what was created through it before. That is the
-/// last work with all rights of root.
+/// Opens the App Runner API, if requested, and returns it with the lab and what was created through
+/// it before. That is the last work with all rights of root.
 async fn open(
     lab: Lab,
     args: &UpArgs,
@@ -292,7 +297,8 @@ async fn open(
     Ok((over, Some(door)))
 }
 
-/// Says that the lab is ready, answers clients and keeps house, until a signal comes or a client asks for the end.
+/// Prints that the lab is ready, answers clients and runs housekeeping, until a signal comes or a
+/// client asks for the end.
 async fn serve(
     shared: &Shared,
     door: Option<FrontDoor>,
@@ -307,7 +313,7 @@ async fn serve(
     if !is_printed(tables(&facts, is_silent, format.is_wide())?, stop).await? {
         return Ok(());
     }
-    // Before anybody hears that the lab is ready: what they do next is to connect.
+    // Before the message that the lab is ready: its readers connect next.
     let listener = control::listen(&facts.socket)?;
     let ready = match format.is_text() {
         true => ready(&facts, door.as_ref(), begun, args.quiet),
@@ -324,7 +330,7 @@ async fn serve(
         None => tokio::select! {
             served = tokio::time::timeout(GRACE, &mut server) => match served {
                 Ok(served) => served,
-                // Who has not finished asking by now is not waited for.
+                // A call that is not complete by now is not waited for.
                 Err(_) => return Ok(()),
             },
             () = stop.wait_for_another() => return Ok(()),
@@ -360,7 +366,8 @@ fn ready(facts: &Facts, door: Option<&FrontDoor>, begun: Instant, quiet: bool) -
     text.into_bytes()
 }
 
-/// Returns the same in another format, with what this start has resumed.
+/// Returns the output in another format, with the parts of a killed run that this start has
+/// resumed.
 fn ready_as(
     format: Format,
     facts: &Facts,
@@ -377,7 +384,7 @@ fn ready_as(
     Ok(text)
 }
 
-/// Prints, unless a signal asks for the end first: who is to read it may take nothing.
+/// Prints, unless a signal asks for the end first: the reader may take nothing.
 async fn is_printed(text: Vec<u8>, stop: &mut Stop) -> Result<bool, CliError> {
     let mut printing = tokio::task::spawn_blocking(move || output::out(|w| w.write_all(&text)));
     tokio::select! {
@@ -386,7 +393,8 @@ async fn is_printed(text: Vec<u8>, stop: &mut Stop) -> Result<bool, CliError> {
     }
 }
 
-/// Answers on the control socket and at the App Runner API until the lab is to end, or one of them fails.
+/// Answers on the control socket and at the App Runner API until the lab is to end, or one of them
+/// fails.
 async fn answer(
     shared: Shared,
     listener: UnixListener,
@@ -414,7 +422,8 @@ async fn take_down(shared: Shared, lab: &str, stop: &mut Stop) -> Result<(), Cli
     }
 }
 
-/// Keeps house until a signal comes, a client asks for the end, or the API ends, which is returned then.
+/// Runs housekeeping until a signal comes, a client asks for the end, or the API or the
+/// housekeeping ends; returns how that ended.
 async fn keep(
     shared: &Shared,
     command: &Command<'_>,
@@ -422,14 +431,15 @@ async fn keep(
     mut ended: watch::Receiver<bool>,
     server: &mut JoinHandle<io::Result<()>>,
 ) -> Option<Result<io::Result<()>, JoinError>> {
-    // On a task of its own: it waits for its turn while the lab is changed, and signals are heard then as well.
+    // On a task of its own: it waits for its turn while the lab is changed, and signals are handled
+    // then as well.
     let mut house = Housekeeping(tokio::spawn(keep_house(shared.clone())));
     loop {
         tokio::select! {
             ended = &mut house.0 => return ended.err().map(Err),
             asked = stop.wait_or_reload() => match asked {
                 Asked::End => return None,
-                // What is half done is taken down with the lab.
+                // A half-done reload is taken down with the lab.
                 Asked::Reload => tokio::select! {
                     () = reload(shared, command) => {}
                     () = stop.wait_for_another() => return None,
@@ -441,7 +451,7 @@ async fn keep(
     }
 }
 
-/// The task that keeps house; it ends when this is dropped.
+/// The task that runs housekeeping; it ends when this is dropped.
 struct Housekeeping(JoinHandle<()>);
 
 impl Drop for Housekeeping {
@@ -457,7 +467,7 @@ async fn keep_house(shared: Shared) {
     }
 }
 
-/// Returns the name and the text of the lab file, or of the source, as it is now.
+/// Returns the name and the present text of the lab file, or of the source.
 async fn read_again(command: &Command<'_>) -> Result<(String, String), String> {
     let source = command.args.source().map_err(|error| error.to_string())?;
     let (kept, name) = (command.kept.clone(), command.args.origin().display().to_string());
@@ -465,12 +475,12 @@ async fn read_again(command: &Command<'_>) -> Result<(String, String), String> {
         Some(text) => text.map(|text| (name, text)),
         None => source.read_again(),
     };
-    // A source may be large, and a file one that nobody writes to.
+    // A source may be large, and a file a pipe that never gets data.
     let read = tokio::task::spawn_blocking(read).await;
     read.unwrap_or_else(|fault| Err(fault.to_string()))
 }
 
-/// Reads the lab file, or the source, again, and applies it. Whatever comes of it, the lab goes on.
+/// Reads the lab file, or the source, again, and applies it. Even after a failure the lab goes on.
 async fn reload(shared: &Shared, command: &Command<'_>) {
     let args = command.args;
     let (name, text) = match read_again(command).await {
@@ -487,7 +497,7 @@ async fn reload(shared: &Shared, command: &Command<'_>) {
             reload.warnings.iter().for_each(|warning| output::note(&warning.to_string()));
             reload.more_warnings().for_each(|more| output::note(&more));
             reload.notes.iter().for_each(|note| output::note(note));
-            // A terminal that does not take it has nobody reading.
+            // A terminal that does not take it has no reader.
             drop(output::out(|w| explain::print_reload(w, &reload)));
         }
         Err(error) => output::note(&format!("not reloaded: {error}")),

@@ -1,5 +1,5 @@
-//! Packets from the namespaces of tasks, many at a time. The lab says at once which of them it drops, so that nothing waits
-//! for an answer that does not come.
+//! Sends packets from the namespaces of tasks, many at a time. The lab reports at once which of
+//! them it drops, so that nothing waits for an answer that does not come.
 
 use super::CliError;
 use super::lines::Lines;
@@ -23,11 +23,11 @@ use tokio::time::{interval_at, timeout};
 
 /// The packets that wait for an answer at a time.
 const IN_FLIGHT: usize = 64;
-/// How long a packet that may pass waits for its answer.
+/// Limits the wait for the answer to a packet that may pass.
 const LONG: Duration = Duration::from_secs(10);
-/// How long one that must be dropped waits, if the lab does not say that it is dropped.
+/// Limits the wait for a packet that must be dropped, if the lab does not report its drop.
 const SHORT: Duration = Duration::from_secs(3);
-/// How long it takes, at most, until the lab has said what it has seen.
+/// Limits the wait for the lab's report on a packet.
 const TOLD: Duration = Duration::from_millis(500);
 
 /// The source and the destination of a packet, as the task has them.
@@ -41,7 +41,7 @@ pub(super) struct Wires<'c> {
     done: Cell<usize>,
 }
 
-/// What the lab says of one packet.
+/// The lab's reports on one packet.
 #[derive(Default)]
 struct Seen {
     dropped: RefCell<Option<Wire>>,
@@ -55,7 +55,7 @@ impl<'c> Wires<'c> {
         Self { client, tasks, seen: RefCell::default(), done: Cell::default() }
     }
 
-    /// Sends the packets of a plan, and returns what became of each.
+    /// Sends the packets of a plan, and returns the result of each.
     ///
     /// # Errors
     /// The lab went down.
@@ -106,7 +106,7 @@ impl<'c> Wires<'c> {
         }
     }
 
-    /// Takes note of what the lab says of one of the packets.
+    /// Notes a report of the lab on one of the packets.
     fn record(&self, row: &TraceRow) {
         let Some(seen) = key_of(row).and_then(|key| self.seen.borrow().get(&key).cloned()) else {
             return;
@@ -121,7 +121,7 @@ impl<'c> Wires<'c> {
         seen.news.notify_one();
     }
 
-    /// Says how many packets are through, once it takes long.
+    /// Prints how many packets are done, once it takes long.
     async fn tell(&self, count: usize) -> Infallible {
         let mut ticks = interval_at(tokio::time::Instant::now() + PATIENCE, PATIENCE);
         let mut progress = None;
@@ -173,7 +173,7 @@ fn not_tried(why: String) -> Sight {
     Sight { wire: Wire::NotTried(why), leaving: None }
 }
 
-/// Says what an answer means. The lab may have answered a packet that it dropped.
+/// Returns the result that an answer means. The lab may have answered a packet that it dropped.
 async fn wire(answer: io::Result<()>, seen: &Seen) -> Wire {
     match answer {
         Ok(()) => Wire::Answered,
@@ -185,7 +185,7 @@ async fn wire(answer: io::Result<()>, seen: &Seen) -> Wire {
     }
 }
 
-/// Waits for what the lab has seen, and may not have said yet.
+/// Waits for a report that the lab may not have made yet.
 async fn within<T>(news: impl Future<Output = T>) -> Option<T> {
     timeout(TOLD, news).await.ok()
 }
@@ -244,7 +244,7 @@ fn is_reply(row: &TraceRow) -> bool {
     row.side.as_deref() == Some("return")
 }
 
-/// Says what the kernel said, without its number.
+/// Returns the kernel's error text, without its number.
 fn words(error: &io::Error) -> String {
     let text = error.to_string();
     let words = text.split(" (os error").next().unwrap_or_default();

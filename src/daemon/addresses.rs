@@ -1,5 +1,6 @@
-//! The tasks' addresses. One that was given back rests: a worker may be in the middle of a batch that still knows the
-//! task that had it, and make a flow of that task's after all its flows were forgotten.
+//! The tasks' addresses. An address that was given back rests: a worker may be in the middle of a
+//! batch that still knows the task that had it, and begin a flow of that task after all its flows
+//! were forgotten.
 
 use ipnetwork::Ipv4Network;
 use std::net::Ipv4Addr;
@@ -8,9 +9,9 @@ use std::net::Ipv4Addr;
 #[derive(Debug)]
 pub(super) struct Addresses {
     pool: Ipv4Network,
-    /// Given back since the last tick.
+    /// Addresses given back since the last tick.
     fresh: Vec<Ipv4Addr>,
-    /// Given back before it.
+    /// Addresses given back before the last tick.
     old: Vec<Ipv4Addr>,
 }
 
@@ -19,7 +20,7 @@ impl Addresses {
         Self { pool, fresh: Vec::new(), old: Vec::new() }
     }
 
-    /// The first address that nobody has and that does not rest.
+    /// Returns the first address that no task has and that does not rest.
     pub(super) fn free(&self, taken: impl Fn(Ipv4Addr) -> bool) -> Option<Ipv4Addr> {
         let first = u32::from(self.pool.network()).saturating_add(1);
         let last = u32::from(self.pool.broadcast());
@@ -34,13 +35,13 @@ impl Addresses {
         }
     }
 
-    /// How many rest.
+    /// Counts the addresses that rest.
     pub(super) fn resting(&self) -> usize {
         self.fresh.len() + self.old.len()
     }
 
-    /// To be called at every tick. Returns the addresses that have rested: whatever was made of theirs in the meantime
-    /// must be forgotten before the next one has them.
+    /// Returns the addresses that have rested, and is called at every tick. All that was made of
+    /// their flows in the meantime must be forgotten before another task gets them.
     pub(super) fn tick(&mut self) -> Vec<Ipv4Addr> {
         std::mem::replace(&mut self.old, std::mem::take(&mut self.fresh))
     }

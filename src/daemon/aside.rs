@@ -1,9 +1,10 @@
-//! Work that looks at every flow or waits for the disk: it must not hold up what else the runtime has to do.
+//! Runs work that looks at every flow or waits for the disk, so that it holds up nothing else that
+//! the runtime has to do.
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-/// Does work that takes long on this thread. Until it is done, another thread does what the runtime has for this one. A runtime of
-/// one thread has nothing else to do meanwhile.
+/// Runs long work on this thread. Another thread takes over what the runtime has for this one until
+/// the work is done. A runtime of one thread has nothing else to do meanwhile.
 pub(crate) fn aside<T>(work: impl FnOnce() -> T) -> T {
     match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
         Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-/// The tasks that no lab file asks for, by service.
+/// Returns the tasks that no lab file asks for, by service.
 pub(super) fn tasks_by_hand(running: &Running) -> BTreeMap<String, BTreeSet<u16>> {
     let mut tasks: BTreeMap<String, BTreeSet<u16>> = BTreeMap::new();
     for attachment in running.tasks.values().filter(|attachment| attachment.origin.is_by_hand()) {
@@ -69,7 +69,7 @@ async fn attach(
     let (namespace, mtu) = (netns.name().to_owned(), snapshot.parts().mtu.task);
     write_overlays(running, snapshot, &namespace, &task)?;
     let link = link_task(&running.router, netns, task.address, mtu).await?;
-    // Where the kernel refuses, what comes all the same is counted at the link.
+    // If the kernel refuses, the IPv6 packets that still arrive are counted at the link.
     let _ = ipv6::lead_to_router(netns, task.address, link.near).await;
     running.current.store(Arc::new(snapshot.with_task(task)));
     running.steer.deliver_task(task.address, link)?;
@@ -85,7 +85,8 @@ async fn attach(
     Ok(())
 }
 
-/// The files that programs of a task see in place of those in `/etc`. One that says the same already is not touched.
+/// Writes the files that programs of a task see in place of those in `/etc`. A file that already
+/// has this text is not touched.
 pub(super) fn write_overlays(
     running: &Running,
     snapshot: &Snapshot,
@@ -97,7 +98,7 @@ pub(super) fn write_overlays(
     Ok(running.state.overlay(namespace, "hosts", &hosts(task, namespace))?)
 }
 
-/// Takes a task down, or what is left of it. After a failure it is still listed.
+/// Takes a task down, or what is left of it. After a failure the task is still listed.
 pub(super) async fn take_down(running: &mut Running, address: Ipv4Addr) -> Result<(), LabError> {
     let Some(attachment) = running.tasks.get_mut(&address) else { return Ok(()) };
     attachment.half_removed = true;
@@ -107,7 +108,7 @@ pub(super) async fn take_down(running: &mut Running, address: Ipv4Addr) -> Resul
     Ok(())
 }
 
-/// Undoes an attachment, whole or half. What is gone already is fine.
+/// Undoes an attachment, whole or half. Parts that no longer exist are no error.
 async fn detach(
     running: &mut Running,
     address: Ipv4Addr,
@@ -127,7 +128,7 @@ async fn detach(
     let disowned = running.steer.disown(u32::from(Space::SERVICES.0), address);
     let before = running.snapshot();
     running.current.store(Arc::new(before.without_task(address)));
-    // What waited for a worker that has not seen this yet could begin flows again.
+    // A worker that has not seen this yet could begin flows again.
     let quiesced = running.quiesce().await;
     running.keep_drops_of_task(&before, address);
     aside(|| running.engine.forget_task(Instant(clock::now()), &before, address));
@@ -169,7 +170,7 @@ fn free_address(running: &Running, snapshot: &Snapshot) -> Result<Ipv4Addr, LabE
     })
 }
 
-/// The resolver at the VPC's base plus two, or the link-local one (spec 8).
+/// Names the resolver at the VPC's base plus two, or the link-local one (spec 8).
 fn resolv_conf(snapshot: &Snapshot, region: &str, task: &Task) -> String {
     let vpc = task.eni.map(|eni| snapshot.subnet(snapshot.eni(eni).subnet).vpc);
     let resolver = vpc.and_then(|vpc| snapshot.vpc(vpc).resolver()).unwrap_or(exempt::RESOLVER);
@@ -177,7 +178,7 @@ fn resolv_conf(snapshot: &Snapshot, region: &str, task: &Task) -> String {
     format!("nameserver {resolver}\nsearch {search}\noptions timeout:1 attempts:1\n")
 }
 
-/// The task itself and nothing else: every other name is the resolver's to know.
+/// Names the task itself and nothing else: the resolver answers for every other name.
 fn hosts(task: &Task, namespace: &str) -> String {
     format!("127.0.0.1 localhost\n{} {namespace}\n", task.address)
 }

@@ -1,4 +1,4 @@
-//! How a task is attached to the lab: its namespace, its link and its device.
+//! A task's attachment to the lab: its namespace, its link and its device.
 
 use super::origin::Origin;
 use crate::linux::link::Link;
@@ -6,26 +6,27 @@ use crate::pipeline::{Device, DeviceId};
 use crate::vpc::{Egress, ServiceIx, Snapshot};
 use std::net::Ipv4Addr;
 
-/// Holds a task with its namespace, its link and its device. It outlives configurations, so it holds names and no positions:
-/// those of the committed one are in [`Snapshot::task`].
+/// A task with its namespace, its link and its device. It outlives configurations, so it holds
+/// names and no positions: those of the committed one are in [`Snapshot::task`].
 pub(super) struct Attachment {
-    /// Is its service's name.
+    /// The service's name.
     pub(super) service: String,
-    /// Is its number in the service.
+    /// The number in the service.
     pub(super) number: u16,
     pub(super) address: Ipv4Addr,
     pub(super) origin: Origin,
     pub(super) namespace: String,
     pub(super) link: Link,
-    /// Is where its packets go; `None` while a resumed task still leads to a device of the killed process.
+    /// The device that its packets go to; `None` while a resumed task still leads to a device of
+    /// the killed process.
     pub(super) device: Option<DeviceId>,
     pub(super) mtu: u16,
-    /// Whether its removal has begun and failed: no configuration has it from then on.
+    /// True once its removal has begun and failed: no configuration has it from then on.
     pub(super) half_removed: bool,
 }
 
-/// Returns the device that a task's packets go to. A service that is to leave through a VPC and cannot has none: it must not
-/// leave through App Runner's own.
+/// Returns the device that a task's packets go to. A service that is to leave through a VPC and
+/// cannot has none: it must not leave through App Runner's own.
 pub(super) fn device_of(snapshot: &Snapshot, service: ServiceIx, number: u16) -> Option<Device> {
     match snapshot.service(service).egress {
         Egress::Default => Some(Device::AppRunner),

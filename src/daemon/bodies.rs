@@ -1,5 +1,5 @@
-//! Reads the bodies of requests within bounds: so large, so long for each, and so many bytes of all that are being read or
-//! answered.
+//! Reads the bodies of requests within bounds: the size of each, the time for each, and the bytes
+//! of all that are being read or answered.
 
 use axum::body::{Body, Bytes, HttpBody as _};
 use http_body_util::BodyExt as _;
@@ -7,19 +7,19 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// How much of a body that is not wanted is read all the same, and for how long: a client that still sends it would not read the
-/// answer, which says why.
+/// Limits how much of an unwanted body is read all the same, and for how long: a client that still
+/// sends it would not read the answer, which says why.
 const UNWANTED: usize = 16 << 20;
 const LINGER: Duration = Duration::from_secs(5);
 
-/// Holds the bodies that are being read or answered.
+/// The bodies that are being read or answered.
 #[derive(Clone, Debug)]
 pub(crate) struct Bodies {
     room: Arc<Semaphore>,
     patience: Duration,
 }
 
-/// A body that was read. Its room is given back once this is dropped.
+/// A body that was read. Its room is given back when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Whole {
     pub(crate) bytes: Bytes,
@@ -33,7 +33,7 @@ impl<T: AsRef<[u8]>> From<T> for Whole {
     }
 }
 
-/// Why a body was not read.
+/// The reason why a body was not read.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unread {
     #[error("the body is larger than {0} bytes")]
@@ -47,15 +47,16 @@ pub(crate) enum Unread {
 }
 
 impl Bodies {
-    /// Makes room for so many bytes, and gives each body so long.
+    /// Makes room for so many bytes, and gives each body so much time.
     pub(crate) fn new(bytes: usize, patience: Duration) -> Self {
         Self { room: Arc::new(Semaphore::new(bytes)), patience }
     }
 
-    /// Reads a body. Of one that announces too much nothing is kept. Must be called within a tokio runtime.
+    /// Reads a body. Nothing is kept of one that announces too many bytes. Must be called within a
+    /// tokio runtime.
     ///
     /// # Errors
-    /// Why it was not read.
+    /// The reason why it was not read.
     pub(crate) async fn read(&self, mut body: Body, largest: usize) -> Result<Whole, Unread> {
         let read = tokio::time::timeout(self.patience, self.collect(&mut body, largest)).await;
         let read = read.unwrap_or(Err(Unread::TooSlow(self.patience.as_secs())));
@@ -73,7 +74,7 @@ impl Bodies {
         }
         let (mut bytes, mut room) = (Vec::new(), None::<OwnedSemaphorePermit>);
         while let Some(frame) = body.frame().await {
-            // Trailers say nothing here.
+            // Trailers are ignored.
             let Ok(data) = frame.map_err(|_| Unread::Broken)?.into_data() else { continue };
             if bytes.len() + data.len() > largest {
                 return Err(Unread::TooLarge(largest));

@@ -1,5 +1,5 @@
-//! Checks the bodies of requests to the control API before anything is done: each field of each request has a range, and a
-//! request with a value outside of it is refused as a whole.
+//! Checks the bodies of requests to the control API before anything is done: each field of each
+//! request has a range, and a request with a value outside of it is refused as a whole.
 
 use super::shared::Problem;
 use crate::edge::{is_hidden, shown};
@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use serde::de::DeserializeOwned;
 
-/// Bytes of a word, at most: a name, an address, a destination.
+/// Bytes of the longest word: a name, an address, a destination.
 const WORD: usize = 1024;
 
 /// A request whose fields have ranges.
@@ -38,7 +38,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Check> FromRequest<S> for Checked<T> 
 /// Reads a request and checks it.
 ///
 /// # Errors
-/// What is wrong with it, as a terminal shows it.
+/// The fault of the request, as a terminal shows it.
 pub(super) fn read<T: DeserializeOwned + Check>(bytes: &[u8]) -> Result<T, String> {
     let request: T = serde_json::from_slice(bytes)
         .map_err(|error| shown(&format!("the request is not valid: {error}")).into_owned())?;
@@ -68,14 +68,14 @@ pub(super) fn words<'a>(
     Ok(())
 }
 
-/// Checks a number; `None` is for one that is not given.
+/// Checks a number; `None` means that it is not given.
 pub(super) fn number<T: PartialOrd + std::fmt::Display>(
     field: &str,
     value: Option<T>,
     (least, most): (T, T),
 ) -> Result<(), String> {
     match value {
-        // What is no number at all is not in range either.
+        // NaN is not in range either.
         Some(value) if value >= least && value <= most => Ok(()),
         Some(value) => Err(format!("`{field}` is {value}: give a number from {least} to {most}")),
         None => Ok(()),

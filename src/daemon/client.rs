@@ -19,21 +19,21 @@ use std::time::{Duration, Instant};
 use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 
-/// How long a lab may take to answer before its client looks whether it still answers at all.
+/// Limits the wait for an answer, before the client looks whether the lab answers at all.
 const LOOK: Duration = Duration::from_secs(5);
-/// How long it may take to say that it does.
+/// Limits the wait for that look.
 const ALIVE: Duration = Duration::from_secs(10);
-/// How long a call may take that asks for no judgement of packets and no change of the whole lab.
+/// Limits a call that asks for no judgement of packets and no change of the whole lab.
 const QUICK: Duration = Duration::from_secs(60);
-/// Asks whether the lab answers: it waits for nothing there.
+/// The call that a lab answers at once, whatever it works on.
 const ALIVE_PATH: &str = "/v1/alive";
-/// The calls that may take as long as they do: they judge packets, or build what a file says.
+/// The calls without a time limit: they judge packets, or build the lab that a file describes.
 const LONG_PATHS: [&str; 3] = ["/v1/apply", "/v1/explain", "/v1/reach"];
 
-/// The lab that is meant where none is named.
+/// The lab that a command uses if none is named.
 pub const DEFAULT_LAB: &str = "egret";
 
-/// Why a call was not met.
+/// The reason why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// No lab of that name runs.
@@ -41,24 +41,24 @@ pub enum ClientError {
     NotRunning {
         /// The lab.
         lab: String,
-        /// The process that has the lab, and does not listen yet or any more.
+        /// The process that has the lab, and does not listen yet or no longer listens.
         starting: Option<u32>,
         /// The labs that may run.
         others: Vec<String>,
     },
-    /// The socket is not ours to use.
+    /// Only root may use the socket.
     #[error("the lab's socket {path} is for root only: run it with sudo")]
     NotRoot {
         /// The socket.
         path: PathBuf,
     },
-    /// The lab said no.
+    /// The lab refused the request.
     #[error("{0}")]
     Refused(String),
-    /// The lab tried, and failed.
+    /// The lab tried and failed.
     #[error("{0}")]
     Failed(String),
-    /// The lab runs, and does not answer.
+    /// The lab runs and does not answer.
     #[error(transparent)]
     Silent(#[from] Silent),
     /// The lab ended while its answer was being read.
@@ -72,7 +72,7 @@ pub enum ClientError {
     Broken {
         /// The lab.
         lab: String,
-        /// What happened.
+        /// The error of the connection or of the answer.
         cause: String,
     },
 }
@@ -105,23 +105,23 @@ pub struct Client {
 }
 
 impl Client {
-    /// The client of a lab, running or not.
+    /// Makes the client of a lab, running or not.
     pub fn new(lab: &str) -> Self {
         Self { lab: lab.to_owned() }
     }
 
-    /// Reads.
+    /// Calls with GET.
     ///
     /// # Errors
-    /// No such lab, or it said no.
+    /// No such lab, or the lab refused.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
         self.call(Method::GET, path, Vec::new()).await
     }
 
-    /// Asks for something to be done.
+    /// Calls with POST.
     ///
     /// # Errors
-    /// No such lab, or it said no.
+    /// No such lab, or the lab refused.
     pub async fn post<T: DeserializeOwned>(
         &self,
         path: &str,
@@ -131,18 +131,18 @@ impl Client {
         self.call(Method::POST, path, body).await
     }
 
-    /// Asks for something to go.
+    /// Calls with DELETE.
     ///
     /// # Errors
-    /// No such lab, or it said no.
+    /// No such lab, or the lab refused.
     pub async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
         self.call(Method::DELETE, path, Vec::new()).await
     }
 
-    /// Asks for something that goes on.
+    /// Begins a call whose answer is a stream.
     ///
     /// # Errors
-    /// No such lab, or it said no.
+    /// No such lab, or the lab refused.
     pub async fn follow(&self, path: &str, body: &impl Serialize) -> Result<Answer, ClientError> {
         let body = serde_json::to_vec(body).map_err(|error| self.broken(&error))?;
         let sent = self.send(Method::POST, path, body);
@@ -183,8 +183,8 @@ impl Client {
         self.answer(status, &body)
     }
 
-    /// Waits for an answer for as long as the lab is there to give it. Giving up closes the connection, by which the lab knows
-    /// that the request is withdrawn.
+    /// Waits for an answer for as long as the lab can give it. Giving up closes the connection,
+    /// which withdraws the request.
     async fn in_time<T>(
         &self,
         path: &str,
@@ -205,7 +205,7 @@ impl Client {
         }
     }
 
-    /// Waits a while, and looks whether the lab answers.
+    /// Waits a while, and then looks whether the lab answers.
     async fn look(&self) -> Result<(), ClientError> {
         tokio::time::sleep(LOOK).await;
         if is_stopped(&self.lab) {
@@ -213,7 +213,7 @@ impl Client {
         }
         let asked = self.call_now::<()>(Method::GET, ALIVE_PATH, Vec::new());
         match tokio::time::timeout(ALIVE, asked).await {
-            // Why it does not answer, if it ends, is found by the call itself.
+            // If it ends, the call itself finds out why it does not answer.
             Ok(_) => Ok(()),
             Err(_) => Err(Silent::of(&self.lab, Silence::Hangs).into()),
         }
@@ -240,7 +240,7 @@ impl Client {
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|e| self.broken(&e))?;
-        // What goes wrong with the connection is seen by whoever reads from it.
+        // The reader of the connection sees what goes wrong with it.
         let driver = Driver(tokio::spawn(async { drop(connection.await) }));
         let request = Request::builder()
             .method(method)
@@ -286,7 +286,7 @@ fn refusal(body: &[u8]) -> ClientError {
     ClientError::Refused(problem.unwrap_or_else(|_| String::from_utf8_lossy(body).into_owned()))
 }
 
-/// What carries a call. Dropping it closes the connection.
+/// The task that drives the connection of a call. Dropping it closes the connection.
 #[derive(Debug)]
 struct Driver(JoinHandle<()>);
 
@@ -296,18 +296,18 @@ impl Drop for Driver {
     }
 }
 
-/// An answer that goes on. Dropping it ends it, and what is on its way is lost.
+/// A streamed answer. Dropping it ends it, and what is on its way is lost.
 #[derive(Debug)]
 pub struct Answer {
     client: Client,
-    /// Its id, if its end can be asked for.
+    /// Its id, if the client can ask for its end.
     stream: Option<String>,
     body: Incoming,
     _driver: Driver,
 }
 
 impl Answer {
-    /// Asks for the end of it: what the lab has recorded until now is still to be read.
+    /// Asks for the end of the answer: what the lab has recorded until now can still be read.
     ///
     /// # Errors
     /// The lab ended, or the answer is of a kind that ends by itself or by being dropped.
@@ -320,7 +320,7 @@ impl Answer {
         }
     }
 
-    /// The next octets; `None` at its end. Nothing is lost if it is not waited for to the end.
+    /// Returns the next bytes; `None` at the end. Dropping the future loses nothing.
     ///
     /// # Errors
     /// The lab ended in the middle of it.
@@ -338,7 +338,7 @@ impl Answer {
         }
     }
 
-    /// The error of an answer that ended before its time.
+    /// Returns the error of an answer that ended before its time.
     pub fn went_down(&self) -> ClientError {
         ClientError::WentDown { lab: self.client.lab.clone() }
     }

@@ -10,16 +10,16 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
 
-/// What `GET /v1/configuration` answers.
+/// The answer to `GET /v1/configuration`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Configuration {
     /// The lab's name, whatever the file's `lab` says.
     pub name: String,
     /// The lab file.
     pub file: String,
-    /// Its text as it was applied.
+    /// The text as it was applied.
     pub text: String,
-    /// What the App Runner API and tasks added by hand lay over it.
+    /// The additions of the App Runner API and the tasks added by hand.
     pub overlay: Overlay,
     /// The addresses and ids that egret chose.
     plan: Plan,
@@ -56,16 +56,18 @@ impl Configuration {
         }
     }
 
-    /// Returns the same with another text, which keeps what egret chose for this one.
+    /// Returns the configuration with another text, which keeps the addresses and ids that egret
+    /// chose.
     #[must_use]
     pub fn with_text(&self, text: String) -> Self {
         Self { text, ..self.clone() }
     }
 
-    /// Makes the lab, and its configuration with the tasks that run.
+    /// Makes the lab, and its snapshot with the tasks that run.
     ///
     /// # Errors
-    /// What this version of egret does not take of what the lab's version does.
+    /// The parts of the configuration that this version of egret does not accept and the lab's
+    /// version does.
     pub fn lab(self) -> Result<(Lab, Snapshot), Diagnostics> {
         let lab = Lab::parse_with(Some(&self.plan), &self.file, &self.text, self.overlay)?;
         let lab = lab.with_name(self.name);

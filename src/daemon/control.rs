@@ -40,19 +40,19 @@ use std::time::Duration;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{OwnedMutexGuard, watch};
 
-/// Bytes of a request, at most.
+/// Bytes of the largest request.
 const LARGEST: usize = 64 << 10;
-/// Bytes of a request with a lab file in it, at most: in JSON a line takes more than in the file, and the request may have the
-/// file as it was before, too.
+/// Bytes of the largest request with a lab file in it: in JSON a line takes more bytes than in the
+/// file, and the request may also have the file as it was before.
 const LARGEST_APPLY: usize = 4 * Lab::LONGEST;
 /// The request with a lab file in it.
 const APPLY_PATH: &str = "/v1/apply";
-/// Bytes of all requests that are being read or answered, at most.
+/// Bytes of all requests that are being read or answered.
 const BODIES: usize = LARGEST_APPLY + (16 << 20);
-/// How long the body of a request may take to arrive.
+/// Limits the time in which the body of a request must arrive.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What `GET /v1/lab` answers.
+/// The answer to `GET /v1/lab`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LabInfo {
     /// The lab's name.
@@ -61,53 +61,54 @@ pub struct LabInfo {
     pub file: String,
     /// The process that runs it.
     pub pid: u32,
-    /// The configuration in force.
+    /// The number of the committed configuration.
     pub generation: u32,
     /// The services, in the lab file's order.
     pub services: Vec<String>,
     /// The VPCs' ids.
     pub vpcs: Vec<String>,
-    /// How fast timeouts pass: at 100.0, 350 s pass in 3.5 s.
+    /// The speed of timeouts: at 100.0, 350 s pass in 3.5 s.
     pub time_scale: f64,
     /// The gateway endpoints' ids.
     #[serde(default)]
     pub gateway_endpoints: Vec<String>,
 }
 
-/// What `POST /v1/tasks` takes: a task that must be there, or one more.
+/// The request of `POST /v1/tasks`: a task that must exist, or one more.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TaskRequest {
     /// The service.
     pub service: String,
-    /// The task that must be there; without it, one more is made.
+    /// The task that must exist; without it, one more is made.
     pub number: Option<u16>,
-    /// The command that asks.
+    /// The command that makes the request.
     #[serde(default)]
     pub maker: Maker,
 }
 
-/// What it answers.
+/// The answer to `POST /v1/tasks`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TaskAnswer {
     /// The task.
     #[serde(flatten)]
     pub task: PsRow,
-    /// What went wrong beside that it was made.
+    /// Notes on what failed although the task was made.
     #[serde(default)]
     pub notes: Vec<String>,
 }
 
-/// What `DELETE /v1/tasks/SERVICE/N` answers.
+/// The answer to `DELETE /v1/tasks/SERVICE/N`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Removed {
-    /// What went wrong beside that the task was removed.
+    /// Notes on what failed although the task was removed.
     pub notes: Vec<String>,
 }
 
-/// Makes the socket of the API. From here on clients can connect, and are answered once [`serve`] runs.
+/// Makes the socket of the API. From here on clients can connect, and are answered once [`serve`]
+/// runs.
 ///
 /// # Errors
-/// When the socket cannot be made.
+/// The socket cannot be made.
 pub fn listen(socket: &std::path::Path) -> io::Result<UnixListener> {
     let mode = std::fs::Permissions::from_mode(0o600);
     let made = UnixListener::bind(socket)
@@ -192,7 +193,7 @@ fn router(shared: Shared) -> Router {
         .with_state(shared)
 }
 
-/// Answers at once, whatever the lab is at work on.
+/// Answers at once, whatever the lab works on.
 async fn alive() -> StatusCode {
     StatusCode::NO_CONTENT
 }
@@ -213,7 +214,7 @@ async fn lab(State(shared): State<Shared>) -> Json<LabInfo> {
     })
 }
 
-/// Nobody waits for the lab while its flows are looked through.
+/// Lists flows while other calls to the lab go on.
 async fn flows(State(shared): State<Shared>, Checked(query): Checked<FlowQuery>) -> Response {
     let lab = shared.subject().await;
     let rows = tokio::task::spawn_blocking(move || {
@@ -279,7 +280,7 @@ async fn added(running: &mut Running, request: TaskRequest) -> Result<Json<TaskA
     answer.ok_or(LabError::UnknownTask { service: request.service, number: task.number })
 }
 
-/// The task that a path names.
+/// The task that a request's path names.
 struct OfTask(String, u16);
 
 impl<S: Send + Sync> FromRequestParts<S> for OfTask {

@@ -1,7 +1,8 @@
 //! Dead workers: those that have ended by themselves, and those that hang in a batch.
 //!
-//! A change of the configuration waits until no worker judges by the one before. It does not wait for ever: a device whose
-//! worker hangs is cut off, so that nothing leaves by a verdict of before, until that batch ends after all.
+//! A change of the configuration waits until no worker judges by the configuration before it. The
+//! wait has a limit: a device whose worker hangs is cut off, so that nothing leaves by an earlier
+//! verdict, until that batch ends after all.
 
 use super::error::LabError;
 use super::running::Running;
@@ -10,24 +11,26 @@ use crate::linux::worker::LONGEST_BATCH;
 use crate::pipeline::DeviceId;
 use std::time::Duration;
 
-/// How often a batch that does not end at once is looked at.
+/// The pause between two looks at a batch that does not end at once.
 const LOOK: Duration = Duration::from_millis(1);
-/// Looks without a pause: a batch ends within them, unless the machine is busy.
+/// The number of looks without a pause: a batch ends within them, unless the machine is busy.
 const AT_ONCE: usize = 1000;
 
 impl Running {
-    /// Waits until no worker is in a batch that began before now, and no packet on its way by an entry of the flow cache
-    /// that was used before. A batch is at most 64 packets, none of which is waited for.
+    /// Waits until no worker is in a batch that began before now, and no packet is on its way by an
+    /// entry of the flow cache that was used before. A batch is at most 64 packets, none of which
+    /// waits for anything.
     ///
     /// # Errors
-    /// A worker was in one batch for as long as [`LONGEST_BATCH`]. Its device is cut off, and waited for no more.
+    /// A worker was in one batch for as long as [`LONGEST_BATCH`]. Its device is cut off, and later
+    /// calls do not wait for it.
     pub(super) async fn quiesce(&mut self) -> Result<(), LabError> {
         if let Some(cache) = &self.cache {
             cache.quiesce();
         }
         let hanging = self.busy_after_the_limit().await;
         let first = hanging.first().map(|(id, _)| id.clone());
-        // One that cannot be cut off keeps none of the others open.
+        // A device that cannot be cut off does not keep the others open.
         let mut cut_off = Ok(());
         for (id, then) in hanging {
             cut_off = cut_off.and(self.cut_off(id, then));
@@ -39,12 +42,13 @@ impl Running {
         }
     }
 
-    /// Returns whether a worker hangs, so that it may yet begin flows by a configuration of before.
+    /// Returns whether a worker hangs, so that it may still begin flows by an earlier
+    /// configuration.
     pub(super) fn has_hanging_worker(&self) -> bool {
         !self.hanging.since.is_empty()
     }
 
-    /// Returns whether nothing of a device is to leave.
+    /// Returns whether a device is cut off.
     pub(super) fn is_cut_off(&self, id: &DeviceId) -> bool {
         self.hanging.since.contains_key(id)
     }
@@ -57,7 +61,8 @@ impl Running {
         stats.deaths().count() + hanging
     }
 
-    /// Returns the devices with a batch that ran when this was called and does not end, each with that batch.
+    /// Returns the devices with a batch that ran when this was called and does not end, each with
+    /// that batch.
     async fn busy_after_the_limit(&self) -> Vec<(DeviceId, Epoch)> {
         let then = |(id, worker): (&DeviceId, &crate::linux::WorkerHandle)| {
             (id.clone(), worker.stats().epochs.now(), worker.stats())
@@ -81,7 +86,7 @@ impl Running {
         busy.into_iter().map(|(id, then, _)| (id, then)).collect()
     }
 
-    /// Drops whatever a device's workers still write, to tasks as well.
+    /// Cuts a device off: drops all that its workers still write, to tasks as well.
     fn cut_off(&mut self, id: DeviceId, then: Epoch) -> Result<(), LabError> {
         if let Some(worker) = self.workers.get(&id) {
             self.steer.cut_off(worker.device().name())?;
@@ -90,7 +95,7 @@ impl Running {
         Ok(())
     }
 
-    /// Says what has become of a device's workers, and what to do.
+    /// Describes how a device's workers ended or hang, and what to do.
     pub(super) fn obituary(&self, id: &DeviceId) -> String {
         let (device, worker) = (self.device_name(id), self.workers.get(id));
         let death = worker.and_then(|worker| worker.stats().deaths().last());
@@ -123,9 +128,9 @@ mod tests {
     use std::time::Duration;
 
     const DB: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 10);
-    /// Reached only where something waits for ever.
+    /// Limits the waits that would otherwise not end.
     const PATIENCE: Duration = Duration::from_secs(60);
-    /// Reached where no answer is expected.
+    /// Limits the waits where no answer is expected.
     const ANSWER: Duration = Duration::from_secs(2);
 
     /// Starts a lab of its own; `None` without root.
@@ -189,7 +194,7 @@ mod tests {
         (row.state, row.dead_workers)
     }
 
-    /// Does a round of housekeeping, and returns what it says.
+    /// Runs a round of housekeeping, and returns what it reports.
     async fn tick(running: &mut Running) -> Vec<String> {
         let mut said = Vec::new();
         running.tick(&mut |word| said.push(word.to_owned())).await;
@@ -246,7 +251,7 @@ mod tests {
         assert!(refused.starts_with(&format!("a worker of {device} has been in one batch")));
         assert_eq!(eni(&mut running).await, dead(1));
         assert_eq!(tick(&mut running).await.len(), 1);
-        // Nobody waits for it again, and others are not held up.
+        // The next change does not wait for it, and other devices are not held up.
         running.reload(&request, &mut |_| {}).await.unwrap();
         assert!(!answers(&running), "it is cut off");
         drop(goes_on);

@@ -1,5 +1,5 @@
-//! `egret drops`: the counters of engine, tc programs, devices and workers under names. What a reload or a removed task takes
-//! away from the counters is kept by name before it goes.
+//! `egret drops`: the counters of engine, tc programs, devices and workers under names. The counts
+//! that a reload or a removed task takes away are first kept by name.
 
 use super::aside::aside;
 use super::error::LabError;
@@ -19,11 +19,11 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-/// Names a task by its service and number.
+/// A task's name: its service and number.
 type TaskName = (String, u16);
 
 impl Running {
-    /// Lists what was dropped, the most packets first.
+    /// Lists the drops, the most packets first.
     pub async fn drop_rows(&mut self) -> Vec<DropRow> {
         let now = Instant(clock::now());
         self.count_drops(now).await;
@@ -60,7 +60,8 @@ impl Running {
         listed
     }
 
-    /// Lists the packets of all drops by device and reason, as [`Running::drop_rows`] does, without any names.
+    /// Lists the packets of all drops by device and reason, as [`Running::drop_rows`] does, without
+    /// any names.
     pub(super) fn drops_by_device(&self) -> Vec<(DeviceId, Reason, u64)> {
         let (drops, snapshot) = (self.engine.drops().rows(), self.snapshot());
         let counted = drops.iter().filter_map(|(key, count)| {
@@ -81,8 +82,8 @@ impl Running {
         self.workers.iter().find(is_it).map(|(id, _)| id)
     }
 
-    /// Keeps the drops of configurations before the committed one by name. No worker has a batch under those: `before` is
-    /// the last of them, with the tasks that it had.
+    /// Keeps the drops of configurations before the committed one by name. No worker has a batch
+    /// under those: `before` is the last of them, with the tasks that it had.
     pub(super) fn keep_earlier_drops(&mut self, before: &Arc<Snapshot>) {
         let committed = self.snapshot().generation;
         self.keep(before, |key| key.generation != committed);
@@ -94,7 +95,8 @@ impl Running {
         self.keep(before, own);
     }
 
-    /// Keeps what the tc programs and the kernel dropped at the link of a task, where `address` is a task's, or of a namespace.
+    /// Keeps the packets that the tc programs and the kernel dropped at the link of a task, where
+    /// `address` is a task's, or of a namespace.
     pub(super) async fn keep_drops_at_link(
         &mut self,
         ifindex: u32,
@@ -114,8 +116,8 @@ impl Running {
         self.kept_drops.make_room();
     }
 
-    /// Ends the workers of a device and keeps all that was lost there, the packets in its queues included. Nothing leads to
-    /// the device any more.
+    /// Ends the workers of a device and keeps the count of all packets lost there, those in its
+    /// queues included. Nothing leads to the device from then on.
     pub(super) async fn keep_drops_of_device(
         &mut self,
         id: &DeviceId,
@@ -149,7 +151,8 @@ impl Running {
         self.kept_drops.make_room();
     }
 
-    /// Returns `at_hand` if it has this number, otherwise the configuration of the history that does.
+    /// Returns `at_hand` if it has this number, otherwise the configuration of the history that
+    /// does.
     fn configuration(&self, generation: Generation, at_hand: &Arc<Snapshot>) -> Arc<Snapshot> {
         if at_hand.generation == generation {
             return Arc::clone(at_hand);
@@ -186,15 +189,16 @@ pub(crate) fn add_drop(to: &mut KeptDrops, then: &Snapshot, key: &DropKey, count
     to.add(drop, called, count.packets, (count.first_seen, count.last_seen));
 }
 
-/// Returns the device where a packet was read, if this is the configuration that it was judged under.
+/// Returns the device where a packet was read, if this is the configuration that judged it.
 fn device_of(key: &DropKey, then: &Snapshot) -> Option<DeviceId> {
     (then.generation == key.generation).then(|| DeviceId::of(then, key.device))
 }
 
-/// Leaves the rows that a client asks for. A service that the lab has no more is known by its rows.
+/// Keeps only the rows that a client asks for. A service that the lab no longer has is known by its
+/// rows.
 ///
 /// # Errors
-/// A word that means nothing in the lab, nor in its drops.
+/// A word that names nothing in the lab, nor in its drops.
 pub(super) fn select(
     mut rows: Vec<DropRow>,
     selection: Selection,

@@ -6,19 +6,20 @@ use crate::vpc::{Generation, Line, RuleRef, ServiceIx, Snapshot};
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 
-/// Stands for a name of a configuration that is no longer known.
+/// The word in place of a name of a configuration that is no longer known.
 const FORGOTTEN: &str = "(earlier configuration)";
 
-/// Names a rule: as the present configuration does if nothing about the rule has changed, otherwise as its own did.
+/// The name of a rule: the committed configuration's if nothing about the rule has changed,
+/// otherwise that of the rule's own configuration.
 #[derive(Clone)]
 pub(super) struct Decided {
     pub(super) rule: String,
     pub(super) line: Option<Line>,
-    /// Holds its own configuration's generation, if the present one has it no more.
+    /// The generation of the rule's own configuration, if the committed one does not have the rule.
     pub(super) earlier: Option<u32>,
 }
 
-/// Names what a listing refers to; each rule is looked for once.
+/// The names that a listing refers to; each rule is looked up once.
 pub(crate) struct EarlierNames<'a> {
     history: &'a History,
     pub(super) current: &'a Snapshot,
@@ -31,7 +32,7 @@ impl<'a> EarlierNames<'a> {
         Self { history, current, index: OnceCell::new(), decided: RefCell::default() }
     }
 
-    /// Names what decided under the configuration of a generation.
+    /// Names the decider under the configuration of a generation.
     pub(super) fn decided(&self, rule: RuleRef, of: Generation) -> Decided {
         let mut known = self.decided.borrow_mut();
         known.entry((of, rule)).or_insert_with(|| self.find(rule, of)).clone()

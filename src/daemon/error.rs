@@ -1,4 +1,4 @@
-//! The errors of a lab that does not come up, or cannot be changed.
+//! The errors of a lab that does not start or cannot be changed.
 
 use super::scarce::Scarce;
 use super::state::StateError;
@@ -13,10 +13,10 @@ use crate::linux::worker::LONGEST_BATCH;
 use ipnetwork::Ipv4Network;
 use std::io;
 
-/// Why a lab did not come up, or could not be changed.
+/// The reason why a lab did not start or could not be changed.
 #[derive(Debug, thiserror::Error)]
 pub enum LabError {
-    /// Not root.
+    /// The process is not root.
     #[error(
         "a lab needs root, for network namespaces, TUN devices and tc programs: run it with sudo"
     )]
@@ -39,21 +39,21 @@ pub enum LabError {
     /// A listener.
     #[error(transparent)]
     Listen(#[from] ListenError),
-    /// A program to be run inside.
+    /// A program to run in a namespace.
     #[error(transparent)]
     Exec(#[from] exec::ExecError),
-    /// The threads for what tasks can reach.
+    /// The threads of the services that tasks can reach.
     #[error("starting the threads that answer tasks: {0}")]
     Threads(io::Error),
     /// The box has too little of something.
     #[error(transparent)]
     Scarce(#[from] Scarce),
-    /// A worker's thread.
+    /// A worker's thread could not start.
     #[error("starting the worker of {device}: {source}")]
     Worker {
         /// The device.
         device: String,
-        /// What the kernel said.
+        /// The kernel's error.
         source: io::Error,
     },
     /// A worker has been in one batch for too long.
@@ -68,7 +68,7 @@ pub enum LabError {
     /// The lab has no room for what is to be made.
     #[error("{0}")]
     Config(Diagnostics),
-    /// The lab of a killed process cannot become this one. Nothing of it was touched.
+    /// The lab of a killed process cannot become this one. Nothing of it was changed.
     #[error(
         "cannot resume the lab of a killed run: {0}; it is left as it was, and what the kernel carries ends with its offload_grace: bring it up with a file that it can become, or clear it with `egret down`"
     )]
@@ -81,18 +81,18 @@ pub enum LabError {
     /// The thread that waits for the lab's name ended.
     #[error("taking hold of the lab: {0}")]
     Hold(io::Error),
-    /// What the next process needs cannot be written down.
+    /// The handover could not be written.
     #[error("writing down what the next process needs: {0}")]
     Leave(#[from] io::Error),
     /// No such service.
     #[error("the lab has no service `{name}`; it has {}", list(known))]
     UnknownService {
-        /// What was asked for.
+        /// The name that was asked for.
         name: String,
-        /// What there is.
+        /// The services of the lab.
         known: Vec<String>,
     },
-    /// App Runner runs nothing of a service of its API.
+    /// App Runner runs no task of a service of its API.
     #[error(
         "App Runner runs no task of service `{service}`, which is paused or still starting, or failed to start ({why}): `egret services {service}` shows its operations"
     )]
@@ -115,7 +115,7 @@ pub enum LabError {
     NotUndone {
         /// Why the step failed.
         error: Box<LabError>,
-        /// What could not be undone, and why.
+        /// The parts that could not be undone, and why.
         left: Vec<String>,
     },
     /// Some of a task could not be removed.
@@ -128,20 +128,20 @@ pub enum LabError {
         /// The task.
         number: u16,
     },
-    /// A task that could not be repaired.
+    /// A task could not be repaired.
     #[error("{task} is still broken: {}; {way_out}", faults.join("; "))]
     StaysBroken {
         /// The task.
         task: String,
-        /// What is broken.
+        /// The parts that are broken.
         faults: Vec<String>,
-        /// What to do.
+        /// The way to fix them.
         way_out: String,
     },
-    /// A service has as many tasks as there are numbers.
+    /// A service has no free task number.
     #[error("service `{0}` has 65535 tasks, and there are no more numbers: remove one first")]
     ServiceFull(String),
-    /// No ENI, or no App Runner address, to attach a task to.
+    /// There is no ENI, and no App Runner address, to attach a task to.
     #[error(
         "there is no ENI or address that task {number} of service `{service}` could leave by: give its vpc_connector a subnet, or set egress"
     )]
@@ -151,7 +151,7 @@ pub enum LabError {
         /// The task.
         number: u16,
     },
-    /// The task pool is used up.
+    /// The task pool has no free address.
     #[error(
         "the task pool {pool} has no address left: set a larger task_cidr in the lab file{}",
         soon(*resting)
@@ -159,13 +159,13 @@ pub enum LabError {
     PoolEmpty {
         /// The pool.
         pool: Ipv4Network,
-        /// How many addresses are not in use, but were a moment ago.
+        /// The number of free addresses that still rest after use.
         resting: usize,
     },
 }
 
 impl LabError {
-    /// Adds what could not be undone after this error, which comes first.
+    /// Adds the parts that could not be undone; this error comes first.
     #[must_use]
     pub(super) fn and_left(self, more: impl IntoIterator<Item = String>) -> Self {
         let more: Vec<String> = more.into_iter().collect();
@@ -180,7 +180,7 @@ impl LabError {
     }
 }
 
-/// Says what a failed clean-up leaves.
+/// Describes the leftovers of a failed clean-up; `None` if it succeeded.
 pub(super) fn left(what: &str, done: Result<(), impl std::fmt::Display>) -> Option<String> {
     done.err().map(|error| format!("{what}: {error}"))
 }

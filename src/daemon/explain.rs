@@ -16,7 +16,7 @@ use ipnetwork::Ipv4Network;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// What `POST /v1/explain` takes.
+/// The request of `POST /v1/explain`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ExplainRequest {
     /// `SERVICE[/N]`.
@@ -31,7 +31,7 @@ pub struct ExplainRequest {
     pub running: bool,
     /// The task's source port, or the ICMP identifier.
     pub source_port: Option<u16>,
-    /// True to get the answer for programs, false for that for people.
+    /// True to get JSON, false to get text.
     #[serde(default)]
     pub json: bool,
     /// True if the text is for a terminal with colours.
@@ -41,18 +41,18 @@ pub struct ExplainRequest {
     pub wide: bool,
 }
 
-/// What it answers.
+/// The answer to `POST /v1/explain`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ExplainAnswer {
     /// True if all packets would pass.
     pub passes: bool,
-    /// For people, unless the answer for programs is wanted.
+    /// The text, unless JSON was asked for.
     pub text: String,
-    /// For programs; `null` unless it is wanted.
+    /// The JSON; `null` unless it was asked for.
     pub json: serde_json::Value,
 }
 
-/// A question, with what is needed of the lab to answer it.
+/// A question, with all of the lab that the answer needs.
 struct Job {
     engine: Arc<Engine>,
     snapshot: Arc<Snapshot>,
@@ -60,7 +60,7 @@ struct Job {
     tasks: Tasks,
     pool: Ipv4Network,
     file: String,
-    /// The tasks that are asked about and broken.
+    /// The tasks that the question covers and whose links are broken.
     broken: Vec<BrokenTask>,
     request: ExplainRequest,
 }
@@ -142,7 +142,7 @@ impl Job {
     }
 }
 
-/// Says that a task does not run.
+/// Reports that a task does not run.
 pub fn no_task(task: &str) -> String {
     format!("the lab has no task {task}; `egret ps` lists the tasks, `egret task add` makes one")
 }

@@ -53,7 +53,7 @@ pub(crate) fn flow_row(
     }
 }
 
-/// The word for a flow's state.
+/// Returns the word for a flow's state.
 pub(super) fn state_of(flow: &Flow, outcome: FlowOutcome) -> &'static str {
     match (outcome, flow.inside().protocol()) {
         (FlowOutcome::Drop(_), _) => "denied",

@@ -1,4 +1,5 @@
-//! `egret flows`: chosen, ordered and cut short here, so that a million flows do not travel.
+//! `egret flows`: the lab selects, sorts and limits the rows, so that a million flows do not cross
+//! the socket.
 
 use super::earlier::EarlierNames;
 use super::flow_row::{flow_row, state_of};
@@ -15,22 +16,22 @@ use std::collections::BinaryHeap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-/// What `POST /v1/flows` takes.
+/// The request of `POST /v1/flows`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct FlowQuery {
-    /// Whose, through which ENI, and to where.
+    /// The task, the ENI and the destination.
     pub selection: Selection,
-    /// Through this NAT gateway.
+    /// The NAT gateway.
     pub nat_gateway: Option<String>,
-    /// Of this protocol.
+    /// The protocol.
     pub protocol: Option<String>,
-    /// In this state.
+    /// The state.
     pub state: Option<String>,
-    /// In which order; by task and destination where none is given.
+    /// The order; by task and destination if none is given.
     pub sort: Option<FlowSort>,
-    /// The other way round.
+    /// True to reverse the order.
     pub reverse: bool,
-    /// So many at most.
+    /// The most rows.
     pub limit: Option<usize>,
 }
 
@@ -50,7 +51,7 @@ pub enum FlowSort {
     Expires,
 }
 
-/// A flow, and what was decided about it.
+/// A flow and its verdict.
 struct Found {
     flow: Arc<Flow>,
     generation: Generation,
@@ -58,10 +59,10 @@ struct Found {
 }
 
 impl FlowQuery {
-    /// The rows of the flows that it asks for; none that has expired.
+    /// Returns the rows of the flows that the query selects; none that has expired.
     ///
     /// # Errors
-    /// A word that means nothing in the lab.
+    /// A word that names nothing in the lab.
     pub(crate) fn rows(
         &self,
         engine: &Engine,
@@ -82,7 +83,8 @@ impl FlowQuery {
         Ok(found.iter().map(row).collect())
     }
 
-    /// Returns the flows that come first in an order. No more are held than are wanted, however many there are.
+    /// Returns the first flows in an order. It holds no more flows than it returns, however many
+    /// there are.
     fn first<K: Ord>(
         &self,
         engine: &Engine,
@@ -122,10 +124,10 @@ impl FlowQuery {
     }
 }
 
-/// The place of a flow in the order that is asked for; where none is, by task and destination.
+/// The position of a flow in the requested order; by task and destination if none is requested.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Place<'n> {
-    /// The greatest first.
+    /// The key of the requested order, the greatest first.
     sorted: Option<Reverse<u64>>,
     service: &'n str,
     task: u16,
@@ -150,7 +152,7 @@ impl<'q> Wanted<'q> {
         Ok(Self { filters, protocol, state: query.state.as_deref() })
     }
 
-    /// Returns whose flow it is, if it is wanted.
+    /// Returns the task that a flow belongs to, if the query selects the flow.
     fn party(
         &self,
         now: Instant,
@@ -168,10 +170,10 @@ impl<'q> Wanted<'q> {
     }
 }
 
-/// The first of what is offered, in the order of keys.
+/// The first items of those offered, in the order of keys.
 struct First<K, T> {
     limit: usize,
-    /// The last of them is on top.
+    /// The items kept; the last of them is on top.
     kept: BinaryHeap<Kept<K, T>>,
 }
 
@@ -221,7 +223,7 @@ impl<K: Ord, T> PartialEq for Kept<K, T> {
 impl<K: Ord, T> Eq for Kept<K, T> {}
 
 impl FlowSort {
-    /// The greater, the earlier.
+    /// Returns the sort key of a flow; a greater one comes earlier.
     fn key(self, now: Instant, snapshot: &Snapshot, flow: &Flow) -> u64 {
         let nanos = |d: std::time::Duration| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX);
         let idle = now.since(flow.last_seen());
@@ -294,7 +296,8 @@ mod tests {
         }
     }
 
-    /// Flow 1 is TCP to the internet; 2, UDP, began later and carried more; 3 is UDP inside the VPC and the youngest.
+    /// Makes three flows: 1 is TCP to the internet; 2, UDP, began later and carried more; 3 is UDP
+    /// inside the VPC and the youngest.
     fn world() -> World {
         let mut world = World::new();
         let from = |port| SocketAddrV4::new(TASK, port);
@@ -367,7 +370,7 @@ mod tests {
         }
     }
 
-    /// `cargo test --release --lib limit_of_3_at_900_000_flows -- --ignored --nocapture`
+    /// Run with `cargo test --release --lib limit_of_3_at_900_000_flows -- --ignored --nocapture`.
     #[test]
     #[ignore = "measures: how long the query of three flows takes among 900,000"]
     fn limit_of_3_at_900_000_flows() {

@@ -1,5 +1,5 @@
-//! The handover: the committed lab, its namespaces and its tasks, written to the state directory for the process that
-//! follows a killed one (`offload_grace`). `resume` reads it.
+//! The handover: the committed lab, its namespaces and its tasks, written to the state directory
+//! for the process that follows a killed one (`offload_grace`). `resume` reads it.
 
 use super::attachment::Attachment;
 use super::error::{LabError, left};
@@ -41,15 +41,17 @@ fn leave(running: &Running) -> Result<(), LabError> {
             .collect(),
         namespaces_made: running.namespaces_made,
         file_tasks: running.file_tasks.clone(),
-        // With one that is removed in part, what is listed is not what there is: the next process starts afresh.
+        // A task that is removed in part is left out: the list then differs from what exists, and
+        // the next process starts afresh.
         tasks: running.tasks.values().filter(|task| !task.half_removed).map(left_task).collect(),
     };
     let text = serde_json::to_string(&left).map_err(std::io::Error::other)?;
     Ok(running.state.leave(Some(&text))?)
 }
 
-/// Writes the handover after a change, made or refused. That it could not is a note, or is added to the error: without one the
-/// next process starts afresh, which is no reason to undo a change.
+/// Writes the handover after a change, made or refused. If writing fails, that is a note, or is
+/// added to the error: without a handover the next process starts afresh, which is no reason to
+/// undo a change.
 pub(super) fn leave_after<T>(
     running: &mut Running,
     change: Result<T, LabError>,
@@ -70,37 +72,38 @@ pub(super) fn leave_nothing(running: &Running) -> Result<(), LabError> {
     Ok(running.state.leave(None)?)
 }
 
-/// Numbers the format of [`Left`]; what is pinned with it has a number of its own.
+/// The number of the format of [`Left`]; the pinned maps have a number of their own.
 const FORMAT: u32 = 6;
 
-/// Limits the wait for the end of the killed process, and of its devices.
+/// Limits the wait for the end of the killed process and of its devices.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Separates two looks at whether it has ended: the kernel has no event for a process that is not the parent.
+/// The pause between two looks at a killed process: the kernel has no event for a process that is
+/// not the parent.
 pub(super) const AGAIN: Duration = Duration::from_millis(5);
 
-/// Holds what the next process needs to know of a lab.
+/// The handover's contents.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Left {
     pub(super) format: u32,
-    /// Numbers the layout of the pinned maps.
+    /// The number of the layout of the pinned maps.
     pub(super) layout: u32,
     pub(super) file: String,
     pub(super) text: String,
-    /// Holds what the App Runner API added to the file.
+    /// The additions of the App Runner API to the file.
     pub(super) overlay: Overlay,
-    /// Holds the addresses and ids that egret chose, in all reloads.
+    /// The addresses and ids that egret chose, in all reloads.
     pub(super) plan: Plan,
     pub(super) time_scale: f64,
     pub(super) task_cidr: String,
     pub(super) namespaces: Vec<LeftNamespace>,
     pub(super) namespaces_made: u32,
-    /// Counts the tasks that the file asks for, by service: a missing one was removed by hand.
+    /// The number of tasks that the file asks for, by service: a missing one was removed by hand.
     pub(super) file_tasks: BTreeMap<String, u16>,
     pub(super) tasks: Vec<LeftTask>,
 }
 
-/// Holds a namespace of the lab, with its veth.
+/// A namespace of the lab, with its veth.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct LeftNamespace {
     pub(super) id: NamespaceId,
@@ -112,7 +115,7 @@ pub(super) struct LeftNamespace {
     pub(super) addresses: Vec<Ipv4Addr>,
 }
 
-/// Holds a task of the lab.
+/// A task of the lab.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct LeftTask {
     pub(super) service: String,
@@ -123,17 +126,18 @@ pub(super) struct LeftTask {
     pub(super) mtu: u16,
 }
 
-/// Holds a handover that was found complete.
+/// A handover that was found complete.
 pub(super) struct Handover {
     pub(super) left: Left,
-    /// Holds the handover as it was written, for another attempt.
+    /// The handover as it was written, for another attempt.
     pub(super) text: String,
-    /// Holds the configuration that the killed process had committed.
+    /// The configuration that the killed process had committed.
     pub(super) lab: Lab,
 }
 
 impl Handover {
-    /// Reads the handover of a lab; `None` if there is none. The error says why the lab cannot be resumed.
+    /// Reads the handover of a lab; `None` if there is none. The error says why the lab cannot be
+    /// resumed.
     pub(super) fn find(state: &StateDir, lab: &Lab) -> Result<Option<Self>, String> {
         if !Pins::exist(&lab.name) {
             return Ok(None);
@@ -192,8 +196,8 @@ pub(super) fn stays(lab: &Lab) -> bool {
     !lab.offload_grace.is_zero() && lab.offload != Offload::Off
 }
 
-/// Waits until the killed process has ended, and its listeners and devices are closed: the next process needs the same
-/// names. The kernel tells only a parent, so this asks again and again.
+/// Waits until the killed process has ended, and its listeners and devices are closed: the next
+/// process needs the same names. The kernel notifies only a parent, so this polls.
 pub(super) async fn wait_for_process_before(state: &StateDir) {
     let begun = Time::now();
     let Some(before) = state.process_before() else { return };

@@ -4,11 +4,11 @@ use crate::linux::epochs::Epoch;
 use crate::pipeline::DeviceId;
 use std::collections::BTreeMap;
 
-/// What is known of a lab's dead workers beside their own figures.
+/// The state of a lab's dead workers that their own figures do not show.
 #[derive(Debug, Default)]
 pub(super) struct Hanging {
-    /// The devices that are cut off because a worker hangs, each with the batch in which it does.
+    /// The devices that are cut off because a worker hangs, each with that worker's batch.
     pub(super) since: BTreeMap<DeviceId, Epoch>,
-    /// Counts the workers of each device that were reported as dead.
+    /// The number of workers of each device that were reported as dead.
     pub(super) reported: BTreeMap<DeviceId, usize>,
 }

@@ -1,14 +1,15 @@
-//! The configurations of a lab's life, for whoever must name a rule: flows, drops and trace records say which generation
-//! theirs is a position of.
+//! The configurations that a lab has had. Flows, drops and trace records hold positions in the
+//! configuration of a generation; the names of rules come from here.
 
 use crate::vpc::{Generation, Snapshot};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// How many of the newest configurations are kept, whether anything names them or not.
+/// The number of the newest configurations that are kept, even if nothing refers to them.
 const KEPT: usize = 64;
 
-/// The configurations by generation: the newest [`KEPT`], and older ones that live flows were admitted under.
+/// The configurations by generation: the newest [`KEPT`], and older ones that live flows were
+/// admitted under.
 #[derive(Clone, Debug)]
 pub(crate) struct History {
     snapshots: BTreeMap<Generation, Arc<Snapshot>>,
@@ -26,7 +27,7 @@ impl History {
         self.snapshots.retain(|generation, _| *generation >= oldest || live.contains(generation));
     }
 
-    /// The configuration of a generation, if it is still known.
+    /// Returns the configuration of a generation, if it is still known.
     pub(super) fn of(&self, generation: Generation) -> Option<&Arc<Snapshot>> {
         self.snapshots.get(&generation)
     }

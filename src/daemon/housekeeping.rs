@@ -1,4 +1,4 @@
-//! What a lab does by itself: flows expire, counters are read, and dead workers are reported.
+//! The housekeeping of a lab: expired flows end, counters are read, and dead workers are reported.
 
 use super::aside::aside;
 use super::running::Running;
@@ -7,16 +7,19 @@ use crate::linux::clock;
 use crate::pipeline::DeviceId;
 use std::time::Duration;
 
-/// How often counters are read that are not the engine's: one call to the kernel for each device.
+/// The interval between reads of the counters outside the engine: one call to the kernel for each
+/// device.
 const COUNTERS: Duration = Duration::from_secs(1);
 
 impl Running {
-    /// Housekeeping, to be called about once a second of the lab's own time: expired flows end. Counters are read once a
-    /// second of real time. `say` hears of each worker that has died since.
+    /// Runs housekeeping, and is called about once a second of the lab's own time: expired flows
+    /// end. Counters are read once a second of real time. `say` gets a message for each worker that
+    /// has died since.
     pub async fn tick(&mut self, say: &mut (dyn FnMut(&str) + Send)) {
         let now = Instant(clock::now());
         aside(|| self.engine.sweep(now, &self.current.load()));
-        // A worker that hangs may yet begin flows of the task that had an address: until it goes on, none has rested.
+        // A worker that hangs may still begin flows of the task that had an address: until the
+        // worker goes on, no address has rested.
         if !self.has_hanging_worker() {
             for address in self.addresses.tick() {
                 aside(|| self.engine.forget_task(now, &self.current.load(), address));
@@ -28,7 +31,7 @@ impl Running {
         self.look_after_workers(say);
     }
 
-    /// Reports each dead worker once, and has those go on that hang no longer.
+    /// Reports each dead worker once, and brings back the devices of those that no longer hang.
     fn look_after_workers(&mut self, say: &mut (dyn FnMut(&str) + Send)) {
         let ids: Vec<DeviceId> = self.workers.keys().cloned().collect();
         self.hanging.since.retain(|id, _| self.workers.contains_key(id));
@@ -51,7 +54,7 @@ impl Running {
         })
     }
 
-    /// Lets packets of a device leave again, whose worker has ended the batch of before.
+    /// Lets packets of a device leave again once its worker has ended the batch that hung.
     fn come_back(&mut self, id: &DeviceId, say: &mut (dyn FnMut(&str) + Send)) {
         let device = self.device_name(id);
         let then = self.hanging.since.remove(id);
@@ -63,7 +66,7 @@ impl Running {
                 say(&format!(
                     "the worker of {device} goes on, but its packets do not leave: {error}"
                 ));
-                // Tried again with the next round of housekeeping.
+                // The next round of housekeeping tries again.
                 if let Some(then) = then {
                     self.hanging.since.insert(id.clone(), then);
                 }

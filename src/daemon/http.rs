@@ -1,5 +1,6 @@
-//! Serves HTTP within bounds: so many connections at once, so long for the head of a request, and a request that panics costs
-//! nothing but its own connection. Further connections wait in the kernel's queue.
+//! Serves HTTP within bounds: the number of connections, the time for the head of a request, and a
+//! request that panics costs only its own connection. Further connections wait in the kernel's
+//! queue.
 
 use super::shared::Problem;
 use axum::Json;
@@ -23,25 +24,27 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-/// How long the head of a request may take to arrive, and a connection may be idle, where nothing else is said.
+/// Limits the wait for the head of a request, and the idle time of a connection, unless a server
+/// sets its own.
 pub(crate) const HEAD: Duration = Duration::from_secs(10);
 /// Bytes that one connection buffers, which bounds the head of a request.
 const BUFFER: usize = 32 << 10;
-/// How long a connection may take for its last answer, once it is to end.
+/// Limits the wait for a connection's last answer, once the connection is to end.
 const LAST: Duration = Duration::from_secs(30);
 
-/// What bounds a server.
+/// The bounds of a server.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
     /// Connections at once.
     pub(crate) connections: usize,
-    /// How long the head of a request may take to arrive, and a connection may be idle.
+    /// Limits the wait for the head of a request, and the idle time of a connection.
     pub(crate) head: Duration,
-    /// How long a connection lives; `None` for as long as it is used.
+    /// The longest life of a connection; `None` for as long as it is used.
     pub(crate) life: Option<Duration>,
 }
 
-/// Answers until `ended` is set, then lets calls in progress finish. `respond` makes what answers the requests of a connection.
+/// Answers until `ended` is set, then lets calls in progress finish. `respond` makes the responder
+/// of one connection.
 pub(crate) async fn serve<L, R, F>(
     mut listener: L,
     bounds: Bounds,
@@ -61,7 +64,7 @@ pub(crate) async fn serve<L, R, F>(
         };
         let (place, stream) = tokio::select! {
             accepted = accept => accepted,
-            // That its sender was dropped is an end as well.
+            // A dropped sender is an end as well.
             _ = ended.wait_for(|end| *end) => break,
         };
         while connections.try_join_next().is_some() {}
@@ -76,7 +79,7 @@ pub(crate) async fn serve<L, R, F>(
     while connections.join_next().await.is_some() {}
 }
 
-/// Serves one connection. That it breaks is its client's business.
+/// Serves one connection. A connection that breaks is ignored.
 async fn connection<R, F>(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     respond: R,
@@ -106,7 +109,7 @@ async fn connection<R, F>(
     let _ = tokio::time::timeout(LAST, served).await;
 }
 
-/// Answers one request, also if what is to answer panics.
+/// Answers one request, even if the responder panics.
 async fn answered(answer: impl Future<Output = Response>) -> Result<Response, Infallible> {
     let answer = AssertUnwindSafe(answer).catch_unwind().await;
     Ok(answer.unwrap_or_else(|_| {

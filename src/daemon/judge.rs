@@ -1,4 +1,4 @@
-//! Between a worker and the engine: one snapshot and one look at the clock per batch.
+//! Connects a worker to the engine: one snapshot and one look at the clock per batch.
 
 use super::reordering_barriers::ReorderingBarriers;
 use crate::flow::{DatagramKey, FlowKey, Instant};
@@ -17,16 +17,16 @@ pub(super) struct EngineJudge {
     current: Arc<ArcSwap<Snapshot>>,
     id: DeviceId,
     snapshot: Arc<Snapshot>,
-    /// The device in this snapshot; `None` if it has it no more, or not yet.
+    /// The device in this snapshot; `None` if this snapshot does not have it.
     device: Option<Device>,
     now: Instant,
-    /// Is set while a client watches packets: then each packet gets a time of its own.
+    /// True while a client watches packets: then each packet gets a time of its own.
     watched: bool,
     /// The datagram whose held fragments are to be judged next.
     releases: Option<DatagramKey>,
-    /// Holds the offloaded flows.
+    /// The offloaded flows.
     cache: Option<Arc<FlowCache>>,
-    /// The flows that the engine has asked for: each packet of a batch may ask for one.
+    /// The flows that the engine has requested to offload: each packet of a batch may request one.
     asked: Vec<FlowKey>,
     /// The reordering barriers of the directions whose packets are read here.
     barriers: ReorderingBarriers,
@@ -55,7 +55,8 @@ impl EngineJudge {
         }
     }
 
-    /// Takes the request of a judged packet: to offload its flow, or to release the reordering barrier of its direction.
+    /// Takes the request of a judged packet: to offload its flow, or to release the reordering
+    /// barrier of its direction.
     #[cold]
     fn ask(&mut self, key: FlowKey) {
         let offloaded = self.engine.flows().get(&key).map(|e| (Arc::clone(&e.flow), e.side));
@@ -68,7 +69,7 @@ impl EngineJudge {
     #[cold]
     fn offload_asked(&mut self) {
         let Some(cache) = self.cache.clone() else { return self.asked.clear() };
-        // One by one: a failure loses one request.
+        // One at a time: a failure loses one request.
         while let Some(key) = self.asked.pop() {
             self.offload(&cache, &key);
         }
@@ -92,7 +93,7 @@ impl Judge for EngineJudge {
         self.now = Instant(clock::now());
         let current = self.current.load();
         if !Arc::ptr_eq(&current, &self.snapshot) {
-            // Found before either is exchanged: a failure leaves both of one configuration.
+            // Looked up before either is replaced: a failure leaves both of one configuration.
             let device = self.id.device_in(&current);
             (self.snapshot, self.device) = (Arc::clone(&current), device);
         }
@@ -100,7 +101,7 @@ impl Judge for EngineJudge {
 
     #[inline]
     fn judge(&mut self, packet: &mut [u8], vnet: VnetHeader, reply: &mut [u8]) -> Action {
-        // The device comes or goes with a reload.
+        // A reload creates or removes the device.
         let Some(device) = self.device else { return Action::Unjudged };
         if self.watched {
             self.now = Instant(clock::now());
@@ -154,7 +155,7 @@ mod tests {
     use crate::linux::worker::REPLY;
     use crate::vpc::Generation;
 
-    /// A device that comes or goes: none of its packets is counted as judged.
+    /// A reload creates or removes the device: none of its packets is counted as judged.
     #[test]
     fn a_device_that_the_configuration_does_not_have_judges_nothing() {
         let lab = Lab::parse("lab.toml", include_str!("../../examples/minimal.toml")).unwrap();

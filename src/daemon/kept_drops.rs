@@ -1,8 +1,9 @@
-//! Drops by name: the rows of `egret drops` that outlive the configuration, the task or the device that they were counted
-//! under. Names are resolved here, on the control side, before what they name is removed; packets are only counted.
+//! Drops by name: the rows of `egret drops` that outlive the configuration, the task or the device
+//! that they were counted under. Names are resolved here, on the control side, before what they
+//! name is removed; packets are only counted.
 //!
-//! Memory stays bounded: at most [`KEPT`] rows are kept between two commands. The least recently seen make room, and their
-//! packets are added up.
+//! Memory stays bounded: at most [`KEPT`] rows are kept between two commands. The least recently
+//! seen make room, and their packets are added up.
 
 use super::flow_row::millis;
 use crate::explain::{DropRow, RuleIdentity, RuleIndex, decided_by};
@@ -12,30 +13,30 @@ use crate::vpc::{Generation, Line, RuleRef, Snapshot};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-/// The number of rows that are kept: a port scan must not fill the memory.
+/// The most rows that are kept: a port scan must not fill the memory.
 const KEPT: usize = 4096;
 
-/// Distinguishes rows.
+/// The key of a row.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct NamedDrop {
     pub(super) reason: Reason,
-    /// Names the device where the packet was read, if it was read from one.
+    /// The device where the packet was read, if it was read from one.
     pub(super) device: Option<DeviceId>,
     pub(super) rule: NamedRule,
-    /// Holds the names and addresses of the packet. Rule, packets and times are left out.
+    /// The names and addresses of the packet. Rule, packets and times are left out.
     pub(super) packet: DropRow,
 }
 
-/// Names what decided.
+/// The name of the decider.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum NamedRule {
     /// A rule that the configuration had.
     Of(RuleIdentity),
-    /// Anything else, in words.
+    /// Anything else, as text.
     Text(String),
 }
 
-/// Says how many packets, when, and how the rule was called then.
+/// The number of packets, their times, and the name of the rule at that time.
 #[derive(Clone, Debug)]
 struct Seen {
     packets: u64,
@@ -44,12 +45,13 @@ struct Seen {
     called: Called,
 }
 
-/// Holds the name, line and generation of a rule.
+/// The name, line and generation of a rule.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Called {
     text: String,
     line: Option<Line>,
-    /// Holds the newest configuration under which it dropped a packet, if it can change.
+    /// The newest configuration under which the rule dropped a packet, if the rule's name can
+    /// change.
     generation: Option<Generation>,
 }
 
@@ -80,7 +82,7 @@ impl Called {
 }
 
 impl KeptDrops {
-    /// Adds packets, and spans the times.
+    /// Adds packets, and extends the row's times.
     pub(super) fn add(
         &mut self,
         drop: NamedDrop,
@@ -128,7 +130,7 @@ impl KeptDrops {
         self.beyond
     }
 
-    /// Lists the packets that were read from a device, by it and the reason.
+    /// Lists the packets that were read from a device, by device and reason.
     pub(super) fn packets(&self) -> impl Iterator<Item = (DeviceId, Reason, u64)> {
         let read = |(drop, seen): (&NamedDrop, &Seen)| {
             Some((drop.device.clone()?, drop.reason, seen.packets))
@@ -136,7 +138,7 @@ impl KeptDrops {
         self.rows.iter().filter_map(read)
     }
 
-    /// Lists the rows. A rule has its present name and line if nothing about it has changed.
+    /// Lists the rows. A rule has its committed name and line if nothing about it has changed.
     pub(crate) fn rows(&self, snapshot: &Snapshot, now: Instant) -> Vec<DropRow> {
         let index = RuleIndex::new(snapshot);
         let row = |(drop, seen): (&NamedDrop, &Seen)| {
@@ -160,7 +162,7 @@ impl KeptDrops {
                 ..drop.packet.clone()
             }
         };
-        // Rows that differ in nothing that is shown, such as the device, are one.
+        // Rows that differ only in what is not shown, such as the device, are one.
         DropRow::merged(self.rows.iter().map(row).collect())
     }
 }

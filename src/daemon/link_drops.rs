@@ -1,5 +1,5 @@
-//! What the kernel drops at the router's ends of links, before a tc program sees it: packets larger than the end's MTU, and
-//! those that its queue had no room for.
+//! Counts the packets that the kernel drops at the router's ends of links, before a tc program sees
+//! them: packets larger than the end's MTU, and those that its queue had no room for.
 
 use super::steer_drops::Seen;
 use crate::flow::Instant;
@@ -10,18 +10,18 @@ use std::collections::BTreeMap;
 pub(super) struct NearEnd {
     pub(super) name: String,
     pub(super) mtu: u16,
-    /// The task of the link, by service and number, if it is one's.
+    /// The task of the link, by service and number, if the link is a task's.
     pub(super) task: Option<(String, u16)>,
 }
 
 impl NearEnd {
-    /// Says what happened, in place of a rule.
+    /// Describes the drop, in place of a rule.
     pub(super) fn said(&self) -> String {
         format!("larger than MTU {} of {}, or its queue was full", self.mtu, self.name)
     }
 }
 
-/// Drops by the number of the router's end.
+/// The drops by the interface index of the router's end.
 #[derive(Debug, Default)]
 pub(super) struct LinkDrops {
     pub(super) seen: BTreeMap<u32, (NearEnd, Seen)>,
@@ -38,7 +38,7 @@ impl LinkDrops {
         seen.update(now, packets);
     }
 
-    /// Takes out what was dropped at an end that is removed: the kernel gives its number out again.
+    /// Takes out the drops of an end that is removed: the kernel reuses its interface index.
     pub(super) fn take(&mut self, ifindex: u32) -> Option<(NearEnd, Seen)> {
         self.seen.remove(&ifindex)
     }

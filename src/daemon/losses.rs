@@ -1,5 +1,5 @@
-//! What is lost between the kernel and the engine, after a verdict or before there is one: packets that the TUN's queue had
-//! no room for, and those that could not be read or written.
+//! Counts the packets lost between the kernel and the engine, before or after a verdict: packets
+//! that the TUN's queue had no room for, and those that could not be read or written.
 
 use super::steer_drops::{Seen, taken};
 use crate::flow::Instant;
@@ -8,7 +8,7 @@ use crate::pipeline::{DeviceId, Reason};
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// How a packet was lost.
+/// The cause of a loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Loss {
     /// The queue to the worker was full.
@@ -36,7 +36,7 @@ impl Loss {
         }
     }
 
-    /// What happened to the TUN device, for the place of a rule.
+    /// Describes the loss at the TUN device, in place of a rule.
     pub(super) fn told_of(self, tun: &str) -> String {
         match self {
             Self::Queue => format!("the queue of {tun} was full"),
@@ -49,20 +49,21 @@ impl Loss {
     }
 }
 
-/// Losses by device and kind.
+/// The losses by device and kind.
 #[derive(Debug, Default)]
 pub(super) struct Losses {
     pub(super) seen: BTreeMap<(DeviceId, Loss), Seen>,
 }
 
 impl Losses {
-    /// Counts the packets that the queues of the devices that there are had no room for.
+    /// Counts the packets that the queues of the existing devices had no room for.
     pub(super) fn queue_full(&self) -> u64 {
         let full = self.seen.iter().filter(|((_, loss), _)| *loss == Loss::Queue);
         full.map(|(_, seen)| seen.packets).sum()
     }
 
-    /// Takes the totals of a device: its worker's, and how many packets its queue had no room for, where that is known.
+    /// Takes the totals of a device: its worker's, and the packets that its queue had no room for,
+    /// if that is known.
     pub(super) fn update(
         &mut self,
         now: Instant,
@@ -83,7 +84,7 @@ impl Losses {
         }
     }
 
-    /// Takes out what a device lost that is removed.
+    /// Takes out the losses of a device that is removed.
     pub(super) fn take(&mut self, device: &DeviceId) -> Vec<(Loss, Seen)> {
         taken(&mut self.seen, device)
     }

@@ -1,5 +1,5 @@
-//! The flows of a killed run that the next one does not have. Those that the kernel had not taken are nowhere in what the
-//! killed process left; the tasks' own kernels still have their ends of the connections.
+//! Lists the flows of a killed run that the next one does not have. Flows that the kernel did not
+//! carry are not in the handover; the tasks' own kernels still have their ends of the connections.
 
 use super::aside::aside;
 use super::attachment::Attachment;
@@ -28,7 +28,7 @@ pub(super) fn refused(running: &Running, over: &HandedOver, denial: Denial) -> L
     lost(running, tuple, state, denial.reason.sentence())
 }
 
-/// Lists the connections of tasks that are no flows of this run. Nothing is judged meanwhile.
+/// Lists the connections of tasks that are no flows of this run. No packet is judged meanwhile.
 pub(super) fn unknown_connections(running: &Running) -> Vec<LostFlow> {
     let mut known = HashSet::new();
     aside(|| {
@@ -49,13 +49,13 @@ pub(super) fn unknown_connections(running: &Running) -> Vec<LostFlow> {
     lost_flows
 }
 
-/// Returns the connections of a task; none if its namespace does not tell.
+/// Returns the connections of a task; none if its namespace cannot be read.
 fn connections(attachment: &Attachment) -> Vec<TcpSocket> {
     let netns = Netns::open(&attachment.namespace);
     netns.ok().and_then(|netns| tcp_sockets(&netns).ok()).unwrap_or_default()
 }
 
-/// Returns whether a connection is a flow: what AWS serves itself is none.
+/// Returns whether a connection is a flow: connections to exempt addresses are none.
 fn is_flow(running: &Running, attachment: &Attachment, socket: TcpSocket) -> bool {
     let snapshot = running.current.load();
     let task = snapshot.task(attachment.address);

@@ -1,9 +1,9 @@
-//! Layer 7: a running lab. Lifecycle, control API on a unix socket, timers; tokio lives here, in `linux` sockets, and in
-//! `cli`.
+//! Layer 7: a running lab. Lifecycle, control API on a unix socket, timers; tokio lives here, in
+//! `linux` sockets, and in `cli`.
 //!
-//! [`Running::start`] builds what the lab file says, and takes everything down when it is stopped or a step fails.
-//! [`shared`] is the lab as clients share it, [`control`] serves it on a socket, [`client`] calls it, and [`state`] keeps
-//! what the next process needs to know.
+//! [`Running::start`] builds the lab that the lab file describes, and takes everything down when it
+//! is stopped or a step fails. [`shared`] is the lab as clients share it, [`control`] serves it on
+//! a socket, [`client`] calls it, and [`state`] keeps the handover for the next process.
 
 mod addresses;
 pub(crate) mod aside;

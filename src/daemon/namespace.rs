@@ -1,4 +1,5 @@
-//! The namespaces outside the router that tasks send to: a VPC, the internet, a gateway endpoint's service.
+//! The namespaces outside the router that tasks send to: a VPC, the internet, a gateway endpoint's
+//! service.
 
 use super::needs::NamespaceId;
 use crate::linux::link::Link;
@@ -8,7 +9,7 @@ use crate::vpc::Space;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-/// Holds a namespace that exists on the box, with its veth and its listeners.
+/// A namespace that exists on the box, with its veth and its listeners.
 pub(super) struct Namespace {
     pub(super) netns: Netns,
     pub(super) near: String,
@@ -20,7 +21,8 @@ pub(super) struct Namespace {
     pub(super) listeners: BTreeMap<Endpoint, EchoHandle>,
 }
 
-/// Returns the name of a namespace's own end of its veth; `None` for the services, which make theirs themselves.
+/// Returns the name of a namespace's own end of its veth; `None` for the services, which make
+/// theirs themselves.
 pub(super) fn far_of(id: &NamespaceId) -> Option<&'static str> {
     match id {
         NamespaceId::Internet => Some("net0"),

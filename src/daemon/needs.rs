@@ -1,5 +1,6 @@
-//! What a configuration needs on the box besides tasks: which namespaces with which addresses and listeners, which TUN
-//! devices with which deliveries. Two of these say what a reload has to do, and none at all what `egret up` has to.
+//! The needs of a configuration on the box besides tasks: namespaces with addresses and listeners,
+//! TUN devices with deliveries. The difference of two is the work of a reload; the difference from
+//! none is the work of `egret up`.
 
 use crate::config::Lab;
 use crate::linux::listen::Endpoint;
@@ -10,33 +11,34 @@ use ipnetwork::Ipv4Network;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-/// All of it.
+/// All needs of a configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Needs {
     pub(super) namespaces: BTreeMap<NamespaceId, NamespaceNeeds>,
     pub(super) devices: BTreeMap<DeviceId, DeviceNeeds>,
 }
 
-/// Names a namespace outside the router by what it stands for.
+/// The identity of a namespace outside the router.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub(super) enum NamespaceId {
     /// The internet.
     Internet,
     /// A VPC, by its id.
     Vpc(String),
-    /// What is behind a gateway endpoint, by its id.
+    /// The services behind a gateway endpoint, by its id.
     GatewayEndpoint(String),
-    /// What answers at the exempt addresses. It is there as long as the lab is.
+    /// The services at the exempt addresses. This namespace exists as long as the lab does.
     Services,
 }
 
-/// Says what a namespace and its veth must have.
+/// The needs of a namespace and its veth.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct NamespaceNeeds {
     pub(super) name: String,
     /// The address space that its packets come from.
     pub(super) space: Space,
-    /// In the file's order: the first is the source of what the namespace itself sends.
+    /// The addresses in the file's order: the first is the source of packets from the namespace
+    /// itself.
     pub(super) addresses: Vec<Ipv4Addr>,
     pub(super) listens: BTreeSet<Endpoint>,
     /// The public addresses of the private ones that have one.
@@ -44,18 +46,18 @@ pub(super) struct NamespaceNeeds {
     pub(super) mtu: u16,
 }
 
-/// A TUN device.
+/// The needs of a TUN device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct DeviceNeeds {
     pub(super) name: String,
     pub(super) mtu: u16,
     /// The addresses that it takes packets for.
     pub(super) owned: BTreeSet<(Space, Ipv4Addr)>,
-    /// Where what it lets through goes.
+    /// The destinations of the packets that it lets through.
     pub(super) deliveries: BTreeMap<Ipv4Network, DeliveryNeeds>,
 }
 
-/// Where packets to a prefix go.
+/// The destination of packets to a prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct DeliveryNeeds {
     pub(super) namespace: NamespaceId,
@@ -64,7 +66,7 @@ pub(super) struct DeliveryNeeds {
 }
 
 impl Needs {
-    /// Those of a configuration.
+    /// Returns the needs of a configuration.
     pub(super) fn of(lab: &Lab, snapshot: &Snapshot) -> Self {
         let devices = Device::all(snapshot)
             .map(|device| (DeviceId::of(snapshot, device), DeviceNeeds::of(snapshot, device)));
@@ -84,7 +86,7 @@ impl Needs {
         self.namespaces.values().flat_map(of).collect()
     }
 
-    /// Who takes packets for each address.
+    /// Returns the device that takes packets for each address.
     pub(super) fn owners(&self) -> BTreeMap<(Space, Ipv4Addr), &DeviceId> {
         self.devices
             .iter()
@@ -160,8 +162,9 @@ fn namespaces(lab: &Lab, snapshot: &Snapshot) -> BTreeMap<NamespaceId, Namespace
         };
         (NamespaceId::Vpc(vpc.id.clone()), namespace)
     });
-    // What is behind a gateway endpoint: the internet's hosts that have an address of its service. They see the private
-    // addresses of the VPC, so they are not the ones of the internet's namespace, where no private address may appear.
+    // Behind a gateway endpoint are the internet's hosts that have an address of its service. They
+    // see the private addresses of the VPC, so they cannot be in the internet's namespace, where no
+    // private address may appear.
     let endpoints = parts.gateway_endpoints.iter().map(|endpoint| {
         let entries = &snapshot.prefix_list(endpoint.prefix_list).entries;
         let of_service = |address| entries.iter().any(|entry| entry.contains(address));

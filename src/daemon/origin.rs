@@ -1,8 +1,8 @@
-//! Where a task comes from.
+//! The origin of a task.
 
 use serde::{Deserialize, Serialize};
 
-/// Where a task comes from.
+/// The origin of a task: the lab file, the API or a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Origin {
@@ -21,7 +21,7 @@ pub enum Maker {
     /// `egret task add`.
     #[default]
     TaskAdd,
-    /// `egret exec`, which makes a task that is not there.
+    /// `egret exec`, which makes a task that does not exist.
     Exec,
     /// `egret bench`.
     Bench,

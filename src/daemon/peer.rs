@@ -1,4 +1,5 @@
-//! The client of a call. One that has given up by the time it is its turn has withdrawn its request.
+//! The client of a call. A client that has closed its connection before its turn has withdrawn its
+//! request.
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -8,7 +9,8 @@ use tokio::net::UnixStream;
 /// The client at the other end of a connection.
 #[derive(Clone, Debug)]
 pub(super) struct Peer {
-    /// A duplicate of the connection's, which hyper keeps to itself; `None` if there was none to be had.
+    /// A duplicate of the connection's descriptor, which hyper keeps to itself; `None` if it could
+    /// not be duplicated.
     socket: Option<Arc<OwnedFd>>,
 }
 
@@ -18,12 +20,12 @@ impl Peer {
         Self { socket: stream.as_fd().try_clone_to_owned().ok().map(Arc::new) }
     }
 
-    /// Decides whether the client has closed its end.
+    /// Returns whether the client has closed its end.
     pub(super) fn has_gone(&self) -> bool {
         let Some(socket) = &self.socket else { return false };
         let closed = PollFlags::POLLHUP;
         let mut ends = [PollFd::new(socket.as_fd(), closed)];
-        // What cannot be asked is taken to be there: its answer is lost at worst.
+        // If the socket cannot be asked, the client counts as present: at worst its answer is lost.
         let asked = poll(&mut ends, PollTimeout::ZERO);
         asked.is_ok() && ends[0].revents().is_some_and(|events| events.intersects(closed))
     }

@@ -1,4 +1,4 @@
-//! What the kernel says of another process: does it live, or is it about to be gone?
+//! Reads from `/proc` whether another process lives or is about to end.
 
 use std::fs;
 
@@ -7,7 +7,8 @@ const EXITING: u64 = 0x4;
 /// SIGKILL in a set of signals, as `/proc` shows it: signal 1 is bit 0.
 const KILL: u64 = 1 << 8;
 
-/// Whether a process has been killed or is at its end, though it may still have something open. One that is gone is as well.
+/// Returns whether a process has been killed or is at its end, though it may still have something
+/// open. Also true of one that does not exist.
 pub(super) fn is_dying(pid: &str) -> bool {
     let Ok(pid) = pid.parse::<u32>() else { return false };
     let read = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}"));
@@ -17,7 +18,7 @@ pub(super) fn is_dying(pid: &str) -> bool {
     }
 }
 
-/// Decides whether a signal or a debugger has stopped a process.
+/// Returns whether a signal or a debugger has stopped a process.
 pub(super) fn is_stopped(pid: &str) -> bool {
     let Ok(pid) = pid.parse::<u32>() else { return false };
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
@@ -25,14 +26,15 @@ pub(super) fn is_stopped(pid: &str) -> bool {
     stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['T', 't']))
 }
 
-/// Whether a process is an egret that is not at its end.
+/// Returns whether a process is an egret that is not at its end.
 pub(super) fn is_egret(process: u32) -> bool {
     let name = |process: &str| fs::read_to_string(format!("/proc/{process}/comm")).ok();
     let own = name("self");
     own.is_some() && own == name(&process.to_string()) && !is_dying(&process.to_string())
 }
 
-/// Whether an egret that was killed still has something open: it is there, and more than its parent's to bury.
+/// Returns whether an egret that was killed still has something open: it exists, and is more than a
+/// zombie.
 pub(super) fn is_ending(process: u32) -> bool {
     let read = |file: &str| fs::read_to_string(format!("/proc/{process}/{file}"));
     let (Ok(own), Ok(name)) = (fs::read_to_string("/proc/self/comm"), read("comm")) else {
@@ -43,7 +45,8 @@ pub(super) fn is_ending(process: u32) -> bool {
     own == name && is_dying(&process.to_string()) && (!is_dead || threads > 1)
 }
 
-/// SIGKILL is never handled, so it stays among the pending ones for as long as there is anything of the process.
+/// Returns whether SIGKILL is pending. It is never handled, so it stays pending for as long as the
+/// process exists.
 fn is_killed(status: &str) -> bool {
     let pending = status.lines().filter_map(|line| {
         let (key, set) = line.split_once(':')?;
@@ -52,7 +55,7 @@ fn is_killed(status: &str) -> bool {
     pending.fold(0, |all, set| all | set) & KILL != 0
 }
 
-/// Of the first thread, which ends only with the process.
+/// Returns whether the first thread is exiting, which ends only with the process.
 fn is_exiting(stat: &str) -> bool {
     // The name in parentheses may have anything in it; state and six numbers are before the flags.
     let flags = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(6));
@@ -74,7 +77,7 @@ mod tests {
         let pid = child.id().to_string();
         assert!(!is_dying(&pid));
         child.kill().unwrap();
-        // At once, as long as it is nobody's to bury, and after that.
+        // As soon as it is killed, while it is a zombie, and after that.
         assert!(is_dying(&pid));
         let _ = child.stdout.take().unwrap().read_to_end(&mut Vec::new()).unwrap();
         assert!(is_dying(&pid));

@@ -11,18 +11,18 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// What `POST /v1/reach` takes.
+/// The request of `POST /v1/reach`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ReachRequest {
-    /// The services; empty: all.
+    /// The services; all if empty.
     pub services: Vec<String>,
-    /// `DEST`: who reaches it.
+    /// `DEST`: lists the services that reach it.
     #[serde(default)]
     pub to: Option<String>,
-    /// True to ask for what is dropped.
+    /// True to list what is dropped.
     #[serde(default)]
     pub drops: bool,
-    /// True to get the answer for programs, false for that for people.
+    /// True to get JSON, false to get text.
     #[serde(default)]
     pub json: bool,
     /// True if the text leaves nothing out.
@@ -30,17 +30,17 @@ pub struct ReachRequest {
     pub wide: bool,
 }
 
-/// What it answers.
+/// The answer to `POST /v1/reach`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ReachAnswer {
-    /// For people, unless the answer for programs is wanted.
+    /// The text, unless JSON was asked for.
     pub text: String,
-    /// For programs; `null` unless it is wanted.
+    /// The JSON; `null` unless it was asked for.
     pub json: serde_json::Value,
 }
 
 impl ReachRequest {
-    /// Returns what is wanted to know.
+    /// Returns the question that the request asks.
     pub fn wanted(&self) -> Wanted<'_> {
         match (&self.to, self.drops) {
             (Some(to), _) => Wanted::To(to),
@@ -65,7 +65,7 @@ pub(super) async fn reach(
     }
 }
 
-/// A question, with what is needed of the lab to answer it.
+/// A question, with all of the lab that the answer needs.
 struct Job {
     snapshot: Arc<Snapshot>,
     services: Vec<ServiceIx>,

@@ -1,13 +1,18 @@
-//! The reordering barriers of one worker: directions of offloaded flows whose packets are punted until this worker, which
-//! reads them, has sent on all that were queued. So tc overtakes none of them.
+//! The reordering barriers of one worker: directions of offloaded flows whose packets are punted
+//! until this worker, which reads them, has sent on all that were queued. So tc overtakes none of
+//! them.
 //!
 //! A barrier is released in one of four cases:
 //!
-//! - no packet of the direction was punted between a moment and a later one at which the queue was empty;
-//! - none was punted while so many full batches were read that all packets queued before them are read;
-//! - a TCP segment continues the data that were sent on: its sequence number says what comes before it;
-//! - the barrier has stood for [`LONGEST_WAIT`]. A flow that always has packets in a queue that is never empty comes to
-//!   none of the other cases, and it is the flow that most needs offloading. Its queued packets are overtaken once.
+//! - no packet of the direction was punted between a moment and a later one at which the queue was
+//!   empty;
+//! - none was punted while so many full batches were read that all packets queued before them are
+//!   read;
+//! - a TCP segment continues the data that were sent on: its sequence number says what comes before
+//!   it;
+//! - the barrier has stood for [`LONGEST_WAIT`]. A flow that always has packets in a queue that is
+//!   never empty comes to none of the other cases, and it is the flow that most needs offloading.
+//!   Its queued packets are overtaken once.
 
 use crate::flow::{Flow, Punted, Side};
 use crate::linux::tun::QUEUE_LENGTH;
@@ -16,10 +21,11 @@ use std::sync::Arc;
 
 /// Full batches after which the queue holds no packet that was in it before them.
 const WHOLE_QUEUE: usize = (QUEUE_LENGTH as usize).div_ceil(BATCH);
-/// Full batches after which a barrier is released in any case: twice as many packets as a queue holds, so that a flow that
-/// pauses can be released in order.
+/// Full batches after which a barrier is released in any case: twice as many packets as a queue
+/// holds, so that a flow that pauses can be released in order.
 const LONGEST_WAIT: usize = 2 * WHOLE_QUEUE;
-/// The most barriers of one worker. A direction beyond keeps its barrier until one of its packets finds room.
+/// The most barriers of one worker. A direction beyond keeps its barrier until one of its packets
+/// finds room.
 const MOST: usize = 1024;
 
 /// The reordering barriers of one worker.
@@ -51,7 +57,7 @@ impl ReorderingBarriers {
         }
     }
 
-    /// Notes what was punted by now, before the packets of a batch are read.
+    /// Notes how many packets were punted by now, before the packets of a batch are read.
     #[inline]
     pub(super) fn begin_batch(&mut self) {
         if !self.0.is_empty() {
@@ -59,8 +65,8 @@ impl ReorderingBarriers {
         }
     }
 
-    /// Releases the barriers that have come to their end, when all that was read is sent on; `drained` says that nothing was
-    /// left to be read.
+    /// Releases the barriers that have come to their end, when all packets that were read are sent
+    /// on; `drained` is true if nothing was left to read.
     #[inline]
     pub(super) fn end_batch(&mut self, drained: bool) {
         if !self.0.is_empty() {
@@ -75,8 +81,8 @@ impl ReorderingBarriers {
 }
 
 impl ReorderingBarrier {
-    /// Notes how many packets were punted by now, and returns whether that is as many as before; `None` if the direction
-    /// has no barrier any more.
+    /// Notes how many packets were punted by now, and returns whether the number is unchanged;
+    /// `None` if the direction has no barrier any more.
     fn update(&mut self) -> Option<bool> {
         let punted = self.flow.punted(self.side)?;
         let unchanged = punted == self.punted;
@@ -87,7 +93,8 @@ impl ReorderingBarrier {
         Some(unchanged)
     }
 
-    /// Releases the barrier if it has come to its end, and returns whether it needs no further batch.
+    /// Releases the barrier if it has come to its end, and returns whether it needs no further
+    /// batch.
     fn end_batch(&mut self, drained: bool) -> bool {
         let Some(unchanged) = self.update() else { return true };
         let full = usize::from(!drained);
@@ -121,7 +128,8 @@ mod tests {
     use std::sync::Mutex;
     use std::time::Duration;
 
-    /// Cache entries with a barrier: how many packets were punted, and how the barrier was released.
+    /// Cache entries with a barrier: the number of punted packets, and how the barrier was
+    /// released.
     #[derive(Debug, Default)]
     struct Entries {
         punted: Mutex<u64>,
@@ -156,7 +164,7 @@ mod tests {
         }
     }
 
-    /// The barrier of a flow of which one packet was punted.
+    /// Makes the barrier of a flow of which one packet was punted.
     fn barriers() -> (ReorderingBarriers, Arc<Entries>, Arc<Flow>) {
         let (task, host) = (Ipv4Addr::new(100, 64, 0, 1), Ipv4Addr::new(203, 0, 113, 10));
         let tuple = Tuple { protocol: Protocol::Udp, src: task, dst: host, sport: 1, dport: 53 };

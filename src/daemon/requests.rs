@@ -13,7 +13,7 @@ use crate::explain::Selection;
 
 /// Bytes of each packet that a capture keeps.
 const SNAPLEN: (u32, u32) = (20, 65_535);
-/// Rows of a table that goes on.
+/// Rows of a table of a stream.
 const ROWS: (usize, usize) = (1, 100_000);
 /// Bytes of the name of a file (`PATH_MAX`).
 const LONGEST_PATH: usize = 4096;
@@ -24,7 +24,7 @@ pub const STATES: [&str; 6] =
 /// Reads the body of a request to this path as the control API does.
 ///
 /// # Errors
-/// What it is refused for; or that there is no such request.
+/// The reason why the body is refused; or there is no such request.
 pub fn check(path: &str, body: &[u8]) -> Result<(), String> {
     match path {
         "/v1/tasks" => read::<TaskRequest>(body).map(drop),
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    /// A request of each type that is in order, every field given.
+    /// Returns a valid request of each type, every field given.
     fn sound() -> Vec<(&'static str, Value)> {
         let selection = json!({"service": "web", "interface": "eni-a", "destination": "10.0.0.0/8", "only": "drops"});
         vec![

@@ -1,13 +1,15 @@
 //! Resumes the lab of a killed process from its handover (`offload_grace`).
 //!
-//! Namespaces and veths stay as they are, and tc carries the offloaded flows by their stored verdicts until the grace ends.
-//! The next process makes TUN devices, workers and listeners, fills the maps of its own tc programs, adopts the flows, and
-//! only then replaces the old programs, which until then send to devices that no longer exist. Every link has a program that
-//! checks sources at all times.
+//! Namespaces and veths stay as they are, and tc carries the offloaded flows by their stored
+//! verdicts until the grace ends. The next process makes TUN devices, workers and listeners, fills
+//! the maps of its own tc programs, adopts the flows, and only then replaces the old programs,
+//! which until then send to devices that no longer exist. Every link has a program that checks
+//! sources at all times.
 //!
-//! The next process first commits the configuration of the handover, and then its own, as `egret apply` would. If the
-//! handover is not complete, as when the process was killed during a change, `start` clears the lab and starts afresh. If it
-//! is complete, but its lab cannot become the new one or a step fails, the lab stays, closed, for another attempt.
+//! The next process first commits the configuration of the handover, and then its own, as
+//! `egret apply` would. If the handover is not complete, as when the process was killed during a
+//! change, `start` clears the lab and starts afresh. If it is complete, but its lab cannot become
+//! the new one or a step fails, the lab stays, closed, for another attempt.
 
 use super::attachment::Attachment;
 use super::error::LabError;
@@ -27,8 +29,9 @@ use crate::vpc::{Generation, Space};
 use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant as Time};
 
-/// Starts the heartbeat of the flow cache and writes the handover. Without a grace, the heartbeat ends the flows of a
-/// process that hangs or is stopped; the tc programs of one that ends are removed with it.
+/// Starts the heartbeat of the flow cache and writes the handover. Without a grace, the heartbeat
+/// ends the flows of a process that hangs or is stopped; the tc programs of a process that ends are
+/// removed with it.
 pub(super) fn begin_to_stay(running: &mut Running) -> Result<(), LabError> {
     if let Some(cache) = &running.cache {
         let grace = if stays(&running.lab) { running.lab.offload_grace } else { HANGING };
@@ -77,19 +80,19 @@ pub(super) async fn resume(
 /// Requires that the lab of a killed run can become another one.
 ///
 /// # Errors
-/// What it cannot become. Nothing was touched.
+/// The difference that prevents it. Nothing was changed.
 pub(super) fn require_successor(before: &Lab, lab: &Lab) -> Result<(), String> {
     let lab = lab.following(before).map_err(|errors| errors.to_string())?;
     reload::require_fixed(before, false, &lab).map_err(|error| error.to_string())
 }
 
-/// Leaves the lab of a killed run, which could not be resumed, to another attempt: its namespaces and tasks stay, and no
-/// packet crosses.
+/// Leaves the lab of a killed run, which could not be resumed, to another attempt: its namespaces
+/// and tasks stay, and no packet crosses.
 ///
 /// # Errors
-/// The kernel does not end what it carries, or the handover cannot be written again.
+/// The kernel does not end the flows that it carries, or the handover cannot be written again.
 pub(super) fn leave_closed(mut running: Running, left: &str) -> Result<(), LabError> {
-    // The devices go first, and the heartbeat before the last word to the kernel.
+    // The devices are removed first, and the heartbeat stops before the last change in the kernel.
     running.workers.clear();
     running.heartbeat = None;
     if let Some(cache) = &running.cache {
@@ -130,7 +133,8 @@ async fn resume_task(running: &mut Running, task: LeftTask) -> Result<(), LabErr
     Ok(())
 }
 
-/// Waits until the devices of the killed process no longer exist: the next ones have the same names.
+/// Waits until the devices of the killed process no longer exist: the next ones have the same
+/// names.
 async fn wait_for_devices(running: &Running, lab: &Lab) {
     let begun = Time::now();
     let names = Needs::of(lab, &lab.lower(Generation(0))).devices;
@@ -141,8 +145,8 @@ async fn wait_for_devices(running: &Running, lab: &Lab) {
     }
 }
 
-/// Adopts the offloaded flows, and returns how many, and which are lost. No packet is judged in the meantime: the links still lead to the
-/// devices of the killed process.
+/// Adopts the offloaded flows. Returns how many were adopted, and which are lost. No packet is
+/// judged in the meantime: the links still lead to the devices of the killed process.
 fn resume_flows(running: &Running) -> Result<Resumed, LabError> {
     let (namespaces, tasks) = (running.namespaces.len(), running.tasks.len());
     let mut resumed = Resumed { namespaces, tasks, ..Resumed::default() };
@@ -162,5 +166,6 @@ fn resume_flows(running: &Running) -> Result<Resumed, LabError> {
     Ok(resumed)
 }
 
-/// Limits how long tc carries flows for a process whose heartbeat has stopped, in a lab without a grace.
+/// Limits how long tc carries flows for a process whose heartbeat has stopped, in a lab without a
+/// grace.
 const HANGING: Duration = Duration::from_secs(3);

@@ -17,17 +17,17 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 impl Running {
-    /// `egret flows`: every flow that has not expired, by task and destination.
+    /// Lists every flow that has not expired, by task and destination, for `egret flows`.
     pub fn flow_rows(&self) -> Vec<FlowRow> {
         let everything = FlowQuery::default();
         let history = self.history.load();
         let now = Instant(clock::now());
         let rows = aside(|| everything.rows(&self.engine, now, &self.snapshot(), &history));
-        // It names nothing that a lab could lack.
+        // The query names nothing that a lab could lack.
         rows.unwrap_or_default()
     }
 
-    /// `egret enis`: every TUN device and what went through it.
+    /// Lists every TUN device with its traffic, for `egret enis`.
     pub async fn eni_rows(&mut self) -> Vec<EniRow> {
         self.count_drops(Instant(clock::now())).await;
         let snapshot = self.snapshot();
@@ -35,7 +35,8 @@ impl Running {
         let mut drops: BTreeMap<DeviceId, u64> = BTreeMap::new();
         let mut port_errors: BTreeMap<DeviceId, u64> = BTreeMap::new();
         for (id, reason, packets) in self.drops_by_device() {
-            // A packet that a NAT gateway has no port for was read from an ENI: the gateway counts it itself.
+            // A packet that a NAT gateway has no port for was read from an ENI: the gateway counts
+            // it itself.
             let own = id == DeviceId::AppRunner && reason == Reason::NatPortsExhausted;
             if own || reason == Reason::EniPortsExhausted {
                 *port_errors.entry(id.clone()).or_default() += packets;
@@ -81,7 +82,8 @@ impl Running {
             .collect()
     }
 
-    /// `egret enis --holders`: the fullest ENIs and destinations of NAT gateways, and who holds the most ports there.
+    /// Lists the fullest ENIs and destinations of NAT gateways, with the tasks that hold the most
+    /// ports there, for `egret enis --holders`.
     pub fn holder_rows(&self) -> Vec<HolderRow> {
         let snapshot = self.snapshot();
         let mut rows = Vec::new();
@@ -109,7 +111,8 @@ impl Running {
         rows
     }
 
-    /// `egret ps`: every task, by service and number. [`Running::look_at_links`] adds which are broken.
+    /// Lists every task, by service and number, for `egret ps`. [`Running::look_at_links`] adds
+    /// which are broken.
     pub fn ps_rows(&self) -> Vec<PsRow> {
         let snapshot = self.snapshot();
         let mut rows: Vec<_> =
@@ -142,7 +145,8 @@ impl Running {
         }
     }
 
-    /// What each device carried: an ENI all of its paths, a NAT gateway those that lead through it.
+    /// Returns the traffic of each device: an ENI has that of all its paths, a NAT gateway that of
+    /// the paths that lead through it.
     fn traffic(&self) -> BTreeMap<Device, Traffic> {
         let mut traffic: BTreeMap<Device, Traffic> = BTreeMap::new();
         let snapshot = self.snapshot();
@@ -169,7 +173,8 @@ impl Running {
     }
 }
 
-/// The tag that App Runner's role must put on the interfaces that it makes; its value is free (spec 1.8).
+/// The tag that App Runner's role must put on the interfaces that it makes; its value is free (spec
+/// 1.8).
 const APP_RUNNER_TAG: &str = "AWSAppRunnerManaged";
 
 #[derive(Clone, Copy, Debug, Default)]

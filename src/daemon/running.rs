@@ -1,4 +1,4 @@
-//! A running lab: what there is of it on the box and in the engine, and what it does by itself.
+//! A running lab: its parts on the box and in the engine.
 
 use super::addresses::Addresses;
 use super::attachment::Attachment;
@@ -36,59 +36,60 @@ pub struct Running {
     pub(super) engine: Arc<Engine>,
     pub(super) current: Arc<ArcSwap<Snapshot>>,
     pub(super) history: Arc<ArcSwap<History>>,
-    /// What the committed configuration needs on the box.
+    /// The needs of the committed configuration on the box.
     pub(super) needs: Needs,
     pub(super) steer: Steer,
-    /// What carries established flows in the kernel; `None` where offloading is off.
+    /// The flow cache; `None` where offloading is off.
     pub(super) cache: Option<Arc<FlowCache>>,
     /// Extends the time for which tc carries flows, while the process lives.
     pub(super) heartbeat: Option<Heartbeat>,
     pub(super) steer_drops: SteerDrops,
     pub(super) link_drops: LinkDrops,
     pub(super) losses: Losses,
-    /// What was dropped under names that the counters have no more.
+    /// Drops under names that the counters no longer have.
     pub(super) kept_drops: KeptDrops,
-    /// When the counters of others than the engine were read last.
+    /// The time of the last read of the counters outside the engine.
     pub(super) counted: Option<Instant>,
     pub(super) router: Links,
     pub(super) router_netns: Netns,
     pub(super) namespaces: BTreeMap<NamespaceId, Namespace>,
-    /// Counts the namespaces that were made for gateway endpoints: it numbers their veths.
+    /// The number of namespaces that were made for gateway endpoints: it numbers their veths.
     pub(super) namespaces_made: u32,
     pub(super) workers: BTreeMap<DeviceId, WorkerHandle>,
-    /// Which workers hang.
+    /// The workers that hang.
     pub(super) hanging: Hanging,
     pub(super) device_mtu: BTreeMap<DeviceId, u16>,
-    /// Who takes packets for which address, as the tc programs have it.
+    /// The device that takes packets for each address, as the tc programs have it.
     pub(super) owned: BTreeMap<SpaceAddr, DeviceId>,
     /// The private addresses of public endpoints, each with its public one.
     pub(super) public_addresses: BTreeMap<SpaceAddr, Ipv4Addr>,
     pub(super) tasks: BTreeMap<Ipv4Addr, Attachment>,
-    /// How many tasks of each service the lab file asks for.
+    /// The number of tasks that the lab file asks for, by service.
     pub(super) file_tasks: BTreeMap<String, u16>,
     pub(super) addresses: Addresses,
-    /// Whether App Runner's API is served over it.
+    /// True once App Runner's API is served over the lab.
     pub(super) serves_apprunner: bool,
-    /// What the account of the App Runner API has.
+    /// The services of the App Runner API's account.
     pub(super) api_services: Arc<ArcSwap<Vec<ApiService>>>,
-    /// Which ENIs of the API are not up yet.
+    /// The ENIs of the API that are not up yet.
     pub(super) startup: Startup,
-    /// What answers at the exempt addresses.
+    /// The services at the exempt addresses.
     pub(super) services: Services,
     pub(super) state: StateDir,
-    /// What this start has resumed of a killed run.
+    /// The parts of a killed run that this start has resumed.
     pub(super) resumed: Option<Resumed>,
-    /// What went wrong beside a change that was made all the same, for whoever asked for it.
+    /// Notes on what failed although a change was made, for the client that asked for it.
     pub(super) notes: Vec<String>,
 }
 
 impl Running {
-    /// From here on App Runner's API is served over the lab: what is in ARNs cannot change any more.
+    /// Notes that App Runner's API is served over the lab from here on: the parts of ARNs cannot
+    /// change any more.
     pub fn begin_to_serve_apprunner(&mut self) {
         self.serves_apprunner = true;
     }
 
-    /// The lab.
+    /// Returns the lab.
     pub fn lab(&self) -> &Lab {
         &self.lab
     }
@@ -98,17 +99,17 @@ impl Running {
         self.current.load_full()
     }
 
-    /// The engine.
+    /// Returns the engine.
     pub fn engine(&self) -> &Engine {
         &self.engine
     }
 
-    /// Takes the notes on the last change: what went wrong beside it, and is no reason to undo it.
+    /// Takes the notes on the last change: failures beside it that are no reason to undo it.
     pub fn take_notes(&mut self) -> Vec<String> {
         std::mem::take(&mut self.notes)
     }
 
-    /// What is needed to watch its packets, without the lab itself.
+    /// Returns the parts of the lab that a watch of its packets needs.
     pub(super) fn subject(&self) -> Subject {
         let (current, history) = (Arc::clone(&self.current), Arc::clone(&self.history));
         let configurations = Configurations { current, history };
@@ -116,26 +117,26 @@ impl Running {
         Subject { engine, configurations, lab }
     }
 
-    /// Where the control socket belongs.
+    /// Returns the path of the control socket.
     pub fn socket(&self) -> std::path::PathBuf {
         self.state.socket()
     }
 
-    /// Reads what others than the engine have dropped.
+    /// Reads the counters of drops outside the engine.
     pub(super) async fn count_drops(&mut self, now: Instant) {
         self.counted = Some(now);
         self.steer_drops.update(now, &self.steer);
         self.count_link_drops(now).await;
         for (device, worker) in &self.workers {
-            // A device that is gone has nothing more to tell.
+            // A device that no longer exists has no counters.
             let queue = self.router.transmit_drops(worker.device().ifindex()).await.ok();
             self.losses.update(now, device, &worker.stats(), queue);
         }
     }
 
-    /// Reads the kernel's counters of the links of tasks and namespaces: one question for all.
+    /// Reads the kernel's counters of the links of tasks and namespaces, in one request.
     pub(super) async fn count_link_drops(&mut self, now: Instant) {
-        // What cannot be read now is read the next time.
+        // Counters that cannot be read now are read the next time.
         let Ok(counters) = self.router.receive_drops().await else { return };
         let counters: BTreeMap<u32, u64> = counters.into_iter().collect();
         for (ifindex, end) in self.near_ends() {
@@ -158,17 +159,19 @@ impl Running {
         of_tasks.chain(of_namespaces).collect()
     }
 
-    /// Takes everything down. A lab that is dropped without goes as well, but cannot say what failed.
+    /// Takes everything down. A lab that is dropped without this is taken down too, but cannot
+    /// report a failure.
     ///
     /// # Errors
     /// The first namespace that could not be removed.
     pub fn stop(&mut self) -> Result<(), LabError> {
-        // The devices go first, and what the kernel carries without them: from here on no packet crosses.
+        // The devices are removed first, and then the flows that the kernel carries without them:
+        // from here on no packet crosses.
         WorkerHandle::stop_all(self.workers.values_mut());
         self.workers.clear();
         self.heartbeat = None;
         if let Some(cache) = &self.cache {
-            // If it is not taken, it goes with the links.
+            // If this fails, the flows end with the links.
             let _ = cache.use_generation(Generation(0));
         }
         Ok(self.state.release()?)

@@ -1,5 +1,5 @@
-//! Looks for what a lab needs of the box before anything is made, so that a lab that cannot come up fails with one clear error
-//! and leaves nothing behind.
+//! Checks for the descriptors and threads that a lab needs before anything is made, so that a lab
+//! that cannot start fails with one clear error and leaves nothing behind.
 
 use crate::config::Lab;
 use crate::linux::descriptors;
@@ -10,14 +10,14 @@ use std::thread::Builder;
 
 /// Descriptors of a lab without devices and listeners, with some to spare for control.
 const DESCRIPTORS: u64 = 128;
-/// Descriptors of a device: its queues, its links, what its worker waits on.
+/// Descriptors of a device: its queues, its links, and the descriptors that its worker polls.
 const OF_DEVICE: u64 = 12;
-/// The name of the threads that are looked for.
+/// The name of the threads that are started as a test.
 const NAME: &str = "egret-looks";
 /// Threads of a lab without devices.
 const THREADS: usize = 16;
 
-/// What the box has too little of.
+/// The resource that the box has too little of.
 #[derive(Debug, thiserror::Error)]
 pub enum Scarce {
     /// Descriptors.
@@ -28,9 +28,9 @@ pub enum Scarce {
     Descriptors {
         /// The lab.
         lab: String,
-        /// How many it needs.
+        /// The number that the lab needs.
         needed: u64,
-        /// How many there may be.
+        /// The limit.
         limit: u64,
     },
     /// Threads.
@@ -41,11 +41,11 @@ pub enum Scarce {
     Threads {
         /// The lab.
         lab: String,
-        /// How many it needs.
+        /// The number that the lab needs.
         needed: usize,
-        /// How many there were.
+        /// The number that the kernel gave.
         given: usize,
-        /// What the kernel said to one more.
+        /// The kernel's error for one more.
         source: io::Error,
     },
 }
@@ -53,7 +53,7 @@ pub enum Scarce {
 /// Checks that there are descriptors and threads for a lab.
 ///
 /// # Errors
-/// What there is too little of.
+/// The resource that is too scarce.
 pub fn check(lab: &Lab) -> Result<(), Scarce> {
     let needed = needed_by(lab);
     let (limit, _) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((u64::MAX, u64::MAX));
@@ -85,7 +85,8 @@ fn needed_by(lab: &Lab) -> u64 {
     DESCRIPTORS.saturating_add(of_devices).saturating_add(count(listeners))
 }
 
-/// Starts so many threads at once, and ends them. If one cannot be started: how many could, and why.
+/// Starts so many threads at once, and ends them. If one cannot be started, returns how many could,
+/// and why.
 fn start(needed: usize) -> Result<(), (usize, io::Error)> {
     let (mut threads, mut ends) = (Vec::new(), Vec::new());
     let mut outcome = Ok(());
@@ -131,7 +132,7 @@ mod tests {
         let is_there = || {
             std::fs::read_dir("/proc/self/task").unwrap().map(named).any(|name| name.trim() == NAME)
         };
-        // The kernel lists one for a moment longer than it is waited for.
+        // The kernel still lists a thread for a moment after the join.
         let begun = std::time::Instant::now();
         while is_there() {
             assert!(begun.elapsed() < std::time::Duration::from_secs(60), "they go on");

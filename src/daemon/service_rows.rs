@@ -1,4 +1,5 @@
-//! The rows of `egret services`: services of the file, and those of the App Runner API, whether the lab has them or not.
+//! The rows of `egret services`: services of the file, and those of the App Runner API, even if the
+//! lab does not have them.
 
 use super::error::LabError;
 use super::running::Running;
@@ -7,14 +8,15 @@ use crate::flow::Instant;
 use crate::linux::clock;
 use crate::vpc::ServiceKind;
 
-/// What a service of the lab file always is.
+/// The status of every service of the lab file.
 const RUNNING: &str = "RUNNING";
 
 /// The states of a service that App Runner runs nothing for.
 const NOT_THERE: [&str; 2] = ["CREATE_FAILED", "DELETED"];
 
 impl Running {
-    /// `egret services`: those of the file, then those of the API in the order of their creation.
+    /// Lists the services of the file, then those of the API in the order of their creation, for
+    /// `egret services`.
     pub fn service_rows(&self) -> Vec<ServiceRow> {
         let spec = &self.lab.spec;
         let of_file = spec.services.iter().filter(|service| service.line != 0).map(|service| {
@@ -56,7 +58,8 @@ impl Running {
         }
     }
 
-    /// Says why a service of the API has no tasks; `None` for one that runs, and for one that the API does not have.
+    /// Returns why a service of the API has no tasks; `None` for one that runs, and for one that
+    /// the API does not have.
     pub(super) fn at_rest(&self, service: &str) -> Option<LabError> {
         let shown = self.api_services.load();
         let own = shown.iter().find(|own| own.name == service)?;

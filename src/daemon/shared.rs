@@ -1,4 +1,4 @@
-//! A running lab as its clients share it, and the answers to calls that cannot be met.
+//! A running lab as its clients share it, and the answers to calls that fail.
 
 use super::error::LabError;
 use super::peer::Peer;
@@ -22,8 +22,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 
-/// Limits how often housekeeping runs, which holds the lock and looks at every flow. An expired flow is also found by its
-/// next packet, so no verdict depends on this.
+/// Limits how often housekeeping runs, which holds the lock and looks at every flow. The next
+/// packet of an expired flow also finds that it is expired, so no verdict depends on this.
 const SHORTEST: Duration = Duration::from_millis(100);
 
 /// A running lab as its clients share it.
@@ -35,27 +35,27 @@ pub struct Shared {
     end: watch::Sender<bool>,
 }
 
-/// Describes a lab that has come up, for the command that started it.
+/// A description of a lab that has started, for the command that started it.
 #[derive(Clone, Debug)]
 pub struct Facts {
     /// The lab's name.
     pub name: String,
-    /// How fast its timeouts pass.
+    /// The speed of its timeouts.
     pub time_scale: f64,
-    /// Where its control socket belongs.
+    /// The path of its control socket.
     pub socket: PathBuf,
     /// Its ENIs and gateways.
     pub enis: Vec<EniRow>,
     /// Its tasks.
     pub tasks: Vec<PsRow>,
-    /// What was resumed of a killed run.
+    /// The parts of a killed run that were resumed.
     pub resumed: Option<Resumed>,
 }
 
-/// What any call answers that cannot be met.
+/// The answer to any call that fails.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Problem {
-    /// What is wrong, and the way out.
+    /// The error, and how to fix it.
     pub error: String,
 }
 
@@ -71,7 +71,7 @@ impl Shared {
         )
     }
 
-    /// What there is to say about the lab when it has come up.
+    /// Describes the lab once it has started.
     pub async fn facts(&self) -> Facts {
         let mut running = self.running.lock().await;
         let lab = running.lab();
@@ -85,8 +85,8 @@ impl Shared {
         }
     }
 
-    /// Housekeeping, once. Returns how long it may be until the next time: a second of the lab's own time, and at least
-    /// 100 ms. `say` hears of each worker that has died since.
+    /// Runs housekeeping once. Returns the longest time until the next: a second of the lab's own
+    /// time, and at least 100 ms. `say` gets a message for each worker that has died since.
     pub async fn tick(&self, say: &mut (dyn FnMut(&str) + Send)) -> Duration {
         let mut running = self.running.lock().await;
         running.tick(say).await;
@@ -106,8 +106,8 @@ impl Shared {
         self.reload_in(running, request, say).await
     }
 
-    /// As [`Shared::reload`], of a lab whose turn it is. What is half done when the lab is to end is left as it is: all of it is
-    /// taken down.
+    /// Applies a configuration as [`Shared::reload`] does, to a lab that is locked already. A
+    /// change that is half made when the lab is to end is left as it is: all of it is taken down.
     pub(super) async fn reload_in(
         &self,
         mut running: OwnedMutexGuard<Running>,
@@ -125,13 +125,14 @@ impl Shared {
             true => reload::read(&running, request)?,
             false => running.lab().clone(),
         };
-        // Others are served while the labs are checked.
+        // Other calls are served while the labs are checked.
         drop(running);
         Ok(reload::warned(reload, (before, lab), say).await)
     }
 
-    /// Does what a client asks for once it is its turn, and then to its end, even if the client goes meanwhile: a change that is
-    /// half made helps nobody. What is asked by a client that has gone before is withdrawn.
+    /// Does the work that a client asks for once it is its turn, and then to its end, even if the
+    /// client closes its connection meanwhile: a change that is half made helps nobody. A request
+    /// is withdrawn if its client has closed its connection before.
     pub(super) async fn for_client<W>(
         &self,
         client: &Peer,
@@ -158,11 +159,11 @@ impl Shared {
         }
     }
 
-    /// Applies all that was created through the App Runner API, in place of all that was before. Returns the notes on it, as
-    /// [`Running::take_notes`] does.
+    /// Applies all that was created through the App Runner API, in place of its earlier objects.
+    /// Returns the notes on it, as [`Running::take_notes`] does.
     ///
     /// # Errors
-    /// As [`Running::set_overlay`]; or that the lab is to end, and does not change any more.
+    /// As [`Running::set_overlay`]; or the lab is ending, and does not change any more.
     pub async fn set_overlay(&self, overlay: Overlay) -> Result<Vec<String>, ReloadError> {
         let mut running = self.running.lock().await;
         if *self.end.borrow() {
@@ -172,37 +173,38 @@ impl Shared {
         Ok(running.take_notes())
     }
 
-    /// Takes down what the account of the App Runner API has, whatever the lab is at work on.
+    /// Stores the services of the App Runner API's account, whatever the lab works on.
     pub fn show_services(&self, services: Vec<ApiService>) {
         self.api_services.store(Arc::new(services));
     }
 
-    /// As [`Running::known_enis`].
+    /// Lists known ENIs as [`Running::known_enis`] does.
     pub async fn known_enis(&self) -> Vec<(String, Duration)> {
         self.running.lock().await.known_enis()
     }
 
-    /// As [`Running::remember_enis`].
+    /// Takes over known ENIs as [`Running::remember_enis`] does.
     pub async fn remember_enis(&self, enis: Vec<(String, Duration)>) {
         self.running.lock().await.remember_enis(enis);
     }
 
-    /// As [`Running::startup`].
+    /// Returns the startup time of a connector as [`Running::startup`] does.
     pub async fn startup(&self, connector: &str) -> Duration {
         self.running.lock().await.startup(connector)
     }
 
-    /// Returns the committed lab: what the file says, and what the App Runner API added to it.
+    /// Returns the committed lab: the file and the additions of the App Runner API.
     pub async fn lab(&self) -> Lab {
         self.running.lock().await.lab().clone()
     }
 
-    /// Returns what is needed to watch its packets.
+    /// Returns the parts of the lab that a watch of its packets needs.
     pub(super) async fn subject(&self) -> Subject {
         self.running.lock().await.subject()
     }
 
-    /// Counts the packets that full queues of devices have dropped by now; `None` if the lab is busy for so long.
+    /// Counts the packets that full queues of devices have dropped by now; `None` if the lab is
+    /// busy for longer than `longest`.
     pub(super) async fn queue_full(&self, longest: Duration) -> Option<u64> {
         let mut running = tokio::time::timeout(longest, self.running.lock()).await.ok()?;
         running.count_drops(Instant(clock::now())).await;
@@ -214,19 +216,19 @@ impl Shared {
         &self.streams
     }
 
-    /// Is set when the lab is to end.
+    /// Returns a receiver that is set when the lab is to end.
     pub(super) fn ended(&self) -> watch::Receiver<bool> {
         self.end.subscribe()
     }
 
     /// Ends the API.
     pub fn end(&self) {
-        // Nobody waiting for it is fine: then it has ended already.
+        // Without a receiver it has ended already.
         let _ = self.end.send(true);
     }
 
-    /// Takes the lab down once no call is at work on it; other holders are left with a lab that has ended. Must not be
-    /// called from within a runtime's thread.
+    /// Takes the lab down once no call is at work on it; other holders are left with a lab that has
+    /// ended. Must not be called from within a runtime's thread.
     ///
     /// # Errors
     /// As [`Running::stop`].
@@ -235,7 +237,7 @@ impl Shared {
     }
 }
 
-/// Answers a client that has gone. Nobody reads it.
+/// Answers a client that has closed its connection. Nobody reads the answer.
 pub(super) fn withdrawn() -> Response {
     let error = "withdrawn: the client has gone".to_owned();
     (StatusCode::REQUEST_TIMEOUT, Json(Problem { error })).into_response()

@@ -1,27 +1,27 @@
-//! A lab that runs and does not answer its clients: what is the matter with it, and what to do about it.
+//! A lab that runs and does not answer its clients: the cause, and what to do about it.
 
 use super::{process, state};
 use std::fmt;
 
-/// Says that a lab has not answered a call, which its client has given up then.
+/// The error of a call that a lab has not answered, and that its client has given up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Silent {
     /// The lab.
     pub lab: String,
     /// Its process, `unknown` if the lab's directory does not say.
     pub pid: String,
-    /// What is the matter with it.
+    /// The cause.
     pub silence: Silence,
 }
 
-/// What keeps a lab from answering.
+/// The cause of a lab's silence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Silence {
     /// A signal or a debugger has stopped it.
     Stopped,
     /// It answers nothing at all.
     Hangs,
-    /// It answers others, and has been at work on something else for this long, in seconds.
+    /// It answers others, and has worked on something else for this long, in seconds.
     IsBusy(u64),
 }
 
@@ -32,7 +32,7 @@ impl Silent {
     }
 }
 
-/// Decides whether a lab's process is stopped: then it answers nothing before it goes on.
+/// Returns whether a lab's process is stopped: then it answers nothing until it is continued.
 pub(super) fn is_stopped(lab: &str) -> bool {
     process::is_stopped(&state::process(lab))
 }

@@ -1,4 +1,5 @@
-//! Starts a lab: holds its state directory, resumes or clears the lab of a killed run, and builds everything in order.
+//! Starts a lab: holds its state directory, resumes or clears the lab of a killed run, and builds
+//! everything in order.
 
 use super::addresses::Addresses;
 use super::error::{LabError, left};
@@ -27,11 +28,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 impl Running {
-    /// Builds a lab; `say` hears each step. If a step fails, what was built is taken down again. `time_scale` overrides
-    /// the file's. Must be called within a tokio runtime.
+    /// Builds a lab; `say` gets a message for each step. If a step fails, what was built is taken
+    /// down again. `time_scale` overrides the file's. Must be called within a tokio runtime.
     ///
     /// # Errors
-    /// The step that failed, with the way out where there is one.
+    /// The step that failed, with a way to fix it where there is one.
     pub async fn start(
         lab: Lab,
         time_scale: Option<f64>,
@@ -41,11 +42,13 @@ impl Running {
         Self::start_in(state, lab, time_scale, say).await
     }
 
-    /// Takes hold of a lab's name, for [`Running::start_in`]. A process that had it and was killed is waited for: when this
-    /// returns, its listeners are closed too. Must be called within a tokio runtime.
+    /// Takes hold of a lab's name, for [`Running::start_in`]. Waits for the end of a killed process
+    /// that had it: when this returns, its listeners are closed too. Must be called within a tokio
+    /// runtime.
     ///
     /// # Errors
-    /// [`StateError::Busy`](super::StateError::Busy) when another process has it that is not about to end.
+    /// [`StateError::Busy`](super::StateError::Busy) if another process has it that is not about to
+    /// end.
     pub async fn hold(name: &str) -> Result<StateDir, LabError> {
         if !nix::unistd::geteuid().is_root() {
             return Err(LabError::NotRoot);
@@ -160,18 +163,18 @@ impl Running {
     }
 }
 
-/// Names what a lab leaves that did not come up, with the way to remove it.
+/// Names what remains of a lab that did not start, with the way to remove it.
 fn left_by(lab: &str) -> String {
     format!("the lab's namespaces and files (`egret down --lab {lab}` removes them)")
 }
 
-/// Holds what a lab begins with, whatever its configuration.
+/// The parts that a lab starts with, whatever its configuration.
 struct Base {
     steer: Steer,
     cache: Option<Arc<FlowCache>>,
     router: Links,
     router_netns: Netns,
-    /// Is the empty configuration.
+    /// The empty configuration.
     nothing: Arc<Snapshot>,
     current: Arc<ArcSwap<Snapshot>>,
     services: Services,
@@ -199,7 +202,8 @@ async fn begin(
         say(&why);
     }
     let parts = Parts { mtu: lab.spec.mtu, ..Parts::default() };
-    // Generations continue from the handover's: no stored verdict of before may have the number of a configuration to come.
+    // Generations continue from the handover's: no stored verdict may have the generation of a
+    // later configuration.
     let generation = match cache.as_ref().filter(|_| resumes) {
         Some(cache) => cache.generation()?,
         None => Generation(0),
@@ -220,7 +224,7 @@ fn engine(lab: &Lab, offloads: bool) -> Engine {
     }
 }
 
-/// Starts what answers at the exempt addresses.
+/// Starts the services at the exempt addresses.
 async fn services(
     netns: Netns,
     is_linked: bool,
@@ -233,7 +237,7 @@ async fn services(
     Ok(services)
 }
 
-/// Loads the tc programs, with the flow cache if the lab wants it and the kernel takes it.
+/// Loads the tc programs, with the flow cache if the lab wants it and the kernel supports it.
 fn load(
     lab: &Lab,
     router: &Netns,
@@ -248,7 +252,7 @@ fn load(
     Ok(choose(lab.offload, caching, || Ok((Steer::load(router)?, None)), say)?)
 }
 
-/// Chooses whether packets are carried with a flow cache or without.
+/// Chooses between the tc programs with the flow cache and those without.
 fn choose<T>(
     wanted: Offload,
     with: impl FnOnce() -> Result<T, SteerError>,
@@ -266,7 +270,8 @@ fn choose<T>(
     }
 }
 
-/// Returns a seed that cannot be guessed from outside (RFC 6056): the standard library's hasher keys come from the kernel.
+/// Returns a seed that cannot be guessed from outside (RFC 6056): the standard library's hasher
+/// keys come from the kernel.
 fn random_seed() -> u64 {
     use std::hash::{BuildHasher as _, Hasher as _};
     std::collections::hash_map::RandomState::new().build_hasher().finish()
@@ -276,7 +281,7 @@ fn random_seed() -> u64 {
 mod tests {
     use super::*;
 
-    /// Returns what is chosen on a kernel that takes the flow cache or not, and the messages.
+    /// Returns what is chosen on a kernel that supports the flow cache or not, and the messages.
     fn chosen(wanted: Offload, takes: bool) -> (Result<&'static str, String>, Vec<String>) {
         let mut said = Vec::new();
         let with = || if takes { Ok("cache") } else { Err(SteerError::NoCache) };

@@ -1,5 +1,6 @@
-//! The one-time latency of a connector (spec 1.12): ENIs that the App Runner API has made take their time to come up, once.
-//! It is of the ENI and not of the connector, so a service whose connector shares all its ENIs with others never waits.
+//! The one-time latency of a connector (spec 1.12): ENIs that the App Runner API has made take
+//! their time to come up, once. The latency belongs to the ENI and not to the connector, so a
+//! service whose connector shares all its ENIs with others never waits.
 
 use crate::config::Lab;
 use crate::config::plan::{EniKey, PlannedEni};
@@ -7,14 +8,15 @@ use crate::flow::Instant;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// When each ENI that the API ever had made is up, by its id, which is that of its subnet and groups. One that is not listed
-/// and is there is up.
+/// The time at which each ENI that the API has ever made is up, by the ENI's id, which is derived
+/// from its subnet and groups. An ENI that exists and is not listed is up.
 #[derive(Debug, Default)]
 pub(super) struct Startup(BTreeMap<String, Instant>);
 
 impl Startup {
-    /// The API has turned a lab into another one: what is there now, and was not among `before`, has begun to come up.
-    /// What has gone is remembered: a combination takes its time the first time it is used, and never again.
+    /// Starts the latency of the ENIs that `lab` has and `before` does not, after the API has
+    /// turned a lab into it. Removed ENIs are remembered: a combination takes its time at its first
+    /// use, and never again.
     pub(super) fn began(&mut self, now: Instant, before: &BTreeSet<String>, lab: &Lab) {
         let Some(latency) = lab.spec.apprunner.startup_latency else { return };
         for eni in enis(lab).difference(before) {
@@ -28,14 +30,14 @@ impl Startup {
         self.0.iter().map(|(eni, up)| (eni.clone(), up.since(now))).collect()
     }
 
-    /// Takes over what an earlier process knew.
+    /// Takes over the ENIs that an earlier process knew.
     pub(super) fn remember(&mut self, now: Instant, enis: Vec<(String, Duration)>) {
         for (eni, left) in enis {
             self.0.entry(eni).or_insert(now + left);
         }
     }
 
-    /// How long until all ENIs of a connector are up.
+    /// Returns the time until all ENIs of a connector are up.
     pub(super) fn left(&self, now: Instant, lab: &Lab, connector: &str) -> Duration {
         let left = self.enis_of(now, lab, connector).into_iter().map(|(_, left)| left);
         left.max().unwrap_or_default()
@@ -65,7 +67,7 @@ impl Startup {
     }
 }
 
-/// The ids of a lab's ENIs.
+/// Returns the ids of a lab's ENIs.
 pub(super) fn enis(lab: &Lab) -> BTreeSet<String> {
     lab.plan.enis.iter().map(|eni| eni.id.clone()).collect()
 }
@@ -83,7 +85,7 @@ mod tests {
         "\n[apprunner]\nstartup_latency = \"2m-5m\"\n[timeouts]\ntime_scale = 10\n"
     );
 
-    /// Services, each with a connector of its own in these subnets, of this group.
+    /// Makes services, each with a connector of its own in these subnets, with this group.
     fn overlay(of: &[(&str, &[&str], &str)]) -> Overlay {
         let connector = |(name, subnets, group): &(&str, &[&str], &str)| OverlayConnector {
             name: (*name).to_owned(),
@@ -148,11 +150,11 @@ mod tests {
         assert_eq!(world.left("two"), Duration::ZERO);
         assert!(world.left("wider") > Duration::ZERO);
 
-        // Nobody uses it any more, and then somebody does: it was the first use that took its time.
+        // No service uses it any more, and then one does: only the first use takes its time.
         world.turn_to(&[]);
         world.turn_to(&[one]);
         assert_eq!(world.left("one"), Duration::ZERO);
-        // One that goes before it is up has its time all the same.
+        // An ENI that is removed before it is up has used its time all the same.
         let early = ("early", &["subnet-a"][..], "vpc-demo/default");
         world.turn_to(&[early]);
         let takes = world.left("early");

@@ -1,5 +1,5 @@
-//! What a lab leaves on the box besides namespaces: `/run/egret/<lab>` with a lock, the control socket, and the list of
-//! everything that a killed run must have cleared up after it.
+//! The state of a lab on the box besides namespaces: `/run/egret/<lab>` with a lock, the control
+//! socket, and the list of all that must be cleared after a killed run.
 
 use super::process;
 use crate::edge::own;
@@ -22,10 +22,10 @@ const LEFT_NEXT: &str = "left.next";
 const TRIED_ROOM: &str = "room";
 /// Bytes that a lab needs in its directory, and for the places of its namespaces.
 const ROOM: usize = 256 << 10;
-/// How long the kernel may take to close what a killed process had.
+/// Limits the time that the kernel may take to close what a killed process had open.
 const LAST_MOMENTS: Duration = Duration::from_secs(10);
 
-/// Why the state directory is not to be had.
+/// The reason why the state directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     /// Another process has the lab.
@@ -41,20 +41,20 @@ pub enum StateError {
     /// The kernel refused.
     #[error("{what} {path}: {source}{}", remedy(source))]
     Io {
-        /// What was attempted.
+        /// The operation.
         what: &'static str,
-        /// Where.
+        /// The path.
         path: PathBuf,
-        /// What the kernel said.
+        /// The kernel's error.
         source: io::Error,
     },
     /// A namespace could not be made or removed.
     #[error(transparent)]
     Netns(#[from] NetnsError),
-    /// What outlives the process could not be removed.
+    /// The pins that outlive the process could not be removed.
     #[error(transparent)]
     Pins(#[from] PinsError),
-    /// There are files for a namespace that this lab is about to make, and they are not its own.
+    /// Files exist for a namespace that this lab is about to make, and they are not its own.
     #[error(
         "{path} exists already, and is not this lab's: remove it with `rm -r {path}`, or choose another lab name"
     )]
@@ -84,22 +84,23 @@ pub struct StateDir {
     lab: String,
     path: PathBuf,
     released: bool,
-    /// The process that had it before, if that left without a word.
+    /// The process that had it before, if that did not release it.
     before: Option<u32>,
     _lock: Flock<File>,
 }
 
 impl StateDir {
-    /// Takes hold of a lab's directory as it is. `patience` is how long another process may take to let go of it.
+    /// Takes hold of a lab's directory as it is. `patience` is the longest wait for another process
+    /// to release it.
     ///
     /// # Errors
-    /// [`StateError::Busy`] when another process has it.
+    /// [`StateError::Busy`] if another process has it.
     pub fn hold(lab: &str, patience: Duration) -> Result<Self, StateError> {
         let path = directory(lab);
         let lock_path = path.join("lock");
         let mut lock = lock(lab, &path, &lock_path, patience)?;
         let mut before = String::new();
-        // What cannot be read is nobody's.
+        // An unreadable lock file names no process.
         let _ = lock.read_to_string(&mut before);
         let pid = std::process::id().to_string();
         let written = lock.set_len(0).and_then(|()| lock.rewind());
@@ -109,10 +110,10 @@ impl StateDir {
         state.or_let_go(written.map_err(io_error("writing", &lock_path)))
     }
 
-    /// Requires room for what a lab that comes up writes here. One that is taken down needs none.
+    /// Requires room for what a starting lab writes here. A lab that is taken down needs none.
     ///
     /// # Errors
-    /// When it cannot be written. What a killed run left is still there.
+    /// The directory cannot be written. The files of a killed run are still there.
     pub fn require_room(self) -> Result<Self, StateError> {
         let path = self.path.join(TRIED_ROOM);
         let written = fs::write(&path, [0; ROOM]).map_err(io_error("writing", &path));
@@ -130,8 +131,8 @@ impl StateDir {
         }
     }
 
-    /// As [`StateDir::hold`], but a process that was killed may take a moment to let go of it: the kernel still closes what it
-    /// had. One that lives is not waited for.
+    /// Takes hold as [`StateDir::hold`] does, but waits a moment for a process that was killed: the
+    /// kernel still closes what it had open. It does not wait for a process that lives.
     ///
     /// # Errors
     /// As [`StateDir::hold`].
@@ -144,74 +145,78 @@ impl StateDir {
         }
     }
 
-    /// Lets go of it as if it had never been held: what a killed run left stays for the next one.
+    /// Lets go of the directory without clearing it: the files of a killed run stay for the next
+    /// one.
     pub fn let_go(mut self) {
-        // Where nothing was left, the directory goes with `self`.
+        // If a killed run left nothing, the directory is removed with `self`.
         self.released = self.list().exists();
     }
 
-    /// Takes hold of a lab's directory, and clears what a killed run left in it. Returns the names of the namespaces
-    /// that were cleared as well. `patience` is how long another process may take to let go of it.
+    /// Takes hold of a lab's directory, and clears what a killed run left in it. Returns the names
+    /// of the namespaces that were cleared as well. `patience` is the longest wait for another
+    /// process to release it.
     ///
     /// # Errors
-    /// [`StateError::Busy`] when another process has it.
+    /// [`StateError::Busy`] if another process has it.
     pub fn take(lab: &str, patience: Duration) -> Result<(Self, Vec<String>), StateError> {
         let state = Self::hold(lab, patience)?;
         let cleared = state.clear()?;
         Ok((state, cleared))
     }
 
-    /// The process that had it before, if that was killed.
+    /// Returns the process that had the directory before, if that was killed.
     pub fn process_before(&self) -> Option<u32> {
         self.before
     }
 
-    /// The namespaces of the lab's own.
+    /// Returns the lab's own namespaces.
     ///
     /// # Errors
-    /// When the list cannot be read.
+    /// The list cannot be read.
     pub fn namespaces(&self) -> Result<Vec<String>, StateError> {
         Ok(own_names(&self.lab, &read_list(&self.list())?).map(str::to_owned).collect())
     }
 
-    /// Keeps a text for the process that comes after, if this one is killed; `None`: it is to find none.
+    /// Keeps a text for the next process, if this one is killed; `None` removes it.
     ///
     /// # Errors
-    /// When it cannot be written. What was there before may be there still.
+    /// The text cannot be written. The earlier one may still be there.
     pub fn leave(&self, text: Option<&str>) -> Result<(), StateError> {
         let path = self.path.join(LEFT);
         let Some(text) = text else { return remove_file(&path) };
         let next = self.path.join(LEFT_NEXT);
-        // It has the lab file's text, and with it the secrets of access keys.
+        // It contains the lab file's text, and with it the secrets of access keys.
         own::replace(&path, &next, own::PRIVATE, text).map_err(io_error("writing", &path))
     }
 
-    /// What the process before has left; `None` if nothing.
+    /// Returns the text that the earlier process has left; `None` if there is none.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// The text cannot be read.
     pub fn left(&self) -> Result<Option<String>, StateError> {
         let text = read_list(&self.path.join(LEFT))?;
         Ok((!text.is_empty()).then_some(text))
     }
 
-    /// Removes the control socket of the process before.
+    /// Removes the control socket of the earlier process.
     ///
     /// # Errors
-    /// When the kernel refuses.
+    /// The kernel refuses.
     pub fn remove_socket(&self) -> Result<(), StateError> {
         remove_file(&self.socket())
     }
 
-    /// Where the control socket is.
+    /// Returns the path of the control socket.
     pub fn socket(&self) -> PathBuf {
         self.path.join("control.sock")
     }
 
-    /// Makes a namespace that is the lab's own from here on: it goes with [`StateDir::remove_namespace`] or with the lab.
+    /// Makes a namespace that belongs to the lab from here on: [`StateDir::remove_namespace`] or
+    /// the end of the lab removes it.
     ///
     /// # Errors
-    /// When there is such a namespace, or `/etc/netns` has files for one: somebody else's, which are left alone.
+    /// The namespace exists, or `/etc/netns` has files for it: these belong to someone else and are
+    /// left alone.
     pub fn make_namespace(&self, name: &str) -> Result<Netns, StateError> {
         if netns::exists(name) {
             return Err(NetnsError::Exists(name.to_owned()).into());
@@ -220,10 +225,11 @@ impl StateDir {
         if overlay.exists() {
             return Err(StateError::Overlay { path: overlay });
         }
-        // Noted first: a run that is killed in between leaves a note too many, not a namespace too many.
+        // Noted first: a run that is killed in between leaves a note too many, not a namespace too
+        // many.
         self.note(name)?;
         Netns::create(name).map_err(|error| {
-            // Whoever has the name now has it without us.
+            // Another process has made it, or it does not exist: either way it is not the lab's.
             if matches!(error, NetnsError::Exists(_)) || !netns::exists(name) {
                 let _ = self.forget(name);
             }
@@ -231,10 +237,11 @@ impl StateDir {
         })
     }
 
-    /// Removes a namespace of the lab's own, and its overlay. What is gone already is fine.
+    /// Removes a namespace of the lab's own, and its overlay. One that no longer exists is no
+    /// error.
     ///
     /// # Errors
-    /// When it could not be removed; it is still the lab's own then.
+    /// It could not be removed, and still belongs to the lab.
     pub fn remove_namespace(&self, name: &str) -> Result<(), StateError> {
         remove_overlay(name);
         netns::remove_all([name])?;
@@ -267,7 +274,7 @@ impl StateDir {
     /// Writes a file that programs in a namespace see in place of the one in `/etc`.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// The file cannot be written.
     pub fn overlay(&self, namespace: &str, file: &str, text: &str) -> Result<(), StateError> {
         let directory = Path::new(OVERLAYS).join(namespace);
         for folder in [Path::new(OVERLAYS), &directory] {
@@ -281,7 +288,8 @@ impl StateDir {
         own::write(&path, own::READABLE, text).map_err(io_error("writing", &path))
     }
 
-    /// Removes every namespace on the list, with its overlay, and the list. First what would carry flows between them.
+    /// Removes the pins, which would carry flows between the namespaces; then every namespace on
+    /// the list, with its overlay, and the list.
     ///
     /// # Errors
     /// The first namespace that could not be removed; the list is kept then.
@@ -302,7 +310,7 @@ impl StateDir {
         Ok(present)
     }
 
-    /// Clears everything and gives the directory up. Once that has been done, calling it again does nothing.
+    /// Clears everything and removes the directory. A second call does nothing.
     ///
     /// # Errors
     /// As [`StateDir::clear`].
@@ -311,10 +319,10 @@ impl StateDir {
             return Ok(());
         }
         self.clear()?;
-        // From here on the name may be another process's.
+        // From here on another process may take the name.
         self.released = true;
-        // The lock file goes while it is still locked: see `lock`. Where another process has come in the meantime, the
-        // directory is its own and stays.
+        // The lock file is removed while it is still locked: see `lock`. If another process has
+        // taken the directory in the meantime, it belongs to that process and stays.
         let _ = fs::remove_file(self.path.join("lock"));
         let _ = fs::remove_dir(&self.path);
         let _ = fs::remove_dir(ROOT);
@@ -323,14 +331,14 @@ impl StateDir {
 }
 
 impl Drop for StateDir {
-    /// The last resort, where a panic or an early return has left [`StateDir::release`] out.
+    /// Releases the directory where a panic or an early return has skipped [`StateDir::release`].
     fn drop(&mut self) {
         // What stays is on the list, for the next run or `egret down`.
         let _ = self.release();
     }
 }
 
-/// What is not there need not go.
+/// Removes a file; one that does not exist is no error.
 fn remove_file(path: &Path) -> Result<(), StateError> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -347,19 +355,21 @@ fn read_list(path: &Path) -> Result<String, StateError> {
     }
 }
 
-/// What of the list can be the lab's. The file may be damaged, and whatever it names is removed.
+/// Returns the names on the list that can be the lab's. The file may be damaged, and everything
+/// that it names is removed.
 fn own_names<'a>(lab: &str, listed: &'a str) -> impl Iterator<Item = &'a str> {
     let prefix = format!("{lab}-");
     listed.lines().filter(move |name| name.starts_with(&prefix) && !name.contains(['/', '\0']))
 }
 
 fn remove_overlay(namespace: &str) {
-    // What is not there need not go.
+    // A missing directory is no error.
     let _ = fs::remove_dir_all(Path::new(OVERLAYS).join(namespace));
 }
 
-/// Locks a lab's lock file. Whoever lets go of it removes it, so a lock counts only if the file still has its name:
-/// otherwise two processes could hold one lab, each with its own file.
+/// Locks a lab's lock file. The process that releases the lock removes the file, so a lock counts
+/// only if the file still has its name: otherwise two processes could hold one lab, each with its
+/// own file.
 fn lock(
     lab: &str,
     directory: &Path,
@@ -369,7 +379,7 @@ fn lock(
     'again: loop {
         for folder in [Path::new(ROOT), directory] {
             match own::folder(folder, own::PRIVATE_FOLDER) {
-                // Another lab that ends takes the one above with it, but not `/run`.
+                // Another lab that ends may remove the folder above as well, but not `/run`.
                 Err(error) if error.kind() == io::ErrorKind::NotFound && folder == directory => {
                     continue 'again;
                 }
@@ -390,26 +400,26 @@ fn lock(
     }
 }
 
-/// The namespaces of a lab's own, whoever holds it.
+/// Returns the namespaces of a lab, whichever process holds it.
 ///
 /// # Errors
-/// When the list cannot be read.
+/// The list cannot be read.
 pub fn namespaces(lab: &str) -> Result<Vec<String>, StateError> {
     let listed = read_list(&directory(lab).join(NAMESPACES))?;
     Ok(own_names(lab, &listed).map(str::to_owned).collect())
 }
 
-/// The directory of a lab.
+/// Returns the directory of a lab.
 pub fn directory(lab: &str) -> PathBuf {
     Path::new(ROOT).join(lab)
 }
 
-/// The control socket of a lab, whoever holds it.
+/// Returns the control socket of a lab, whichever process holds it.
 pub fn socket(lab: &str) -> PathBuf {
     directory(lab).join("control.sock")
 }
 
-/// The labs that have a control socket, sorted: those that run, and those that were killed.
+/// Returns the labs that have a control socket, sorted: those that run, and those that were killed.
 pub fn labs() -> Vec<String> {
     let Ok(entries) = fs::read_dir(ROOT) else { return Vec::new() };
     let mut labs: Vec<String> = entries
@@ -436,7 +446,7 @@ fn lock_file(
     };
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
-        // Nobody waiting any more is fine: then the lock is let go at once.
+        // If nobody waits any more, the lock is released at once.
         let _ = sender.send(Flock::lock(file, FlockArg::LockExclusive));
     });
     match receiver.recv_timeout(patience) {

@@ -1,11 +1,12 @@
-//! What the tc programs dropped before, or after, the engine saw it: their counters know how many, this knows since when.
+//! Drops of the tc programs, before or after the engine saw the packet: the kernel's counters have
+//! no times, so these are kept here.
 
 use crate::flow::Instant;
 use crate::linux::{Steer, SteerReason};
 use crate::pipeline::Reason;
 use std::collections::BTreeMap;
 
-/// How many, and when.
+/// The number of packets and their times.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Seen {
     pub(super) packets: u64,
@@ -30,7 +31,7 @@ impl Seen {
     }
 }
 
-/// Takes out what was seen at one place, by kind.
+/// Takes out all kinds that were seen at one place.
 pub(super) fn taken<P: Ord, K: Ord>(
     from: &mut BTreeMap<(P, K), Seen>,
     place: &P,
@@ -41,14 +42,14 @@ pub(super) fn taken<P: Ord, K: Ord>(
     taken.into_iter().map(|((_, kind), seen)| (kind, seen)).collect()
 }
 
-/// Drops by interface of the router namespace, and reason.
+/// The drops by interface of the router namespace, and reason.
 #[derive(Debug, Default)]
 pub(super) struct SteerDrops {
     pub(super) seen: BTreeMap<(u32, SteerReason), Seen>,
 }
 
 impl SteerDrops {
-    /// Reads the counters. One that went down belongs to an interface that is new under an old number.
+    /// Reads the counters. A counter that went down belongs to a new interface with a reused index.
     pub(super) fn update(&mut self, now: Instant, steer: &Steer) {
         let Ok(counters) = steer.counters() else { return };
         for (ifindex, reason, packets) in counters {
@@ -57,8 +58,8 @@ impl SteerDrops {
         }
     }
 
-    /// Takes out what was dropped at an interface that is removed, with its last counters: the kernel gives its number out
-    /// again.
+    /// Takes out the drops at an interface that is removed, with its last counters: the kernel
+    /// reuses its index.
     pub(super) fn take(
         &mut self,
         now: Instant,
@@ -72,7 +73,7 @@ impl SteerDrops {
     }
 }
 
-/// The engine's word for a tc program's reason.
+/// Returns the engine's reason for a tc program's.
 pub(super) fn reason(reason: SteerReason) -> Reason {
     match reason {
         SteerReason::Forged => Reason::SourceForged,

@@ -1,15 +1,15 @@
-//! Answers that go on, each of which its client can have ended: nothing more is recorded then, and what was recorded is
-//! still sent. A client that goes away instead loses what is on its way.
+//! Streamed answers, each of which its client can end: nothing more is recorded then, and what was
+//! recorded is still sent. A client that closes its connection instead loses what is on its way.
 
 use dashmap::DashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-/// The header of an answer that goes on: the id that `POST /v1/streams/{id}/end` takes.
+/// The header of a streamed answer: the id that `POST /v1/streams/{id}/end` takes.
 pub(super) const STREAM: &str = "x-egret-stream";
 
-/// The answers that go on.
+/// The answers that are being streamed.
 #[derive(Clone, Debug)]
 pub(super) struct Streams {
     places: Arc<Semaphore>,
@@ -17,7 +17,7 @@ pub(super) struct Streams {
     ends: Arc<DashMap<u64, oneshot::Sender<()>>>,
 }
 
-/// More answers go on than there is room for.
+/// The error if there is no room for another streamed answer.
 #[derive(Debug, thiserror::Error)]
 #[error("as many traces, captures and tops go on as the lab has room for: end one of them")]
 pub(super) struct TooMany;
@@ -41,16 +41,16 @@ impl Streams {
         Ok(Stream { id, streams: self.clone(), asked, _place: place })
     }
 
-    /// Asks for the end of one; whether it went on.
+    /// Asks for the end of a streamed answer; returns whether it was still streamed.
     pub(super) fn end(&self, id: u64) -> bool {
         self.ends.remove(&id).is_some_and(|(_, end)| end.send(()).is_ok())
     }
 }
 
-/// An answer that goes on, until this is dropped.
+/// A streamed answer, until this is dropped.
 #[derive(Debug)]
 pub(super) struct Stream {
-    /// Its id, which no other of this lab had.
+    /// Its id, which no other answer of this lab had.
     pub(super) id: u64,
     streams: Streams,
     asked: oneshot::Receiver<()>,
@@ -58,9 +58,9 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    /// Waits until its end is asked for: once, and not after it has returned.
+    /// Waits until its end is requested. Must not be called again after it has returned.
     pub(super) async fn asked(&mut self) {
-        // The sender goes only by being used, or with this.
+        // The sender is dropped only by being used, or with this.
         let _ = (&mut self.asked).await;
     }
 }

@@ -1,4 +1,5 @@
-//! A lab's engine and configurations, for streams that show packets and flows without holding the lab itself.
+//! A lab's engine and configurations, for streams that show packets and flows without holding the
+//! lab itself.
 
 use super::history::History;
 use crate::pipeline::Engine;
@@ -6,7 +7,7 @@ use crate::vpc::{Generation, Snapshot};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
 
-/// Holds the configurations that positions are named by: the committed one, and earlier ones.
+/// The configurations that positions refer to: the committed one, and earlier ones.
 #[derive(Clone)]
 pub(super) struct Configurations {
     pub(super) current: Arc<ArcSwap<Snapshot>>,
@@ -14,7 +15,8 @@ pub(super) struct Configurations {
 }
 
 impl Configurations {
-    /// Returns the configuration of a generation; for a forgotten one the committed one, which names what it can.
+    /// Returns the configuration of a generation; for a forgotten one the committed one, which may
+    /// lack some of the names.
     pub(super) fn of(&self, generation: Generation) -> Arc<Snapshot> {
         let current = self.current.load_full();
         if current.generation == generation {
@@ -24,7 +26,7 @@ impl Configurations {
     }
 }
 
-/// Holds what a stream needs of a lab.
+/// The parts of a lab that a stream needs.
 pub(super) struct Subject {
     pub(super) engine: Arc<Engine>,
     pub(super) configurations: Configurations,

@@ -1,4 +1,4 @@
-//! The links of tasks as they are now: looked at when somebody asks, and repaired on demand.
+//! The links of tasks: looked at on request, and repaired on request.
 
 use super::attach;
 use super::attachment::Attachment;
@@ -13,7 +13,7 @@ use crate::vpc::{ServiceIx, Task};
 use std::net::Ipv4Addr;
 
 impl Running {
-    /// Looks at the links of tasks, and takes note in their rows of what is broken.
+    /// Looks at the links of tasks, and notes in their rows what is broken.
     pub async fn look_at_links(&self, rows: &mut [PsRow]) {
         for row in rows {
             let Some(attachment) = self.tasks.get(&row.address) else { continue };
@@ -44,7 +44,8 @@ impl Running {
         all
     }
 
-    /// Makes the link of a task again what it was. Programs and connections of the task stay. Returns what was different.
+    /// Restores the link of a task. Programs and connections of the task stay. Returns the
+    /// differences that it repaired.
     ///
     /// # Errors
     /// No such task, one that cannot be repaired, or the step that failed.
@@ -114,8 +115,8 @@ fn way_out(repair: Remedy, task: &str, namespace: &str) -> String {
     }
 }
 
-/// Gives a task another link in place of one that was deleted. The configuration is committed again under another number:
-/// what the kernel carries by itself goes by the old link until then.
+/// Gives a task another link in place of one that was deleted. The configuration is committed again
+/// under a new generation: until then the flow cache sends by the old link.
 async fn relink(running: &mut Running, address: Ipv4Addr) -> Result<(), LabError> {
     // A process killed in between leaves no handover.
     handover::leave_nothing(running)?;
@@ -139,7 +140,7 @@ async fn replace_link(running: &mut Running, address: Ipv4Addr) -> Result<(), La
     }
     let netns = Netns::open(&namespace)?;
     let link = link_task(&running.router, &netns, address, mtu).await?;
-    // Where the kernel refuses, what comes all the same is counted at the link.
+    // If the kernel refuses, the IPv6 packets that still arrive are counted at the link.
     let _ = ipv6::lead_to_router(&netns, address, link.near).await;
     running.steer.deliver_task(address, link)?;
     let tun = device.and_then(|id| Some(running.workers.get(&id)?.device().ifindex()));

@@ -1,4 +1,5 @@
-//! Tasks come and go while the lab runs: a namespace, a link, an address, an ENI; nobody else notices.
+//! Adds and removes tasks while the lab runs: a namespace, a link, an address, an ENI. Other tasks
+//! are not affected.
 
 use super::error::{LabError, left};
 use super::origin::{Maker, Origin};
@@ -9,7 +10,7 @@ use crate::vpc::{ServiceIx, ServiceKind, Task};
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Running {
-    /// The task `number` of a service, made if it is not there.
+    /// Returns the task `number` of a service, and makes it if it does not exist.
     ///
     /// # Errors
     /// No such service, or the step that failed.
@@ -27,7 +28,7 @@ impl Running {
         task.ok_or_else(|| LabError::HalfRemoved { service: service.to_owned(), number })
     }
 
-    /// One task more, with the lowest number that is free.
+    /// Makes one more task, with the lowest free number.
     ///
     /// # Errors
     /// No such service, or the step that failed.
@@ -38,14 +39,15 @@ impl Running {
         add_by_hand(self, service, number, maker).await
     }
 
-    /// Takes a task down: its link, its namespace, its flows, and the ENI that was its own. Every step is taken, whatever
-    /// became of those before; after a failure the task is still listed, and can be removed again.
+    /// Takes a task down: its link, its namespace, its flows, and the ENI that was its own. Every
+    /// step is taken, even if an earlier one fails; after a failure the task is still listed, and
+    /// can be removed again.
     ///
     /// # Errors
     /// No such task, or the first step that failed.
     pub async fn remove_task(&mut self, service: &str, number: u16) -> Result<(), LabError> {
         let task = attach::find(self, service, number).map(|task| task.address);
-        // A task that could not be removed is there when its service is not.
+        // A task that could not be removed stays listed even if its service is removed.
         let Some(address) = task else {
             attach::service(self, service)?;
             return Err(LabError::UnknownTask { service: service.to_owned(), number });
@@ -61,7 +63,8 @@ impl Running {
     }
 }
 
-/// Makes a task that no lab file asks for, with an ENI of its own where it needs one. What App Runner does not run has none.
+/// Makes a task that no lab file asks for, with an ENI of its own where it needs one. A service
+/// that App Runner does not run gets none.
 async fn add_by_hand(
     running: &mut Running,
     service: &str,
@@ -87,7 +90,8 @@ async fn add_by_hand(
     handover::leave_after(running, task)
 }
 
-/// Has the ENI made that a Fargate task needs, where there is none: the lab becomes another one.
+/// Adds the ENI that a Fargate task needs, if it has none: this makes another lab, which is
+/// applied.
 async fn require_eni(
     running: &mut Running,
     service: &str,
@@ -104,7 +108,7 @@ async fn require_eni(
     apply_tasks(running, tasks).await
 }
 
-/// Lets the ENIs go of Fargate tasks that are gone.
+/// Removes the ENIs of Fargate tasks that no longer exist.
 async fn keep_enis_of_tasks(running: &mut Running) -> Result<(), LabError> {
     apply_tasks(running, attach::tasks_by_hand(running)).await
 }

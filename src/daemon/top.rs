@@ -1,5 +1,5 @@
-//! `egret top`: what goes through flows, ENIs or services, a second. Two looks at counters that are there anyway: packets
-//! pay nothing for it.
+//! `egret top`: the traffic of flows, ENIs or services per second. It compares two reads of
+//! counters that exist anyway: packets pay nothing for it.
 
 use super::checked::Checked;
 use super::rows::devices;
@@ -21,25 +21,25 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
-/// The shortest time between two looks.
+/// The shortest time between two reads.
 pub(super) const SHORTEST: Duration = Duration::from_millis(100);
-/// The longest time between two looks.
+/// The longest time between two reads.
 pub(super) const LONGEST: Duration = Duration::from_secs(86_400);
 
-/// What `POST /v1/top` takes.
+/// The request of `POST /v1/top`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TopRequest {
-    /// What there is a row for.
+    /// The subject of a row.
     pub by: TopBy,
-    /// Milliseconds between two looks.
+    /// Milliseconds between two reads.
     pub interval_ms: u64,
-    /// The end after so many tables.
+    /// The number of tables before the end.
     pub count: Option<u64>,
-    /// Rows of a table, at most.
+    /// Rows of the longest table.
     pub limit: usize,
 }
 
-/// What there is a row for.
+/// The subject of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum TopBy {
@@ -89,7 +89,7 @@ async fn look(
             _ = ended.wait_for(|end| *end) => return,
         }
         let (engine, snapshot) = (Arc::clone(&lab.engine), lab.configurations.current.load_full());
-        // On a thread of its own: every flow is looked at.
+        // On a thread of its own: it looks at every flow.
         let looked = tokio::task::spawn_blocking(move || {
             let now = Sample::take(&engine, &snapshot, request.by);
             let table = before.map(|before| now.since(&before, request.limit));
@@ -108,31 +108,31 @@ async fn look(
     }
 }
 
-/// What counters said at one moment.
+/// The counters at one moment.
 struct Sample {
     at: Instant,
     rows: HashMap<Key, Carried>,
     drops: BTreeMap<&'static str, u64>,
 }
 
-/// What a row is for.
+/// The subject of a row, as a key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Key {
     Flow(FlowKey),
     Named(String),
 }
 
-/// What went through it since it began.
+/// The traffic of a row's subject since its beginning.
 #[derive(Clone, Debug, Default)]
 struct Carried {
-    /// What stands before a flow's tuple.
+    /// The text in front of a flow's tuple.
     task: Option<String>,
     flows: u64,
     packets_out: u64,
     bytes_out: u64,
     packets_in: u64,
     bytes_in: u64,
-    /// What the kernel carried by itself of all octets.
+    /// Bytes of all that the kernel carried by itself.
     offloaded: u64,
 }
 
@@ -158,7 +158,7 @@ impl Sample {
         Self { at: Instant(clock::now()), rows, drops }
     }
 
-    /// What went through in between, a second; the most octets first.
+    /// Returns the traffic per second between two samples; the row with the most bytes comes first.
     fn since(&self, old: &Self, limit: usize) -> TopTable {
         let elapsed = self.at.since(old.at);
         // A counter that is lower than before is a new one: another flow with the same tuple.
@@ -197,7 +197,7 @@ impl Sample {
     }
 }
 
-/// Rounded up, so that what is there does not show as nothing.
+/// Returns the rate, rounded up, so that little traffic does not show as none.
 fn a_second(count: u64, elapsed: Duration) -> u64 {
     let rate = u128::from(count) * 1_000_000_000;
     u64::try_from(rate.div_ceil(elapsed.as_nanos().max(1))).unwrap_or(u64::MAX)
@@ -225,7 +225,8 @@ fn flows(engine: &Engine, snapshot: &Snapshot) -> HashMap<Key, Carried> {
     rows
 }
 
-/// What a flow carried since it was last looked at when it ended is missing: it is not there to be looked at.
+/// Sums the traffic of each service. A flow that ended is missing, with its traffic since the last
+/// read.
 fn services(engine: &Engine, snapshot: &Snapshot) -> HashMap<Key, Carried> {
     let services = snapshot.parts().services.iter();
     let mut rows: HashMap<Key, Carried> =

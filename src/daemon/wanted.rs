@@ -1,4 +1,5 @@
-//! Long answers: on a thread of their own, until the client goes away or the lab ends.
+//! Runs long answers on a thread of their own, until the client closes its connection or the lab
+//! ends.
 
 use super::shared::{Problem, Shared};
 use axum::Json;
@@ -8,7 +9,8 @@ use serde::Serialize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Says that an answer is not wanted any more, once it is dropped with the call of a client that has gone.
+/// A flag that says that an answer is not wanted any more, set when this is dropped with the call
+/// of a client that has closed its connection.
 struct Wanted(Arc<AtomicBool>);
 
 impl Drop for Wanted {
@@ -17,7 +19,7 @@ impl Drop for Wanted {
     }
 }
 
-/// Answers on a thread of its own. The job asks again and again whether its answer is still wanted.
+/// Answers on a thread of its own. The job asks repeatedly whether its answer is still wanted.
 pub(super) async fn while_wanted<T: Serialize + Send + 'static>(
     shared: Shared,
     job: impl FnOnce(&mut dyn FnMut() -> bool) -> Result<T, String> + Send + 'static,

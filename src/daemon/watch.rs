@@ -1,5 +1,5 @@
-//! Live packets to clients: records of the engine as lines or as a capture, in a response that goes on. Who reads slowly
-//! has records left out; nothing waits for him.
+//! Streams live packets to clients: records of the engine as lines or as a capture. A client that
+//! reads slowly has records left out; nothing waits for it.
 
 use super::checked::Checked;
 use super::shared::{Shared, busy, refused};
@@ -25,42 +25,42 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinError;
 use tokio::time::MissedTickBehavior;
 
-/// Lines a second, at most: what a person can follow, many times over.
+/// Lines a second, at most: many times what a person can follow.
 const LINES_PER_SECOND: u32 = 1000;
 /// Records of packets that wait for a reader, at most.
 const QUEUE: usize = 8192;
-/// Octets of packets that wait for a reader, at most.
+/// Bytes of packets that wait for a reader, at most.
 const QUEUE_BYTES: usize = 32 << 20;
-/// Octets that are sent at once, about.
+/// Bytes that are sent at once, about.
 const CHUNK: usize = 1 << 16;
 /// Chunks on their way to the client, at most.
 const CHUNKS: usize = 2;
-/// How often it is told that records were left out, at most.
+/// The shortest interval between two notes to the client that records were left out.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
-/// What `POST /v1/trace` takes.
+/// The request of `POST /v1/trace`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct TraceRequest {
-    /// Of which packets and flows.
+    /// The packets and flows to trace.
     pub selection: Selection,
-    /// Whether the steps of each packet's walk are wanted.
+    /// True to get the steps of each packet's walk.
     pub steps: bool,
-    /// The end after so many lines.
+    /// The number of lines before the end.
     pub count: Option<u64>,
 }
 
-/// What `POST /v1/capture` takes.
+/// The request of `POST /v1/capture`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CaptureRequest {
     /// An ENI, a NAT gateway, a service or one of its tasks.
     pub subject: String,
-    /// Whether packets as tasks have them are wanted.
+    /// True to capture packets as tasks have them.
     pub inside: bool,
-    /// Whether packets as the world behind egret has them are wanted.
+    /// True to capture packets as they are outside of egret's NATs.
     pub outside: bool,
-    /// The end after so many packets.
+    /// The number of packets before the end.
     pub count: Option<u64>,
-    /// Octets of each packet that are kept.
+    /// Bytes of each packet that are kept.
     pub snaplen: u32,
 }
 
@@ -140,7 +140,7 @@ struct FullQueues {
     told: u64,
 }
 
-/// How long to wait for the lab to read its counters: records wait meanwhile.
+/// Limits the wait for the lab to read its counters: records wait meanwhile.
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
 
 impl FullQueues {
@@ -149,19 +149,20 @@ impl FullQueues {
         Self { shared: shared.clone(), told }
     }
 
-    /// Counts those that the client does not know of; none while the lab is changed, for which no record waits.
+    /// Counts the packets that the client does not know of yet; none while the lab is being
+    /// changed, since no record waits for that.
     async fn news(&mut self) -> u64 {
         let Some(now) = self.shared.queue_full(LONGEST_WAIT).await else { return 0 };
-        // A device that a reload has removed takes its own along.
+        // A removed device takes its count with it, so the total may fall.
         let news = now.saturating_sub(self.told);
         self.told = now;
         news
     }
 }
 
-/// What records are made into.
+/// The format of a stream of records.
 trait Form: Send + 'static {
-    /// What comes before the first record.
+    /// Appends what comes before the first record.
     fn begin(&mut self, out: &mut Vec<u8>);
     /// Appends a record, at most `left` units of it; returns how many units it was.
     fn record(&mut self, out: &mut Vec<u8>, record: &Record, at: Duration, left: u64) -> u64;
@@ -175,7 +176,8 @@ trait Form: Send + 'static {
     fn lab_down(&mut self, out: &mut Vec<u8>, at: Duration);
 }
 
-/// A response that goes on until so many units were sent, its end is asked for, the client goes, or the lab ends.
+/// Streams a response until so many units were sent, the client asks for its end or closes its
+/// connection, or the lab ends.
 fn respond(
     watch: Watch,
     (form, queues): (impl Form, Option<FullQueues>),
@@ -197,14 +199,14 @@ fn respond(
 struct Pump<F> {
     watch: Watch,
     form: F,
-    /// `None` where nobody is told, or the last of it was told.
+    /// `None` if the client wants no such note, or has had the last one.
     queues: Option<FullQueues>,
     left: u64,
-    /// Where the engine's clock began, since 1970.
+    /// The start of the engine's clock, since 1970.
     epoch: Duration,
-    /// Whether nothing more is recorded, and only what was remains to be sent.
+    /// True when nothing more is recorded, and only what was recorded remains to be sent.
     over: bool,
-    /// How many left-out records the client knows of.
+    /// The number of left-out records that the client knows of.
     told: u64,
     last_told: Option<Instant>,
     sender: mpsc::Sender<Result<Bytes, Infallible>>,
@@ -224,7 +226,8 @@ impl<F: Form> Pump<F> {
             }
             self.fill(&mut chunk);
             if chunk.is_empty() && (self.over || self.left == 0) {
-                // Before anything is waited for: until then user space carries what is watched.
+                // Ended before anything is waited for: until then user space carries the watched
+                // flows.
                 self.watch.end();
                 self.tell_of_queues(&mut chunk).await;
                 self.queues = None;
@@ -233,7 +236,7 @@ impl<F: Form> Pump<F> {
                 }
             }
             tokio::select! {
-                // A sender that is gone is an end as well.
+                // A dropped sender is an end as well.
                 _ = ended.wait_for(|end| *end) => break,
                 () = stream.asked(), if !self.over => {
                     self.watch.end();
@@ -270,7 +273,7 @@ impl<F: Form> Pump<F> {
         }
     }
 
-    /// Takes what waits, up to a chunk.
+    /// Takes the waiting records, up to a chunk.
     fn fill(&mut self, chunk: &mut Vec<u8>) {
         while chunk.len() < CHUNK
             && self.left > 0
@@ -295,7 +298,7 @@ impl<F: Form> Pump<F> {
     }
 }
 
-/// Lines of JSON.
+/// The format of JSON lines.
 struct Lines {
     configurations: Configurations,
 }
@@ -331,12 +334,12 @@ fn line(out: &mut Vec<u8>, row: &impl Serialize) {
     let before = out.len();
     match serde_json::to_writer(&mut *out, row) {
         Ok(()) => out.push(b'\n'),
-        // A row has nothing that JSON cannot say; were it so, the line is left out.
+        // JSON can express every row; if one fails, its line is left out.
         Err(_) => out.truncate(before),
     }
 }
 
-/// A capture file.
+/// The format of a capture file.
 struct File {
     configurations: Configurations,
     title: String,
@@ -365,7 +368,7 @@ impl File {
             Side::Egress => [inside, outside],
             Side::Return => [outside, inside],
         };
-        // An answer goes back where the packet came from.
+        // An answer is sent back where the packet came from.
         let answer = (first.0, Heading::Out, &frames.answer, Default::default());
         let answered = format!("egret's answer; {comment}");
         self.packets += 1;
@@ -448,7 +451,7 @@ mod tests {
         }
     }
 
-    /// The packets in a file, and how many it says were left out.
+    /// Counts the packets in a file, and returns how many it reports as left out.
     fn read(mut file: &[u8]) -> (u64, Option<u64>) {
         let (mut packets, mut left_out) = (0, None);
         while let Some((kind, length)) = pcapng::first_block(file).unwrap() {
@@ -472,7 +475,8 @@ mod tests {
             engine.judge(now, &snapshot, received, &mut [0; 2048]);
         };
         let bytes = Sides { inside: true, outside: false };
-        // All of it is far more than the chunks on their way hold. That the flow was created is a record as well.
+        // The records are far more than the chunks on their way hold. The creation of the flow is a
+        // record as well.
         let (queue, queue_bytes) = (SENT as usize + 1, usize::MAX);
         let wish = Wish { bytes, queue, queue_bytes, ..Wish::default() };
         let (_lab, ended) = watch::channel(false);
@@ -484,7 +488,7 @@ mod tests {
 
         assert!(streams.end(id));
         assert!(!streams.end(id), "its end was asked for");
-        // The first chunk: by then it is known that no more is wanted.
+        // The first chunk: by then the end of the stream is known.
         let mut body = answer.into_body();
         let mut octets = body.frame().await.unwrap().unwrap().into_data().unwrap().to_vec();
         assert!(!engine.watchers().any());

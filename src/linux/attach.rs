@@ -1,4 +1,5 @@
-//! A tc program on a link: as long as the process has it, or as long as its name is there (`pins.rs`).
+//! The tc programs on links. A program stays as long as the process has it, or, if it is pinned, as
+//! long as its pin exists (`pins.rs`).
 
 use super::programs::{CUT_OFF, TUN, classifier, since};
 use super::{Netns, Pins, SteerError};
@@ -22,11 +23,11 @@ struct Attached {
 #[derive(Debug)]
 enum Hold {
     Own(SchedClassifierLinkId),
-    /// By this name.
+    /// Held by a pin with this path.
     Pinned(PathBuf),
 }
 
-/// A link that has the program of the process before.
+/// A link that has the program of the earlier process.
 #[derive(Debug)]
 struct PinnedByPredecessor {
     ifindex: u32,
@@ -42,11 +43,11 @@ pub(super) struct Attachments {
     attached: HashMap<u32, Attached>,
     /// The TUNs that are cut off.
     cut_off: HashMap<u32, SchedClassifierLinkId>,
-    /// Where the programs of links are pinned, if they are.
+    /// The pins of the links' programs, if they are pinned.
     pins: Option<Pins>,
-    /// Links that still have the program of the process before.
+    /// Links that still have the program of the earlier process.
     handed_over: Vec<PinnedByPredecessor>,
-    /// Whether that is over: what is pinned from then on is this process's own.
+    /// True once they are taken over: programs pinned from then on are this process's own.
     has_taken_over: bool,
 }
 
@@ -64,13 +65,13 @@ impl Attachments {
         }
     }
 
-    /// The address of the task on a link.
+    /// Returns the address of the task on a link.
     pub(super) fn task(&self, ifindex: u32) -> Option<Ipv4Addr> {
         self.attached.get(&ifindex)?.task
     }
 
-    /// Attaches a program to a link. An attached link keeps its program: what that does there is in the maps. Returns the
-    /// address that the task there had before, if it is another one.
+    /// Attaches a program to a link. An attached link keeps its program: the maps hold all that
+    /// differs. Returns the address that the task there had before, if that changes.
     pub(super) fn attach(
         &mut self,
         bpf: &mut Ebpf,
@@ -83,7 +84,7 @@ impl Attachments {
             let before = std::mem::replace(&mut attached.task, task);
             return Ok(before.filter(|before| Some(*before) != task));
         }
-        // A TUN goes with the process, and its program with it.
+        // A TUN is removed with the process, and its program with it.
         let hold = match self.pins.as_ref().filter(|_| program != TUN).map(|p| p.link(link)) {
             None => Hold::Own(self.attach_new(bpf, link, program)?),
             Some(pin) if pin.exists() && !self.has_taken_over => {
@@ -97,7 +98,7 @@ impl Attachments {
                 Hold::Pinned(pin)
             }
             Some(pin) => {
-                // One that is there is of an interface that was removed.
+                // An existing pin belongs to an interface that was removed.
                 let _ = std::fs::remove_file(&pin);
                 self.attach_to_stay(bpf, link, program, &pin)?;
                 Hold::Pinned(pin)
@@ -107,13 +108,14 @@ impl Attachments {
         Ok(None)
     }
 
-    /// See [`Steer::take_over`](super::Steer::take_over).
+    /// Takes over the links of the earlier process, as
+    /// [`Steer::take_over`](super::Steer::take_over) describes.
     pub(super) fn take_over(&mut self, bpf: &mut Ebpf) -> Result<(), SteerError> {
         self.has_taken_over = true;
         for PinnedByPredecessor { link, program, pin, .. } in std::mem::take(&mut self.handed_over)
         {
             if replace(bpf, program, &pin).is_err() {
-                // Its interface was another one: nothing holds on to this.
+                // Its interface no longer exists: nothing else holds this pin.
                 let _ = std::fs::remove_file(&pin);
                 self.attach_to_stay(bpf, &link, program, &pin)?;
             }
@@ -157,7 +159,7 @@ impl Attachments {
         })
     }
 
-    /// Drops whatever comes out of a TUN, until [`Attachments::reconnect`].
+    /// Drops all packets that come out of a TUN, until [`Attachments::reconnect`].
     pub(super) fn cut_off(
         &mut self,
         bpf: &mut Ebpf,
@@ -170,7 +172,7 @@ impl Attachments {
         Ok(())
     }
 
-    /// Undoes [`Attachments::cut_off`]. Not being cut off is fine.
+    /// Undoes [`Attachments::cut_off`]. A TUN that is not cut off is no error.
     pub(super) fn reconnect(&mut self, bpf: &mut Ebpf, ifindex: u32) -> Result<(), SteerError> {
         match self.cut_off.remove(&ifindex) {
             Some(id) => self.release(bpf, CUT_OFF, id, ifindex),
@@ -178,10 +180,11 @@ impl Attachments {
         }
     }
 
-    /// Detaches the programs of a link; there being none is fine.
+    /// Detaches the programs of a link. A link without any is no error.
     pub(super) fn detach(&mut self, bpf: &mut Ebpf, ifindex: u32) -> Result<(), SteerError> {
         self.detach_program(bpf, ifindex)?;
-        // After that: a worker that wakes up would deliver packets until the program is detached.
+        // Only afterwards: a worker that wakes up would deliver packets until the program is
+        // detached.
         self.reconnect(bpf, ifindex)
     }
 
@@ -213,11 +216,11 @@ impl Attachments {
         ifindex: u32,
     ) -> Result<(), SteerError> {
         let classifier = classifier(bpf, program)?;
-        // On kernels without links this speaks netlink, so it too must be inside.
+        // On kernels without links this uses netlink, so it too must run inside.
         let detached = self.netns.run(|| classifier.detach(id))?;
         match detached {
             Ok(()) => Ok(()),
-            // The interface went first, and took the program with it.
+            // The interface was removed first, and took the program with it.
             Err(ProgramError::TcError(TcError::NetlinkError(_))) => Ok(()),
             Err(source) => Err(SteerError::Program {
                 what: "detaching",
@@ -234,12 +237,12 @@ fn replace(bpf: &mut Ebpf, program: &'static str, pin: &Path) -> Result<(), Trou
     let link = FdLink::from(PinnedLink::from_pin(pin)?);
     let classifier = classifier(bpf, program)?;
     let id = classifier.attach_to_link(SchedClassifierLink::try_from(link)?)?;
-    // From here on only its name holds it.
+    // From here on only its pin holds it.
     drop(classifier.take_link(id)?);
     Ok(())
 }
 
-/// Runs inside the router namespace, where `link` is.
+/// Attaches a program. Runs inside the router namespace, where `link` is.
 fn attach_here(
     classifier: &mut SchedClassifier,
     link: &str,

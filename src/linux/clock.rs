@@ -1,15 +1,16 @@
-//! The only producer of time: everything below this layer takes it as an argument.
+//! The only source of time: everything below this layer takes it as an argument.
 
 use nix::time::ClockId;
 
-/// Nanoseconds of `CLOCK_MONOTONIC`; it stands still while the machine is suspended.
+/// Returns nanoseconds of `CLOCK_MONOTONIC`; it stands still while the machine is suspended.
 #[must_use]
 pub fn now() -> u64 {
     // The clock has existed since Linux 2.6, so the call cannot fail; 0 would only delay an expiry.
     nanoseconds(ClockId::CLOCK_MONOTONIC)
 }
 
-/// Nanoseconds since 1970-01-01 UTC, for people and capture files: it jumps when the clock is set.
+/// Returns nanoseconds since 1970-01-01 UTC, for people and capture files: it jumps when the clock
+/// is set.
 #[must_use]
 pub fn wall() -> u64 {
     nanoseconds(ClockId::CLOCK_REALTIME)

@@ -1,5 +1,6 @@
-//! The descriptors of this process: their limit, which is raised at start-up, and the parts of it that clients may take. What is
-//! left is for the lab itself, so that a task or a client cannot take the descriptors that control needs.
+//! The descriptors of this process: their limit, which is raised at start-up, and the parts of it
+//! that clients may take. The rest is for the lab itself, so that a task or a client cannot take
+//! the descriptors that control needs.
 
 use super::sys;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -8,33 +9,36 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-/// The limits that this process was started with, once they are raised: those of its programs.
+/// The limits that this process was started with, once they are raised: programs that it starts get
+/// these.
 static BEFORE: OnceLock<(u64, u64)> = OnceLock::new();
 
-/// What the lab itself takes, beside its clients.
+/// The number of descriptors that the lab itself takes, beside its clients.
 static OWN: AtomicUsize = AtomicUsize::new(0);
 
-/// How many connections each kind of client may have.
+/// The number of connections that each kind of client may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shares {
-    /// Tasks, to all listeners of the lab together.
+    /// Connections of tasks, to all listeners of the lab together.
     pub listeners: usize,
-    /// Tasks, to their resolver and metadata, which no connection to a listener keeps from them.
+    /// Connections of tasks to their resolver and metadata. Connections to listeners do not use
+    /// these up.
     pub services: usize,
-    /// Clients of the App Runner API.
+    /// Connections of clients of the App Runner API.
     pub api: usize,
-    /// Clients of the control socket.
+    /// Connections of clients of the control socket.
     pub control: usize,
 }
 
 impl Shares {
-    /// Returns the shares of what the limit, as it is now, leaves beside the lab itself.
+    /// Returns the shares of the present limit, less the descriptors of the lab itself.
     pub fn now() -> Self {
         let (soft, _) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((1024, 1024));
         Self::of(usize::try_from(soft).unwrap_or(usize::MAX).saturating_sub(OWN.load(Relaxed)))
     }
 
-    /// Half of the descriptors are for tasks. A connection to the control socket takes two.
+    /// Divides a limit: half of the descriptors are for tasks. A connection to the control socket
+    /// takes two.
     fn of(limit: usize) -> Self {
         let eighth = limit / 8;
         Self {
@@ -46,22 +50,23 @@ impl Shares {
     }
 }
 
-/// Sets so many descriptors aside for the lab itself. To be called before clients are served.
+/// Sets so many descriptors aside for the lab itself. Must be called before clients are served.
 pub fn set_aside(own: usize) {
     OWN.store(own, Relaxed);
 }
 
-/// Raises the limit as far as it may be raised. To be called once, before a lab is started.
+/// Raises the limit as far as it may be raised. Must be called once, before a lab is started.
 ///
 /// # Errors
-/// When the kernel refuses; the limit is what it was then.
+/// The kernel refuses; the limit then stays the same.
 pub fn raise() -> io::Result<()> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     BEFORE.get_or_init(|| (soft, hard));
     Ok(setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?)
 }
 
-/// Gives a program the limit that this process was started with: some look at every descriptor that they could have.
+/// Gives a program the limit that this process was started with: some programs look at every
+/// descriptor that they could have.
 pub fn restore(command: &mut Command) {
     if let Some(&(soft, hard)) = BEFORE.get() {
         sys::limit_descriptors(command, soft, hard);

@@ -1,8 +1,9 @@
-//! Epochs: how others learn that a device's workers have seen what was published.
+//! Epochs: the sign by which other threads learn that a device's workers have seen what was
+//! published.
 
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
-/// How often a batch of each queue began or ended: odd during one.
+/// The number of times that a batch of each queue began or ended: odd during a batch.
 #[derive(Debug, Default)]
 pub struct Epochs(Box<[AtomicU64]>);
 
@@ -10,7 +11,8 @@ pub struct Epochs(Box<[AtomicU64]>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Epoch(Box<[u64]>);
 
-/// A batch. Dropping it ends the batch, also when the worker panics in it: nobody waits for a thread that has ended.
+/// A batch. Dropping it ends the batch, also when the worker panics in it: no thread waits for one
+/// that has ended.
 #[must_use]
 #[derive(Debug)]
 pub(super) struct Batch<'a> {
@@ -23,7 +25,8 @@ impl Epochs {
         Self((0..queues).map(|_| AtomicU64::new(0)).collect())
     }
 
-    /// Returns the workers' present epochs. What was published before, they see in any later one.
+    /// Returns the workers' present epochs. In any later epoch they see what was published before
+    /// this call.
     #[must_use]
     pub fn now(&self) -> Epoch {
         // The caller has just published something: see `begin`.
@@ -31,8 +34,8 @@ impl Epochs {
         Epoch(self.0.iter().map(|epochs| epochs.load(Ordering::SeqCst)).collect())
     }
 
-    /// Says whether all batches that ran at that moment are over. Then every worker has seen what was published before it, or
-    /// sees it before its next packet.
+    /// Returns whether all batches that ran at that moment are over. Then every worker has seen
+    /// what was published before it, or sees it before its next packet.
     #[must_use]
     pub fn grace_period_is_over(&self, then: &Epoch) -> bool {
         self.busy_since(then) == 0
@@ -47,15 +50,16 @@ impl Epochs {
         self.0.iter().zip(&then.0).filter(is_busy).count()
     }
 
-    /// Begins a batch. The fence keeps what the batch reads from being read before: either [`Epochs::now`] sees this
-    /// epoch, or the worker sees what its caller had published.
+    /// Begins a batch. The fence keeps the batch's reads from happening before it: either
+    /// [`Epochs::now`] sees this epoch, or the worker sees what its caller had published.
     pub(super) fn begin(&self, queue: usize) -> Batch<'_> {
         self.advance(queue);
         fence(Ordering::SeqCst);
         Batch { epochs: self, queue }
     }
 
-    /// Advances a queue's epoch at both ends of a batch; called by the one thread that serves the queue.
+    /// Advances a queue's epoch at both ends of a batch; called by the one thread that serves the
+    /// queue.
     fn advance(&self, queue: usize) {
         if let Some(epochs) = self.0.get(queue) {
             epochs.store(epochs.load(Ordering::Relaxed).wrapping_add(1), Ordering::Release);

@@ -1,6 +1,6 @@
-//! Child processes inside a namespace, the way `ip netns exec` starts them: `/sys` shows the namespace's interfaces,
-//! and the files that egret has made in `/etc/netns/<name>` lie over those in `/etc`, so that a task can have its own
-//! `resolv.conf`. Others that are there do not.
+//! Starts child processes inside a namespace, as `ip netns exec` does: `/sys` shows the namespace's
+//! interfaces, and the files that egret has made in `/etc/netns/<name>` are mounted over those in
+//! `/etc`, so that a task can have its own `resolv.conf`. Other files there are not mounted.
 
 use super::{Netns, NetnsError, descriptors};
 use crate::edge::own;
@@ -17,10 +17,10 @@ use std::process::{Child, Command};
 
 const OVERLAYS: &str = "/etc/netns";
 
-/// The files of a namespace that lie over those in `/etc`: all that egret makes for a task.
+/// The files of a namespace that are mounted over those in `/etc`: all that egret makes for a task.
 pub const OVERLAID: [&str; 2] = ["resolv.conf", "hosts"];
 
-/// Why a program was not started.
+/// The reason why a program was not started.
 #[derive(Debug, thiserror::Error)]
 pub enum ExecError {
     /// The namespace could not be entered.
@@ -29,32 +29,32 @@ pub enum ExecError {
     /// The mounts that belong to the namespace could not be made.
     #[error("{what} for network namespace `{netns}`: {source}")]
     Mount {
-        /// What was tried.
+        /// The operation.
         what: &'static str,
-        /// For which namespace.
+        /// The namespace.
         netns: String,
-        /// What the kernel said.
+        /// The kernel's error.
         source: io::Error,
     },
-    /// There was nothing to run.
+    /// There was no program to run.
     #[error("no command was given: name one, for example `sh`")]
     Empty,
     /// The program did not start.
     #[error("starting `{program}`: {source}")]
     Start {
-        /// Which program.
+        /// The program.
         program: String,
-        /// What the kernel said.
+        /// The kernel's error.
         source: io::Error,
     },
 }
 
-/// Replaces this process with `argv` inside the namespace. Returns only when that fails; the calling thread may be
-/// inside by then, so the process should end.
+/// Replaces this process with `argv` inside the namespace. Returns only if that fails; the calling
+/// thread may be inside by then, so the process should end.
 ///
 /// # Errors
 ///
-/// When the namespace, the mounts or the program are not to be had.
+/// The namespace cannot be entered, its mounts cannot be made, or the program does not start.
 pub fn exec_in<S: AsRef<OsStr>>(netns: &str, argv: &[S]) -> Result<Infallible, ExecError> {
     let (program, arguments) = argv.split_first().ok_or(ExecError::Empty)?;
     let netns = Netns::open(netns)?;
@@ -68,7 +68,7 @@ pub fn exec_in<S: AsRef<OsStr>>(netns: &str, argv: &[S]) -> Result<Infallible, E
 ///
 /// # Errors
 ///
-/// When the namespace, the mounts or the program are not to be had.
+/// The namespace cannot be entered, its mounts cannot be made, or the program does not start.
 pub fn spawn_in(netns: &Netns, command: &mut Command) -> Result<Child, ExecError> {
     descriptors::restore(command);
     run_dressed(netns, || command.spawn())?.map_err(|source| ExecError::Start {
@@ -77,12 +77,12 @@ pub fn spawn_in(netns: &Netns, command: &mut Command) -> Result<Child, ExecError
     })
 }
 
-/// Does `work` on a fresh thread that is in the namespace and has its mounts: children that it starts are as well. For
-/// a `tokio` command, enter the runtime inside `work`.
+/// Runs `work` on a fresh thread that is in the namespace and has its mounts: children that it
+/// starts are there too. For a `tokio` command, enter the runtime inside `work`.
 ///
 /// # Errors
 ///
-/// When the namespace or the mounts are not to be had, or `work` panics.
+/// The namespace cannot be entered, its mounts cannot be made, or `work` panics.
 pub fn run_dressed<R: Send>(
     netns: &Netns,
     work: impl FnOnce() -> R + Send,
@@ -90,7 +90,7 @@ pub fn run_dressed<R: Send>(
     netns.run(|| dress(netns.name()).map(|()| work()))?
 }
 
-/// Gives the calling thread mounts of its own that fit the namespace.
+/// Gives the calling thread mounts of its own that match the namespace.
 fn dress(netns: &str) -> Result<(), ExecError> {
     let because = |what| {
         move |errno: nix::Error| ExecError::Mount {
@@ -101,11 +101,11 @@ fn dress(netns: &str) -> Result<(), ExecError> {
     };
     let none = None::<&str>;
     unshare(CloneFlags::CLONE_NEWNS).map_err(because("separating the mounts"))?;
-    // Later mounts of the host come in, ours do not go out.
+    // Later mounts of the host appear here, ours do not appear there.
     mount(none, "/", none, MsFlags::MS_SLAVE | MsFlags::MS_REC, none)
         .map_err(because("separating the mounts"))?;
     let read_only = statvfs("/sys").is_ok_and(|sys| sys.flags().contains(FsFlags::ST_RDONLY));
-    // Whatever was mounted on it goes as well; that there was nothing is fine.
+    // All mounts below it are removed as well; if there are none, that is no error.
     let _ = umount2("/sys", MntFlags::MNT_DETACH);
     let flags = if read_only { MsFlags::MS_RDONLY } else { MsFlags::empty() };
     mount(Some(netns), "/sys", Some("sysfs"), flags, none).map_err(because("mounting /sys"))?;
@@ -123,10 +123,10 @@ fn overlay_etc(directory: &Path) -> io::Result<()> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             opened => opened.map_err(|why| io::Error::new(why.kind(), format!("{name}: {why}")))?,
         };
-        // As with `ip netns exec`, a file that /etc does not have cannot be laid over.
+        // As with `ip netns exec`, only a file that exists in `/etc` can be mounted over.
         if target.exists() {
             let none = None::<&str>;
-            // The file that was looked at, whatever has its name by now.
+            // The file that was checked, even if another one has its name by now.
             let opened = format!("/proc/self/fd/{}", file.as_raw_fd());
             mount(Some(opened.as_str()), &target, none, MsFlags::MS_BIND, none)?;
         }

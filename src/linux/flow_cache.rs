@@ -1,12 +1,14 @@
-//! The cache of offloaded flows, which the tc programs carry by themselves (`src/steer/flow_cache.bpf.h`).
+//! The cache of offloaded flows, whose packets the tc programs forward by themselves
+//! (`src/steer/flow_cache.bpf.h`).
 //!
-//! Entries go in here when the engine asks for a flow, and come out when the flow table says so.
+//! The engine requests the entries of a flow, and the flow table withdraws them.
 //!
-//! An entry holds a verdict of the engine, made under one generation of the configuration; entries of any other generation
-//! are not used, so [`FlowCache::use_generation`] makes all of them stale with one write. Where a packet leaves is
-//! looked up in `link_tables.rs`, which says what the maps of the tc programs say at that moment.
+//! An entry holds a verdict of the engine, made under one generation of the configuration; entries
+//! of any other generation are not used, so [`FlowCache::use_generation`] makes all of them stale
+//! with one write. The link by which a packet leaves is looked up in `link_tables.rs`, which
+//! mirrors the maps of the tc programs.
 //!
-//! Bounded: 131,072 flows. What finds no room stays in user space.
+//! The cache is bounded: 131,072 flows. A flow that finds no room stays in user space.
 
 use super::Link;
 use super::link_tables::LinkTables;
@@ -30,19 +32,19 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use zerocopy::transmute;
 
-/// As in `flow_cache.bpf.h`.
+/// The most flows, as in `flow_cache.bpf.h`.
 pub(super) const MAX_FLOWS: u32 = 131_072;
 /// Words of a slot of the counters, and of a direction in it.
 const SLOT: usize = size_of::<Slot>() / WORD;
 const DIRECTION: usize = size_of::<Direction>() / WORD;
 const WORD: usize = size_of::<u64>();
-/// Where a slot has what its directions claim, in words.
+/// The offset of a slot's `claimed` field, in words.
 const CLAIMED: usize = std::mem::offset_of!(Slot, claimed) / WORD;
-/// In the count of punted packets, as there.
+/// The flags in the count of punted packets, as in `flow_cache.bpf.h`.
 pub(super) const OPEN: u64 = 1 << 63;
 pub(super) const IN_SEQUENCE: u64 = 1 << 62;
 
-/// Where a number of a direction is, in words.
+/// Expands to the offset of a direction's field, in words.
 macro_rules! word_of {
     ($field:ident) => {
         std::mem::offset_of!(Direction, $field) / WORD
@@ -54,7 +56,7 @@ pub(super) type Entries = BpfHash<MapData, Plain<shared::FlowKey>, Plain<FlowEnt
 /// The map of records.
 pub(super) type Records = BpfHash<MapData, u32, Plain<shared::Record>>;
 
-/// What is pinned where the cache outlives the process.
+/// The maps that are pinned if the cache outlives the process.
 pub(super) const MAPS: [&str; 5] =
     ["flow_cache", "flow_counters", "generation", "deadline", "flow_records"];
 
@@ -63,14 +65,14 @@ pub struct FlowCache {
     pub(super) entries: Mutex<Entries>,
     generation: Mutex<Array<MapData, u32>>,
     deadline: Mutex<Array<MapData, u64>>,
-    /// What the next process is to know of flows; `None` where the cache ends with this one.
+    /// The records of flows for the next process; `None` if the cache ends with this one.
     pub(super) records: Option<Mutex<Records>>,
     counters: sys::SharedWords,
-    /// Keeps the memory of `counters` what it is.
+    /// Keeps the memory of `counters` mapped.
     _counters: MapData,
     slots: Mutex<Slots>,
     tables: Arc<RwLock<LinkTables>>,
-    /// Is passed when the kernel has an entry of a flow.
+    /// A fail point, passed when the kernel has an entry of a flow.
     #[cfg(test)]
     pub(super) after_an_entry: FailPoint,
 }
@@ -85,12 +87,12 @@ impl std::fmt::Debug for FlowCache {
 #[derive(Debug, Default)]
 struct Slots {
     free: Vec<u32>,
-    /// From here on none was ever given out.
+    /// The first slot that was never given out; none of the later ones was either.
     fresh: u32,
 }
 
 impl FlowCache {
-    /// Takes the maps of the programs; they may be those of the process before.
+    /// Takes the maps of the programs; they may be those of the earlier process.
     pub(super) fn take(
         bpf: &mut Ebpf,
         tables: Arc<RwLock<LinkTables>>,
@@ -105,7 +107,7 @@ impl FlowCache {
             return Err(SteerError::Foreign("flow_counters"));
         };
         if stays && deadline.get(&0, 0).map_err(trouble("deadline"))? == 0 {
-            // No process may be alive: until one says how long, no entry is used.
+            // No process may be alive: no entry is used until one sets a deadline.
             deadline.set(0, 1, 0).map_err(trouble("deadline"))?;
         }
         let words = MAX_FLOWS as usize * SLOT;
@@ -125,30 +127,31 @@ impl FlowCache {
         })
     }
 
-    /// Has entries of this generation used, and no others.
+    /// Makes the programs use entries of this generation, and no others.
     ///
     /// # Errors
     ///
-    /// When the kernel refuses.
+    /// The kernel refuses.
     pub fn use_generation(&self, generation: Generation) -> Result<(), SteerError> {
         lock(&self.generation).set(0, generation.0, 0).map_err(trouble("generation"))
     }
 
-    /// Returns the generation whose entries are used: after [`Steer::load_to_stay`](super::Steer::load_to_stay), that of the
-    /// process before.
+    /// Returns the generation whose entries are used: after
+    /// [`Steer::load_to_stay`](super::Steer::load_to_stay), that of the earlier process.
     ///
     /// # Errors
     ///
-    /// When the kernel refuses.
+    /// The kernel refuses.
     pub fn generation(&self) -> Result<Generation, SteerError> {
         lock(&self.generation).get(&0, 0).map(Generation).map_err(trouble("generation"))
     }
 
-    /// Has entries used until then, in nanoseconds of [`clock::now`](super::clock::now); at 0 for as long as they are there.
+    /// Lets the programs use entries until a deadline, in nanoseconds of
+    /// [`clock::now`](super::clock::now); 0 means without a deadline.
     ///
     /// # Errors
     ///
-    /// When the kernel refuses.
+    /// The kernel refuses.
     pub fn use_until(&self, deadline: u64) -> Result<(), SteerError> {
         lock(&self.deadline).set(0, deadline, 0).map_err(trouble("deadline"))
     }
@@ -158,7 +161,8 @@ impl FlowCache {
         sys::wait_for_programs();
     }
 
-    /// Offloads a flow to the tc programs, if there is room, and each of its directions has a link.
+    /// Offloads a flow to the tc programs, if there is room and each of its directions has a link.
+    /// Returns whether it did.
     pub fn carry(self: &Arc<Self>, candidate: &Candidate) -> bool {
         candidate.flow.offload(candidate.idle, |begin| {
             let carrier = self.put(candidate, begin)?;
@@ -177,7 +181,7 @@ impl FlowCache {
         let mut carrier =
             SlotEntries { cache: Arc::clone(self), slot, keys: [None; 2], is_whole: true };
         if let Some(records) = &self.records {
-            // The next process would take the record that the slot had before for this flow's.
+            // Without this the next process would read the slot's earlier record as this flow's.
             lock(records).insert(slot, Plain((&HandoverRecord::of(flow)).into()), 0).ok()?;
         }
         let egress = (flow.egress.tuple(), candidate.egress, task, out.link);
@@ -189,16 +193,17 @@ impl FlowCache {
             }
             None => (egress, returned),
         };
-        // The direction back to the task first: it has nothing to carry before the other one.
+        // The direction back to the task first: no packet takes it before the other one has an
+        // entry.
         for (direction, way) in [(1, returned), (0, Some(egress))] {
             let Some((tuple, forward, from, to)) = way else { continue };
             let key = key_of(tuple, from);
             let entry = entry_of(candidate, &key, &forward, to, direction, slot);
-            // Noted before it is there: what fails from here on is withdrawn.
+            // Noted before it exists: after a failure from here on it is withdrawn.
             if let Some(place) = carrier.keys.get_mut(usize::from(direction)) {
                 *place = Some(key);
             }
-            // A full map is no fault: the flow stays where it is.
+            // A full map is no error: the flow stays in user space.
             if lock(&self.entries).insert(Plain(key), Plain(entry), 0).is_err() {
                 carrier.withdraw();
                 carrier.is_whole = false;
@@ -210,7 +215,7 @@ impl FlowCache {
         Some(carrier)
     }
 
-    /// Takes a slot, whose counters begin with these.
+    /// Takes a slot, and sets its counters to these values.
     fn lease(&self, begin: [CacheCounters; 2]) -> Option<u32> {
         let mut slots = lock(&self.slots);
         let slot = match slots.free.pop() {
@@ -231,7 +236,7 @@ impl FlowCache {
                 seen: own.last_seen.0,
                 end: own.window.end,
                 ack: own.window.ack,
-                // Both such that the programs look at the other side first.
+                // Both are set such that the programs look at the other side first.
                 floor: own.window.end as u32 ^ 1 << 31,
                 ceiling: own.window.ack as u32,
                 punted: 0,
@@ -292,7 +297,7 @@ impl FlowCache {
             BarrierRelease::InSequence => {
                 punted.fetch_or(IN_SEQUENCE, AcqRel);
             }
-            // Another packet that was punted meanwhile keeps it closed.
+            // A packet that was punted meanwhile keeps the barrier.
             BarrierRelease::After(packets) => {
                 let so_many = |word: u64| (word & !IN_SEQUENCE == packets).then_some(word | OPEN);
                 let _ = punted.fetch_update(AcqRel, Acquire, so_many);
@@ -358,7 +363,7 @@ impl CacheEntries for SlotEntries {
     fn withdraw(&self) {
         let mut entries = lock(&self.cache.entries);
         for key in self.keys.iter().flatten() {
-            // What is not there need not go.
+            // A missing entry is no error.
             let _ = entries.remove(&Plain(*key));
         }
     }
@@ -367,15 +372,16 @@ impl CacheEntries for SlotEntries {
 impl Drop for SlotEntries {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            // The flow does not have them yet, so nobody else withdraws them. A packet may be on its way through one: the
-            // slot is given to no other flow.
+            // The flow does not have the entries yet, so nothing else withdraws them. A packet may
+            // be on its way through one: no other flow gets the slot.
             return self.withdraw();
         }
         lock(&self.cache.slots).free.push(self.slot);
     }
 }
 
-/// One direction: its packets as they arrive, what becomes of them, by which link they come and by which they leave.
+/// One direction: its packets as they arrive, their rewrite, the link by which they arrive and the
+/// link by which they leave.
 type Way = (Tuple, Forward, Link, Link);
 
 fn to_private((tuple, mut forward, from, to): Way, private: Ipv4Addr) -> Way {
@@ -408,7 +414,7 @@ fn entry_of(
     slot: u32,
 ) -> FlowEntry {
     let rewrite = forward.rewrite;
-    // In network order (RFC 1071, 2B). No change is none, not the other of the two zeros.
+    // In network order (RFC 1071, 2B). No change is 0 here, not 0xffff, the other zero of the sum.
     let change = |sum: Sum| match sum.fold() {
         u16::MAX => 0,
         folded => folded,
@@ -439,7 +445,7 @@ fn entry_of(
     }
 }
 
-/// Returns the slot of an entry that carries packets from the task; `None` for one that carries those back to it.
+/// Returns the slot of an entry for packets from the task; `None` for one for packets back to it.
 pub(super) fn egress_slot(entry: &FlowEntry) -> Option<u32> {
     (entry.direction == 0).then_some(entry.slot)
 }
@@ -455,7 +461,7 @@ fn index(slot: u32, direction: usize) -> usize {
     slot as usize * SLOT + direction * DIRECTION
 }
 
-/// Locks. A thread that failed while it held a lock left nothing half-way behind.
+/// Locks a mutex. A thread that failed while it held the lock left no value half written.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

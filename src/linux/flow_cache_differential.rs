@@ -1,6 +1,6 @@
-//! The same packets by both paths: through the tc programs with the engine behind them, and through an engine alone.
-//! Verdicts, bytes and counters must be the same. The kernel runs the programs on bytes that are given to it, so this
-//! needs root and no network.
+//! Sends the same packets on both paths: through the tc programs with the engine behind them, and
+//! through an engine alone. Verdicts, bytes and counters must be the same. The kernel runs the
+//! programs on bytes that are given to it, so this needs root and no network.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
@@ -95,7 +95,7 @@ fn both_paths_give_the_same_verdicts_octets_and_counters() {
     }
 }
 
-/// How a connection ends that the kernel has carried.
+/// The end of an offloaded connection.
 #[derive(Clone, Copy, Debug)]
 enum End {
     Fins,
@@ -103,7 +103,7 @@ enum End {
     ServerResets,
 }
 
-/// Between two looks at the kernel's counters more than half of all sequence numbers pass.
+/// More than half of all sequence numbers pass between two syncs of the kernel's counters.
 #[test]
 fn regression_a_fast_connection_that_the_kernel_carries_ends() {
     each_end(|call| call.exchange(300, 8 << 20));
@@ -113,7 +113,7 @@ fn regression_a_fast_connection_that_the_kernel_carries_ends() {
 fn regression_an_acknowledgement_of_what_was_never_sent_hides_no_end() {
     for off in [1 << 28, 1 << 20, 1, 1 << 31, u32::MAX << 28] {
         for egress in [true, false] {
-            // In the kernel, and then in user space, which a segment with options comes to.
+            // In the kernel, and then in user space, to which a segment with options is punted.
             for options in [false, true] {
                 each_end(|call| {
                     call.exchange(3, 1000);
@@ -133,7 +133,7 @@ fn regression_more_in_flight_than_is_accepted_hides_no_end() {
     }
 }
 
-/// A segment that user space has judged may not be sent on yet when the next one comes to the kernel.
+/// A segment that user space has judged may still be unsent when the next one comes to the kernel.
 #[test]
 fn data_in_sequence_do_not_overtake_what_was_judged_and_is_not_sent_on() {
     if !is_root() {
@@ -156,7 +156,8 @@ fn data_in_sequence_do_not_overtake_what_was_judged_and_is_not_sent_on() {
     assert!(!call.says(true) && flow.punted(Side::Egress).is_none());
 }
 
-/// What the kernel had of it by then would be carried on by nobody's word.
+/// Without a withdrawal the kernel would forward by the entries that it had by then, and no flow
+/// would own them.
 #[test]
 fn a_panic_in_the_midst_of_offloading_leaves_the_kernel_nothing_of_the_flow() {
     if !is_root() {
@@ -175,7 +176,8 @@ fn a_panic_in_the_midst_of_offloading_leaves_the_kernel_nothing_of_the_flow() {
     assert!(call.says(true) && call.says(false), "it goes on in user space");
 }
 
-/// Lets two ends talk in a way that the kernel carries, ends their connection in each way, and finds it closed.
+/// Lets two ends talk so that the kernel forwards their packets, ends their connection in each way,
+/// and finds it closed.
 fn each_end(talk: impl Fn(&mut Call)) {
     if !is_root() {
         return;
@@ -188,13 +190,13 @@ fn each_end(talk: impl Fn(&mut Call)) {
     }
 }
 
-/// One TCP connection whose direct way is through the kernel.
+/// A TCP connection whose packets the kernel forwards.
 struct Call {
     bed: Bed,
     outside: SocketAddrV4,
-    /// What each side has sent so far: its next sequence number.
+    /// The next sequence number of each side.
     at: [u32; 2],
-    /// Whether user space opens directions.
+    /// True if user space releases the reordering barriers.
     opens: bool,
 }
 
@@ -226,12 +228,13 @@ impl Call {
         found.unwrap()
     }
 
-    /// A segment with data; whether user space got it.
+    /// Sends a segment with data; returns whether user space got it.
     fn says(&mut self, egress: bool) -> bool {
         self.send(egress, TcpFlags::ACK.with(TcpFlags::PSH), b"hello").is_some()
     }
 
-    /// The same of the task, in a packet that the kernel does not carry.
+    /// Sends a segment with data from the task that the kernel does not forward, since it has
+    /// options.
     fn says_with_options(&mut self) -> bool {
         let mut octets = self.segment(true, TcpFlags::ACK, self.at[1], b"hello");
         with_options(&mut octets);
@@ -239,7 +242,8 @@ impl Call {
         self.pass(true, &octets).is_some()
     }
 
-    /// The server says so often something that lies so far ahead of what it said before, and is acknowledged each time.
+    /// Sends `times` segments from the server, each with a sequence number `ahead` of the one
+    /// before, and each acknowledged.
     fn exchange(&mut self, times: u32, ahead: u32) {
         for _ in 0..times {
             self.at[1] = self.at[1].wrapping_add(ahead - 5);
@@ -247,8 +251,8 @@ impl Call {
         }
     }
 
-    /// One side says so often something that lies so far ahead of what it said before. The other one acknowledges it when
-    /// so many segments are in flight.
+    /// Sends `times` segments from one side, each with a sequence number `ahead` of the one before.
+    /// The other side acknowledges a segment once `in_flight` segments have followed it.
     fn stream(&mut self, egress: bool, times: usize, in_flight: usize, ahead: u32) {
         let side = usize::from(!egress);
         let mut sent = Vec::new();
@@ -265,7 +269,7 @@ impl Call {
         }
     }
 
-    /// One side acknowledges so much more than was sent.
+    /// Acknowledges, from one side, `off` more than was sent.
     fn acknowledges(&mut self, egress: bool, off: u32, options: bool) {
         let ack = self.at[usize::from(egress)].wrapping_add(off);
         let mut octets = self.segment(egress, TcpFlags::ACK, ack, &[]);
@@ -288,7 +292,7 @@ impl Call {
         self.flow().tcp.state()
     }
 
-    /// What user space sends on, if a segment comes to it.
+    /// Sends a segment; returns what user space sends on, if the segment is punted.
     fn send(&mut self, egress: bool, flags: TcpFlags, payload: &[u8]) -> Option<Vec<u8>> {
         let ack = self.at[usize::from(egress)];
         let octets = self.segment(egress, flags, ack, payload);
@@ -320,7 +324,7 @@ impl Call {
     }
 }
 
-/// Puts an IPv4 option into a header, which is no plain one any more.
+/// Puts an IPv4 option into a header, which makes it longer than the plain 20 bytes.
 fn with_options(octets: &mut Vec<u8>) {
     octets.splice(20..20, [1, 1, 1, 0]);
     octets[0] = 0x46;
@@ -348,16 +352,16 @@ impl Random {
     }
 }
 
-/// Two ends that talk through egret.
+/// Two ends that exchange packets through egret.
 struct Talk {
     protocol: Protocol,
     server: SocketAddrV4,
     port: u16,
-    /// As the server sees the task; from the last packet that got there.
+    /// The task as the server sees it, from the last packet that arrived there.
     outside: Option<SocketAddrV4>,
-    /// Where each side is in what it sends.
+    /// The position of each side in what it sends.
     at: [u32; 2],
-    /// How far the handshake is.
+    /// The progress of the handshake.
     phase: u32,
 }
 
@@ -373,11 +377,11 @@ struct Bed {
     steer: Steer,
     cache: Arc<FlowCache>,
     snapshot: Snapshot,
-    /// Behind the tc programs, and alone.
+    /// The engine behind the tc programs, and the engine alone.
     engines: [Engine; 2],
     talks: Vec<Talk>,
     random: Random,
-    /// By protocol: by the cache, and by the engine.
+    /// Packets by protocol: those that the cache forwarded, and those that the engine forwarded.
     carried: BTreeMap<u8, [u32; 2]>,
 }
 
@@ -490,7 +494,7 @@ impl Bed {
         }
     }
 
-    /// The next packet of a conversation, as an honest stack would send it.
+    /// Returns the next packet of a conversation, as an honest stack would send it.
     fn sample(&mut self, index: usize) -> Option<Sample> {
         let random = &mut self.random;
         let talk = &mut self.talks[index];
@@ -555,7 +559,7 @@ impl Bed {
         Some(Sample { octets, vnet, egress, device })
     }
 
-    /// Makes something of it that an honest stack seldom sends.
+    /// Changes a packet into one that an honest stack seldom sends.
     fn twist(&mut self, sample: &mut Sample) {
         let random = &mut self.random;
         let octets = &mut sample.octets;
@@ -604,14 +608,14 @@ impl Bed {
         }
     }
 
-    /// What a tc program makes of it.
+    /// Runs a tc program on a packet: returns its verdict and the resulting frame.
     fn run(&self, sample: &Sample) -> (u32, Vec<u8>) {
         let frame = [&[0; 12][..], &[8, 0], &sample.octets].concat();
         let program = if sample.egress { "task_ingress" } else { "space_ingress" };
         self.steer.run(program, &frame, sample.vnet.gso_size)
     }
 
-    /// The verdict of an engine, and the bytes that it sends.
+    /// Returns the verdict of an engine, and the bytes that it sends.
     fn judge(&self, engine: usize, sample: &Sample) -> (Judged, Vec<u8>) {
         let (mut octets, mut reply) = (sample.octets.clone(), [0; 2048]);
         let now = Instant(clock::now());
@@ -627,7 +631,7 @@ impl Bed {
         (judged, sent)
     }
 
-    /// What a worker does when all it has read is sent on.
+    /// Does what a worker does when it has sent on all that it has read.
     fn open_or_offload(&self, key: &FlowKey) {
         let engine = &self.engines[0];
         let (flow, side) =

@@ -4,29 +4,29 @@ use super::flow_cache::{FlowCache, egress_slot, lock};
 use super::steer_error::{SteerError, trouble};
 use crate::flow::{CacheCounters, HandoverRecord};
 
-/// An offloaded flow of the process before.
+/// An offloaded flow of the earlier process.
 #[derive(Clone, Copy, Debug)]
 pub struct HandedOver {
-    /// What it was when the kernel began to carry it.
+    /// The flow's record at the time of its offload.
     pub record: HandoverRecord,
-    /// What the kernel has carried since: from the task, and back to it.
+    /// The counters of the kernel since then: from the task, and back to it.
     pub carried: [CacheCounters; 2],
 }
 
 impl FlowCache {
-    /// Takes all flows of the process before out of the cache, and returns them. To be called once, while no entry is used, before any is
-    /// made.
+    /// Takes all flows of the earlier process out of the cache, and returns them. Must be called
+    /// once, while no entry is used and before any is made.
     ///
     /// # Errors
     ///
-    /// When the kernel refuses.
+    /// The kernel refuses.
     pub fn take_handed_over(&self) -> Result<Vec<HandedOver>, SteerError> {
         let Some(records) = &self.records else { return Ok(Vec::new()) };
         let (mut entries, records) = (lock(&self.entries), lock(records));
         let found = entries.iter().collect::<Result<Vec<_>, _>>().map_err(trouble("flow_cache"))?;
         let mut flows = Vec::new();
         for (key, entry) in found {
-            // One without a record was about to be made.
+            // An entry without a record belongs to a flow whose offload was not complete.
             if let Some(slot) = egress_slot(&entry.0)
                 && let Ok(kept) = records.get(&slot, 0)
             {

@@ -1,4 +1,5 @@
-//! Says again and again that the process lives: the kernel carries flows by its verdicts for a set time after the last word.
+//! Renews the deadline of the flow cache while the process lives: the kernel forwards flows by its
+//! verdicts for a set time after the last renewal.
 
 use super::{FlowCache, clock};
 use std::io;
@@ -7,11 +8,11 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// Four words in each grace, so that a busy machine may swallow some.
+/// Renewals in each grace: a busy machine may miss some of the four.
 const WORDS: u32 = 4;
 const SHORTEST: Duration = Duration::from_millis(100);
 
-/// The thread that speaks; it ends when this is dropped.
+/// The thread that renews the deadline; it ends when this is dropped.
 #[derive(Debug)]
 pub struct Heartbeat {
     stop: Option<Sender<()>>,
@@ -19,17 +20,17 @@ pub struct Heartbeat {
 }
 
 impl Heartbeat {
-    /// Lets the kernel carry flows until `grace` after the process has ended. The first word has been said when this
-    /// returns.
+    /// Lets the kernel forward flows until `grace` after the process has ended. The deadline is set
+    /// for the first time when this returns.
     ///
     /// # Errors
     ///
-    /// When no thread is to be had.
+    /// No thread can be started.
     pub fn start(cache: Arc<FlowCache>, grace: Duration) -> io::Result<Self> {
         let (stop, stopped) = channel();
         let renew = move || {
             let grace = u64::try_from(grace.as_nanos()).unwrap_or(u64::MAX);
-            // If the kernel does not take it, user space carries what it carries no longer.
+            // If this fails, the deadline passes, and user space forwards the flows.
             let _ = cache.use_until(clock::now().saturating_add(grace));
         };
         renew();

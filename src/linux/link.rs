@@ -1,7 +1,9 @@
-//! Links of a lab over netlink: veth pairs from the router namespace to a task, a VPC or the internet.
+//! Links of a lab over netlink: veth pairs from the router namespace to a task, a VPC or the
+//! internet.
 //!
-//! Every far end looks the same: its addresses are /32, and everything goes to a gateway that exists only as a
-//! permanent neighbour entry with the router end's MAC. So no ARP is ever asked, and the router end has no address.
+//! Every far end looks the same: its addresses are /32, and everything is sent to a gateway that
+//! exists only as a permanent neighbour entry with the router end's MAC. So no ARP request is ever
+//! sent, and the router end has no address.
 
 use super::{Netns, NetnsError};
 use futures_util::TryStreamExt;
@@ -20,38 +22,38 @@ use tokio::task::JoinHandle;
 /// The gateway that every far end's default route points to.
 pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
 
-/// Why a link could not be made or changed.
+/// The reason why a link could not be made or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
     /// The namespace could not be entered.
     #[error(transparent)]
     Netns(#[from] NetnsError),
-    /// No netlink socket.
+    /// The kernel gives no netlink socket.
     #[error("opening a netlink socket in network namespace `{netns}`: {source}")]
     Socket {
-        /// In which namespace.
+        /// The namespace.
         netns: String,
-        /// What the kernel said.
+        /// The kernel's error.
         source: std::io::Error,
     },
-    /// There is no such interface.
+    /// The interface does not exist.
     #[error("there is no interface `{link}` in network namespace `{netns}`")]
     Missing {
-        /// In which namespace.
+        /// The namespace.
         netns: String,
-        /// Which interface.
+        /// The interface.
         link: String,
     },
     /// The kernel refused.
     #[error("{what} `{link}` in network namespace `{netns}`: {}", said(source))]
     Kernel {
-        /// What was tried.
+        /// The operation.
         what: &'static str,
-        /// In which namespace.
+        /// The namespace.
         netns: String,
-        /// Which interface.
+        /// The interface.
         link: String,
-        /// What the kernel said.
+        /// The kernel's error.
         source: Box<rtnetlink::Error>,
     },
 }
@@ -68,13 +70,14 @@ fn said(error: &rtnetlink::Error) -> String {
 pub struct Mac(pub [u8; 6]);
 
 impl Mac {
-    /// The router's end of a link: locally administered, the rest is the address that the link is for.
+    /// Makes the address of the router's end of a link: locally administered, the rest is the
+    /// address that the link is for.
     #[must_use]
     pub const fn near(address: Ipv4Addr) -> Self {
         Self::of(0xe0, address)
     }
 
-    /// The far end of a link.
+    /// Makes the address of the far end of a link.
     #[must_use]
     pub const fn far(address: Ipv4Addr) -> Self {
         Self::of(0xe1, address)
@@ -93,10 +96,10 @@ impl fmt::Display for Mac {
     }
 }
 
-/// A veth whose near end is in the router namespace: all that delivery needs to know.
+/// A veth whose near end is in the router namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Link {
-    /// The number of the near end, in the router namespace.
+    /// The interface index of the near end, in the router namespace.
     pub ifindex: u32,
     /// The near end's hardware address.
     pub near: Mac,
@@ -104,12 +107,13 @@ pub struct Link {
     pub far: Mac,
 }
 
-/// Where packets go that a device lets through.
+/// The destination of packets that a device lets through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Delivery {
     /// The link by which they leave.
     pub link: Link,
-    /// The private address of a public endpoint, which becomes their destination: what its VPC's internet gateway maps.
+    /// The private address of a public endpoint, which becomes their destination: the endpoint's
+    /// VPC's internet gateway maps it.
     pub private: Option<Ipv4Addr>,
 }
 
@@ -120,13 +124,13 @@ impl From<Link> for Delivery {
     }
 }
 
-/// The name of the router's end of a task's link: short, and unique since the address is.
+/// Returns the name of the router's end of a task's link: short, and unique since the address is.
 #[must_use]
 pub fn task_link_name(address: Ipv4Addr) -> String {
     format!("t-{:08x}", address.to_bits())
 }
 
-/// One end of a veth pair to be.
+/// One end of a veth pair to be made.
 #[derive(Clone, Copy, Debug)]
 pub struct End<'a> {
     /// The interface's name, at most 15 bytes.
@@ -135,7 +139,7 @@ pub struct End<'a> {
     pub mac: Mac,
 }
 
-/// The links of one namespace. Its socket was made inside; the calls may come from anywhere.
+/// The links of one namespace. The socket was made inside the namespace; any thread may call.
 #[derive(Debug)]
 pub struct Links {
     netns: Netns,
@@ -144,11 +148,12 @@ pub struct Links {
 }
 
 impl Links {
-    /// Opens a netlink socket in a namespace. Must be called within a tokio runtime, which then serves the socket.
+    /// Opens a netlink socket in a namespace. Must be called within a tokio runtime, which then
+    /// serves the socket.
     ///
     /// # Errors
     ///
-    /// When the namespace cannot be entered or the kernel gives no socket.
+    /// The namespace cannot be entered, or the kernel gives no socket.
     pub fn open(netns: &Netns) -> Result<Self, LinkError> {
         let runtime = tokio::runtime::Handle::current();
         let opened = netns.run(|| {
@@ -160,12 +165,12 @@ impl Links {
         Ok(Self { netns: netns.clone(), handle, connection: runtime.spawn(connection) })
     }
 
-    /// Makes a veth pair, `near` here and `far` in another namespace, both up, with an MTU in bytes. Returns the
-    /// number of `near`.
+    /// Makes a veth pair, `near` here and `far` in another namespace, both up, with an MTU in
+    /// bytes. Returns the index of `near`.
     ///
     /// # Errors
     ///
-    /// When a name is taken or too long, or the MTU below 68 bytes.
+    /// A name is taken or too long, or the MTU is below 68 bytes.
     pub async fn veth(
         &self,
         near: End<'_>,
@@ -190,20 +195,20 @@ impl Links {
         self.ifindex(near.name).await
     }
 
-    /// The number of an interface.
+    /// Returns the index of an interface.
     ///
     /// # Errors
     ///
-    /// When there is none of that name.
+    /// No interface has that name.
     pub async fn ifindex(&self, link: &str) -> Result<u32, LinkError> {
         Ok(self.message(link).await?.header.index)
     }
 
-    /// What the kernel says of an interface.
+    /// Returns the kernel's description of an interface.
     ///
     /// # Errors
     ///
-    /// When there is none of that name.
+    /// No interface has that name.
     pub(super) async fn message(&self, link: &str) -> Result<LinkMessage, LinkError> {
         let mut found = std::pin::pin!(self.handle.link().get().match_name(link).execute());
         match found.try_next().await {
@@ -214,11 +219,12 @@ impl Links {
         }
     }
 
-    /// How many packets an interface was to send and dropped: a TUN's reader was too slow for them.
+    /// Counts the packets that an interface was to send and dropped: a TUN's reader was too slow
+    /// for them.
     ///
     /// # Errors
     ///
-    /// When there is no interface of that number.
+    /// No interface has that index.
     pub async fn transmit_drops(&self, ifindex: u32) -> Result<u64, LinkError> {
         let mut found = std::pin::pin!(self.handle.link().get().match_index(ifindex).execute());
         let message = match found.try_next().await {
@@ -229,12 +235,12 @@ impl Links {
         Ok(statistics(&message).map_or(0, |stats| stats.tx_dropped))
     }
 
-    /// How many packets came to each interface and were dropped before anything saw them, by its number: those larger than
-    /// its MTU, and those that its queue had no room for.
+    /// Counts the packets that came to each interface, by its index, and were dropped before any
+    /// program saw them: those larger than its MTU, and those that its queue had no room for.
     ///
     /// # Errors
     ///
-    /// When the kernel does not say.
+    /// The kernel refuses.
     pub async fn receive_drops(&self) -> Result<Vec<(u32, u64)>, LinkError> {
         let mut links = std::pin::pin!(self.handle.link().get().execute());
         let mut drops = Vec::new();
@@ -249,7 +255,7 @@ impl Links {
     ///
     /// # Errors
     ///
-    /// When there is none of that name.
+    /// No interface has that name.
     pub async fn up(&self, link: &str) -> Result<(), LinkError> {
         self.set("bringing up", link, |message| message.up()).await
     }
@@ -258,7 +264,7 @@ impl Links {
     ///
     /// # Errors
     ///
-    /// When there is none of that name.
+    /// No interface has that name.
     pub async fn down(&self, link: &str) -> Result<(), LinkError> {
         self.set("taking down", link, |message| message.down()).await
     }
@@ -267,7 +273,7 @@ impl Links {
     ///
     /// # Errors
     ///
-    /// When there is no interface of that number, or IPv6 is off there.
+    /// No interface has that index, or IPv6 is off there.
     pub async fn add_address(
         &self,
         ifindex: u32,
@@ -277,18 +283,19 @@ impl Links {
         let bits = if address.is_ipv4() { 32 } else { 128 };
         let mut request = self.handle.address().add(ifindex, address, bits).replace();
         if address.is_ipv6() {
-            // Nobody else has it: without the question (RFC 4862 5.4) it is usable at once.
+            // No other interface has it: without duplicate address detection (RFC 4862 5.4) it is
+            // usable at once.
             request.message_mut().header.flags |= AddressHeaderFlags::Nodad;
         }
         request.execute().await.map_err(self.kernel("adding an address to", &number(ifindex)))
     }
 
-    /// Takes an address from an interface; not having it is fine. With its last address an interface loses its routes and
-    /// neighbours.
+    /// Takes an address from an interface; one that it does not have is no error. With its last
+    /// address an interface loses its routes and neighbours.
     ///
     /// # Errors
     ///
-    /// When there is no interface of that number.
+    /// No interface has that index.
     pub async fn remove_address(&self, ifindex: u32, address: Ipv4Addr) -> Result<(), LinkError> {
         let what = "removing an address from";
         let addresses = self.handle.address();
@@ -310,7 +317,7 @@ impl Links {
     ///
     /// # Errors
     ///
-    /// When there is none of that name, or the MTU is below 68 bytes.
+    /// No interface has that name, or the MTU is below 68 bytes.
     pub async fn set_mtu(&self, link: &str, mtu: u16) -> Result<(), LinkError> {
         self.set("setting the MTU of", link, |message| message.mtu(u32::from(mtu))).await
     }
@@ -319,17 +326,18 @@ impl Links {
     ///
     /// # Errors
     ///
-    /// When there is none of that name.
+    /// No interface has that name.
     pub async fn set_mac(&self, link: &str, mac: Mac) -> Result<(), LinkError> {
         self.set("setting the hardware address of", link, |message| message.address(mac.0.to_vec()))
             .await
     }
 
-    /// Sends everything to a gateway that is on the link, whatever its address.
+    /// Sends everything to a gateway that is on the link, whatever its address. An existing default
+    /// route is no error.
     ///
     /// # Errors
     ///
-    /// When the interface is down. Having a default route already is fine.
+    /// The interface is down.
     pub async fn add_default_route(&self, ifindex: u32, via: Ipv4Addr) -> Result<(), LinkError> {
         let route = RouteMessageBuilder::<Ipv4Addr>::new()
             .output_interface(ifindex)
@@ -342,11 +350,12 @@ impl Links {
         }
     }
 
-    /// Sends all IPv6 to a gateway that is on the link, whatever its address, from a source that any interface has.
+    /// Sends all IPv6 to a gateway that is on the link, whatever its address, from a source that
+    /// any interface has. An existing route of this kind is no error.
     ///
     /// # Errors
     ///
-    /// When the interface is down, has no IPv6, or none has the source. Having such a route already is fine.
+    /// The interface is down or has no IPv6, or none has the source.
     pub async fn add_ipv6_default_route(
         &self,
         ifindex: u32,
@@ -371,7 +380,7 @@ impl Links {
     ///
     /// # Errors
     ///
-    /// When the interface is down or there is such a route already.
+    /// The interface is down, or there is such a route already.
     pub async fn add_route(&self, ifindex: u32, to: Ipv4Network) -> Result<(), LinkError> {
         let route = RouteMessageBuilder::<Ipv4Addr>::new()
             .destination_prefix(to.network(), to.prefix())
@@ -382,11 +391,11 @@ impl Links {
         added.map_err(self.kernel("adding a route to", &number(ifindex)))
     }
 
-    /// Says once and for all which hardware address an on-link address has.
+    /// Adds a permanent neighbour entry: the hardware address of an on-link address.
     ///
     /// # Errors
     ///
-    /// When there is no interface of that number.
+    /// No interface has that index.
     pub async fn add_neighbour(
         &self,
         ifindex: u32,
@@ -403,7 +412,7 @@ impl Links {
     ///
     /// # Errors
     ///
-    /// When there is none of that name.
+    /// No interface has that name.
     pub async fn delete(&self, link: &str) -> Result<(), LinkError> {
         let ifindex = self.ifindex(link).await?;
         let deleted = self.handle.link().del(ifindex).execute().await;
@@ -423,12 +432,12 @@ impl Links {
         }
     }
 
-    /// The netlink socket.
+    /// Returns the netlink socket.
     pub(super) fn handle(&self) -> &Handle {
         &self.handle
     }
 
-    /// Makes the error of a question about an interface.
+    /// Makes the error of a query about an interface.
     pub(super) fn reading(
         &self,
         ifindex: u32,
@@ -456,11 +465,11 @@ impl Drop for Links {
     }
 }
 
-/// Links a task: `eth0` with its address there, a short name here.
+/// Links a task: `eth0` with its address there, an interface with a short name here.
 ///
 /// # Errors
 ///
-/// When the address is linked already, or the namespace has an `eth0`.
+/// The address is linked already, or the namespace has an `eth0`.
 pub async fn link_task(
     router: &Links,
     task: &Netns,
@@ -470,12 +479,12 @@ pub async fn link_task(
     link_far(router, &task_link_name(address), task, "eth0", address, &[address], mtu).await
 }
 
-/// Links a VPC (`vpc0` there) or the internet (`net0` there): it has all the `addresses`, and sends the rest here.
-/// `id` tells such links of one lab apart and goes into their hardware addresses.
+/// Links a VPC (`vpc0` there) or the internet (`net0` there): it has all the `addresses`, and sends
+/// the rest here. `id` distinguishes such links of one lab and is part of their hardware addresses.
 ///
 /// # Errors
 ///
-/// When one of the names is taken.
+/// One of the names is taken.
 pub async fn link_space(
     router: &Links,
     near: &str,
@@ -488,20 +497,20 @@ pub async fn link_space(
     link_far(router, near, space, far, Ipv4Addr::from_bits(id), addresses, mtu).await
 }
 
-/// The link that [`link_task`] made, for the process before this one.
+/// Finds the link that [`link_task`] made for the earlier process.
 ///
 /// # Errors
 ///
-/// When it is not there.
+/// The link does not exist.
 pub async fn find_task(router: &Links, address: Ipv4Addr) -> Result<Link, LinkError> {
     find(router, &task_link_name(address), address).await
 }
 
-/// The link that [`link_space`] made, for the process before this one.
+/// Finds the link that [`link_space`] made for the earlier process.
 ///
 /// # Errors
 ///
-/// When it is not there.
+/// The link does not exist.
 pub async fn find_space(router: &Links, near: &str, id: u32) -> Result<Link, LinkError> {
     find(router, near, Ipv4Addr::from_bits(id)).await
 }
@@ -529,12 +538,12 @@ async fn link_far(
     Ok(link)
 }
 
-/// Gives the far end of a link addresses, and takes others from it. Its way to here is there again afterwards, even if it
-/// had no address in between.
+/// Gives the far end of a link addresses, and takes others from it. Its routes to this end exist
+/// again afterwards, even if it had no address in between.
 ///
 /// # Errors
 ///
-/// When there is no interface `far`.
+/// No interface `far` exists.
 pub async fn readdress(
     far_links: &Links,
     far: &str,

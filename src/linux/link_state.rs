@@ -1,4 +1,4 @@
-//! Reads the state of an interface, and what leads out by it, over netlink: as it is now, whoever changed it.
+//! Reads the present state of an interface and its routes over netlink, whatever program made it.
 
 use super::link::{LinkError, Links, Mac};
 use futures_util::TryStreamExt;
@@ -9,20 +9,20 @@ use rtnetlink::packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, N
 use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteMessage};
 use std::net::{IpAddr, Ipv4Addr};
 
-/// An interface as it is now.
+/// The present state of an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct LinkState {
     pub(super) ifindex: u32,
     pub(super) is_up: bool,
-    /// Is `None` for an interface without a hardware address.
+    /// The hardware address, if the interface has one.
     pub(super) mac: Option<Mac>,
     pub(super) mtu: u32,
-    /// Is the number of a veth's other end.
+    /// The index of a veth's other end.
     pub(super) peer: Option<u32>,
 }
 
 impl Links {
-    /// Returns the state of an interface; `None` if there is none of that name.
+    /// Returns the state of an interface; `None` if no interface has that name.
     pub(super) async fn state(&self, link: &str) -> Result<Option<LinkState>, LinkError> {
         match self.message(link).await {
             Ok(message) => Ok(Some(LinkState::of(&message))),
@@ -60,7 +60,8 @@ impl Links {
         Ok(false)
     }
 
-    /// Returns whether everything is sent to a gateway by an interface, unless a longer prefix says otherwise.
+    /// Returns whether everything is sent to a gateway by an interface, except what a longer prefix
+    /// matches.
     pub(super) async fn has_default_route(
         &self,
         ifindex: u32,

@@ -1,4 +1,5 @@
-//! What the maps of the tc programs say about links: the flow cache looks up here where a flow leaves.
+//! A mirror of the links in the maps of the tc programs: the flow cache looks up here where a flow
+//! leaves.
 
 use super::{Delivery, Link};
 use crate::pipeline::Forward;
@@ -7,7 +8,7 @@ use ipnetwork::Ipv4Network;
 use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
 
-/// Mirrors what the maps of the tc programs say about links.
+/// A mirror of the links in the maps of the tc programs.
 #[derive(Debug, Default)]
 pub(super) struct LinkTables {
     pub(super) tasks: HashMap<Ipv4Addr, Link>,
@@ -17,7 +18,8 @@ pub(super) struct LinkTables {
 }
 
 impl LinkTables {
-    /// Finds the link of a task, and where what it sends goes: as `tun_ingress` finds it.
+    /// Finds the link of a task, and the delivery of the packets that it sends, as `tun_ingress`
+    /// finds them.
     pub(super) fn links(&self, task: Ipv4Addr, egress: &Forward) -> Option<(Link, Delivery)> {
         let own = *self.tasks.get(&task)?;
         let (space, address) = egress.read_at?;
@@ -28,7 +30,7 @@ impl LinkTables {
         }
         let out = self.longest(*tun, destination)?;
         let space = *self.spaces.get(&out.link.ifindex)?;
-        // As `refusal`: out of a namespace egret speaks only by its own addresses.
+        // As `refusal` does: packets enter a namespace only from addresses that egret owns there.
         let space = out.private.map_or(space, |_| u32::from(Space::INTERNET.0));
         self.owners.contains_key(&(space, egress.rewrite.src)).then_some((own, out))
     }

@@ -1,9 +1,9 @@
-//! Sockets and echo servers inside a namespace: what a resource or an internet host of a lab listens on, so that a lab can be probed
-//! with nothing installed.
+//! Sockets and echo servers inside a namespace: the listeners of resources and internet hosts of a
+//! lab, so that a lab can be probed with nothing installed.
 //!
-//! Sockets are made inside the namespace and served by tokio outside of it. A TCP listener serves at most
-//! [`CONNECTIONS`] connections at once, and all of them together as many as [`Shares`] has for tasks; further ones wait in the
-//! kernel's queue.
+//! Sockets are made inside the namespace and served by tokio outside of it. A TCP listener serves
+//! at most [`CONNECTIONS`] connections at once, and all of them together as many as [`Shares`] has
+//! for tasks; further ones wait in the kernel's queue.
 
 use super::descriptors::Shares;
 use super::{Netns, NetnsError};
@@ -24,15 +24,15 @@ pub const CONNECTIONS: usize = 256;
 const CHUNK: usize = 16 * 1024;
 /// The largest UDP payload over IPv4, rounded up.
 const DATAGRAM: usize = 65536;
-/// How long to wait before accepting again when the process is out of descriptors.
+/// The pause before accepting again when the process is out of descriptors.
 const BREATH: Duration = Duration::from_millis(100);
 
-/// The connections of tasks that are served at once, by all listeners of the process together: so tasks cannot take every
-/// descriptor.
+/// The room for connections of tasks that are served at once, by all listeners of the process
+/// together: so tasks cannot take every descriptor.
 static PLACES: LazyLock<Arc<Semaphore>> =
     LazyLock::new(|| Arc::new(Semaphore::new(Shares::now().listeners)));
 
-/// What to listen on.
+/// An address, protocol and port to listen on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Endpoint {
     /// An address of the namespace.
@@ -49,23 +49,23 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// Why nothing listens.
+/// The reason why a listener could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
     /// The namespace could not be entered.
     #[error(transparent)]
     Netns(#[from] NetnsError),
-    /// Not a protocol with ports.
+    /// The protocol has no ports.
     #[error("cannot listen on {0}: only tcp and udp have ports")]
     Protocol(Endpoint),
     /// The kernel refused.
     #[error("listening on {endpoint} in network namespace `{netns}`: {source}")]
     Bind {
-        /// Where.
+        /// The endpoint.
         endpoint: Endpoint,
-        /// In which namespace.
+        /// The namespace.
         netns: String,
-        /// What the kernel said.
+        /// The kernel's error.
         source: io::Error,
     },
 }
@@ -77,24 +77,25 @@ pub struct EchoHandle {
 }
 
 impl EchoHandle {
-    /// How many servers run.
+    /// Returns the number of servers that run.
     #[must_use]
     pub fn len(&self) -> usize {
         self.servers.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether no servers run.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.servers.is_empty()
     }
 }
 
-/// Listens on all endpoints, or on none. Must be called within a tokio runtime. When it returns, all accept.
+/// Listens on all endpoints, or on none. Must be called within a tokio runtime. When it returns,
+/// all accept.
 ///
 /// # Errors
 ///
-/// The first endpoint that cannot be had, with the reason.
+/// The first endpoint that failed, with the reason.
 pub fn spawn_echo(netns: &Netns, endpoints: &[Endpoint]) -> Result<EchoHandle, ListenError> {
     let runtime = tokio::runtime::Handle::current();
     let sockets = netns.run(|| {
@@ -111,11 +112,11 @@ pub fn spawn_echo(netns: &Netns, endpoints: &[Endpoint]) -> Result<EchoHandle, L
     Ok(EchoHandle { servers })
 }
 
-/// A TCP listener inside a namespace. Must be called within a tokio runtime.
+/// Makes a TCP listener inside a namespace. Must be called within a tokio runtime.
 ///
 /// # Errors
 ///
-/// When it cannot be had.
+/// The listener cannot be made.
 pub fn tcp_listener(
     netns: &Netns,
     address: Ipv4Addr,
@@ -124,11 +125,11 @@ pub fn tcp_listener(
     inside(netns, Endpoint { address, protocol: Protocol::Tcp, port }, bind_tcp)
 }
 
-/// A UDP socket inside a namespace. Must be called within a tokio runtime.
+/// Makes a UDP socket inside a namespace. Must be called within a tokio runtime.
 ///
 /// # Errors
 ///
-/// When it cannot be had.
+/// The socket cannot be made.
 pub fn udp_socket(netns: &Netns, address: Ipv4Addr, port: u16) -> Result<UdpSocket, ListenError> {
     inside(netns, Endpoint { address, protocol: Protocol::Udp, port }, bind_udp)
 }
@@ -186,7 +187,7 @@ async fn echo_tcp(listener: TcpListener) {
                     return;
                 };
                 connections.spawn(async move {
-                    // A connection that breaks is the peer's business.
+                    // A connection that breaks is ignored.
                     let _ = echo_connection(stream).await;
                     drop((place, share));
                 });
@@ -196,7 +197,7 @@ async fn echo_tcp(listener: TcpListener) {
     }
 }
 
-/// Sends back what comes until the peer has nothing more to say, and then says so too.
+/// Sends back all that arrives until the peer ends its direction, and then ends this one too.
 async fn echo_connection(mut stream: TcpStream) -> io::Result<()> {
     let mut chunk = vec![0; CHUNK];
     loop {
@@ -210,7 +211,7 @@ async fn echo_connection(mut stream: TcpStream) -> io::Result<()> {
 async fn echo_udp(socket: UdpSocket) {
     let mut datagram = vec![0; DATAGRAM];
     loop {
-        // An error here is an ICMP error about an earlier reply: the next datagram is as good as any.
+        // An error here is an ICMP error about an earlier reply: the next datagram is unaffected.
         if let Ok((octets, peer)) = socket.recv_from(&mut datagram).await {
             let _ = socket.send_to(datagram.get(..octets).unwrap_or_default(), peer).await;
         }

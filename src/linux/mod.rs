@@ -4,32 +4,32 @@
 //! |---|---|
 //! | [`netns`] | namespaces by name, and work done inside them |
 //! | [`link`] | veth pairs, addresses, routes, neighbours, over netlink |
-//! | `link_state`, [`task_link`] | what a link is like now; whether that of a task is as the lab made it |
+//! | `link_state`, [`task_link`] | the present state of a link; a task's link against the lab's |
 //! | [`ipv6`] | the IPv6 of a task, which leads to its ENI and no further |
 //! | [`tun`] | the device behind an ENI, with or without offloads |
-//! | `queues` | which queue of a TUN a packet goes to |
-//! | [`steer`] | the tc programs that bring packets to a TUN and away from it: what their maps say |
+//! | `queues` | the choice of a TUN's queue for each packet |
+//! | [`steer`] | the tc programs that lead packets to a TUN and away from it, and their maps |
 //! | `programs`, `attach` | the programs themselves, and the links that they are on |
-//! | `shared`, `records` | what the maps hold, as the programs lay it out |
-//! | `link_tables` | what they say about links, for the flow cache |
-//! | [`flow_cache`] | offloaded flows: those that the tc programs carry by themselves |
+//! | `shared`, `records` | the contents of the maps, as the programs lay them out |
+//! | `link_tables` | a mirror of the maps' links, for the flow cache |
+//! | [`flow_cache`] | offloaded flows: the tc programs forward their packets by themselves |
 //! | [`handover`] | offloaded flows, from a killed process to the next |
-//! | [`heartbeat`] | until when they may, once the process has ended |
-//! | [`pins`] | what outlives the process |
-//! | [`pinned_maps`] | whether the maps that did are laid out as ours |
+//! | [`heartbeat`] | the deadline of offloaded flows, once the process has ended |
+//! | [`pins`] | the files by which maps and links outlive the process |
+//! | [`pinned_maps`] | the check that pinned maps are laid out as ours |
 //! | [`worker`] | the thread that reads a TUN, asks a judge, writes back |
-//! | [`worker_stats`], [`epochs`] | what it has done, and in which batch it is |
-//! | [`clock`] | the only producer of time |
+//! | [`worker_stats`], [`epochs`] | a worker's figures, and the batch in which it is |
+//! | [`clock`] | the only source of time |
 //! | [`descriptors`] | the limit of descriptors, and the parts of it that clients may take |
 //! | [`exec`] | child processes inside a namespace |
 //! | [`processes`] | the programs that are in a namespace, and their end |
 //! | [`listen`] | echo servers, so that a lab can be probed with nothing installed |
 //! | [`sockets`] | the connections of programs inside a namespace |
-//! | [`privileges`] | what the threads of a lab may do |
-//! | [`remedy`] | what helps against errors that are about the box |
-//! | [`probe`] | single packets from inside a namespace, and what answers them |
+//! | [`privileges`] | the rights of a lab's threads |
+//! | [`remedy`] | hints against errors whose cause is the box |
+//! | [`probe`] | single packets from inside a namespace, and their answers |
 //!
-//! `sys` holds what is `unsafe`; nothing else is.
+//! `sys` holds all `unsafe` code.
 
 mod attach;
 pub mod clock;

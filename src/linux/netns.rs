@@ -1,7 +1,8 @@
 //! Network namespaces by name, the way `ip netns` keeps them: bind mounts in `/run/netns`.
 //!
-//! A thread cannot safely visit a namespace and come back, since whatever runs on it meanwhile would be there too.
-//! So work inside one is done on a thread that goes there first and ends there: [`Netns::run`].
+//! A thread cannot safely visit a namespace and come back, since other work that runs on it
+//! meanwhile would be there too. So work inside a namespace runs on a thread that enters it first
+//! and ends there: [`Netns::run`].
 
 use super::sys;
 use crate::edge::own;
@@ -15,10 +16,10 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Where `ip netns` keeps its names.
+/// The directory where `ip netns` keeps its names.
 pub const DIRECTORY: &str = "/run/netns";
 
-/// Why a namespace could not be made, entered or removed.
+/// The reason why a namespace could not be made, entered or removed.
 #[derive(Debug, thiserror::Error)]
 pub enum NetnsError {
     /// The name is taken.
@@ -26,10 +27,10 @@ pub enum NetnsError {
         "network namespace `{0}` exists already: remove it with `ip netns del {0}` or choose another lab name"
     )]
     Exists(String),
-    /// There is none of that name.
+    /// No namespace has that name.
     #[error("there is no network namespace `{0}`: `ip netns list` shows those that exist")]
     Missing(String),
-    /// Not a file name.
+    /// The name is not valid as a file name.
     #[error(
         "`{0}` is no name for a network namespace: it must not be empty, start with a dot or contain `/`"
     )]
@@ -37,17 +38,17 @@ pub enum NetnsError {
     /// The kernel refused.
     #[error("{what} network namespace `{name}`: {source}{}", remedy(source))]
     Kernel {
-        /// What was tried.
+        /// The operation.
         what: &'static str,
-        /// Which namespace.
+        /// The namespace.
         name: String,
-        /// What the kernel said.
+        /// The kernel's error.
         source: io::Error,
     },
     /// Work inside the namespace panicked.
     #[error("work inside network namespace `{name}` panicked: {message}")]
     Panicked {
-        /// Which namespace.
+        /// The namespace.
         name: String,
         /// The panic's message.
         message: String,
@@ -55,7 +56,7 @@ pub enum NetnsError {
 }
 
 impl NetnsError {
-    /// Decides whether a file was entered that is no namespace.
+    /// Returns whether a file was entered that is no namespace.
     pub fn is_no_namespace(&self) -> bool {
         match self {
             Self::Kernel { source, .. } => source.raw_os_error() == Some(nix::libc::EINVAL),
@@ -68,7 +69,8 @@ fn remedy(error: &io::Error) -> &'static str {
     super::remedy::remedy(error, " (namespaces need root: run it with sudo)")
 }
 
-/// A named network namespace. Dropping it leaves the namespace where it is; clones are the same namespace.
+/// A named network namespace. Dropping it leaves the namespace as it is; clones refer to the same
+/// namespace.
 #[derive(Clone, Debug)]
 pub struct Netns {
     name: Arc<str>,
@@ -80,7 +82,7 @@ impl Netns {
     ///
     /// # Errors
     ///
-    /// When the name is taken or the caller is not root.
+    /// The name is taken, or the caller is not root.
     pub fn create(name: &str) -> Result<Self, NetnsError> {
         let path = path_of(name)?;
         share_directory().map_err(|source| kernel("preparing /run/netns for", name, source))?;
@@ -95,17 +97,17 @@ impl Netns {
             .and_then(|born| born.map_err(|source| kernel("making", name, source)))
             .and_then(|()| Self::open(name));
         if opened.is_err() {
-            // What went wrong first is what the caller wants to hear.
+            // The caller gets the first error.
             let _ = take_away(&path);
         }
         opened
     }
 
-    /// The namespace of that name.
+    /// Opens the namespace of that name.
     ///
     /// # Errors
     ///
-    /// When there is none.
+    /// No namespace has that name.
     pub fn open(name: &str) -> Result<Self, NetnsError> {
         let flags = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits();
         let opened = OpenOptions::new().read(true).custom_flags(flags).open(path_of(name)?);
@@ -113,23 +115,23 @@ impl Netns {
         Ok(Self { name: name.into(), file: Arc::new(file) })
     }
 
-    /// Its name, as `ip netns` shows it.
+    /// Returns its name, as `ip netns` shows it.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Returns what tells the namespace from all others, as long as this is held.
+    /// Returns device and inode, which identify the namespace as long as this is held.
     ///
     /// # Errors
     ///
-    /// When the kernel does not say.
+    /// The kernel refuses.
     pub(super) fn identity(&self) -> io::Result<(u64, u64)> {
         let metadata = self.file.metadata()?;
         Ok((metadata.dev(), metadata.ino()))
     }
 
-    /// Decides whether the namespace has lost its name, be it to another one.
+    /// Returns whether the name now belongs to no namespace or to another one.
     #[must_use]
     pub fn is_removed(&self) -> bool {
         let named = path_of(&self.name).ok().and_then(|path| std::fs::metadata(path).ok());
@@ -137,16 +139,16 @@ impl Netns {
         self.identity().ok() != named
     }
 
-    /// Does `work` on a fresh thread inside the namespace and waits for it.
+    /// Runs `work` on a fresh thread inside the namespace and waits for it.
     ///
     /// # Errors
     ///
-    /// When the namespace cannot be entered, or `work` panics.
+    /// The namespace cannot be entered, or `work` panics.
     pub fn run<R: Send>(&self, work: impl FnOnce() -> R + Send) -> Result<R, NetnsError> {
         on_fresh_thread(&self.name, || self.enter().map(|()| work()))?
     }
 
-    /// Moves the calling thread into the namespace, for good.
+    /// Moves the calling thread into the namespace, permanently.
     pub(super) fn enter(&self) -> Result<(), NetnsError> {
         setns(&self.file, CloneFlags::CLONE_NEWNET)
             .map_err(|errno| kernel("entering", &self.name, errno.into()))
@@ -159,17 +161,17 @@ impl AsFd for Netns {
     }
 }
 
-/// Whether a namespace has that name.
+/// Returns whether a namespace has that name.
 #[must_use]
 pub fn exists(name: &str) -> bool {
     path_of(name).is_ok_and(|path| path.exists())
 }
 
-/// The names of all namespaces, sorted.
+/// Returns the names of all namespaces, sorted.
 ///
 /// # Errors
 ///
-/// When `/run/netns` cannot be read.
+/// `/run/netns` cannot be read.
 pub fn list() -> io::Result<Vec<String>> {
     let entries = match std::fs::read_dir(DIRECTORY) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -182,17 +184,18 @@ pub fn list() -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-/// Takes the name away; the kernel ends the namespace, with its links, once no process and no descriptor holds it.
+/// Removes the name; the kernel ends the namespace, with its links, once no process and no
+/// descriptor holds it.
 ///
 /// # Errors
 ///
-/// When there is none of that name, or the caller is not root.
+/// No namespace has that name, or the caller is not root.
 pub fn remove(name: &str) -> Result<(), NetnsError> {
     take_away(&path_of(name)?).map_err(|source| missing_or("removing", name, source))
 }
 
-/// Removes what a killed run left behind; names that do not exist are fine. Goes on past a failure and
-/// returns the first.
+/// Removes the namespaces that a killed run left; names that do not exist are no error. Continues
+/// after a failure and returns the first one.
 ///
 /// # Errors
 ///
@@ -226,8 +229,8 @@ fn kernel(what: &'static str, name: &str, source: io::Error) -> NetnsError {
     NetnsError::Kernel { what, name: name.to_owned(), source }
 }
 
-/// Makes `/run/netns` a shared mount, as `ip netns add` does: only then a name that is removed here is removed in
-/// every mount namespace, and the network namespace can end.
+/// Makes `/run/netns` a shared mount, as `ip netns add` does: only then a name that is removed here
+/// is removed in every mount namespace, and the network namespace can end.
 fn share_directory() -> io::Result<()> {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
@@ -249,14 +252,14 @@ fn share_directory() -> io::Result<()> {
     Ok(())
 }
 
-/// Runs on a thread of its own: makes the namespace, gives it its name and its settings.
+/// Makes the namespace, and gives it its name and its settings. Runs on a thread of its own.
 fn bear(path: &Path) -> io::Result<()> {
     unshare(CloneFlags::CLONE_NEWNET)?;
     mount(Some("/proc/thread-self/ns/net"), path, None::<&str>, MsFlags::MS_BIND, None::<&str>)?;
     settle()
 }
 
-/// What a new namespace takes over from the host may be anything, so all that matters is set.
+/// Sets all settings that matter: a new namespace may inherit any value from the host.
 fn settle() -> io::Result<()> {
     for (setting, value) in SETTINGS {
         match std::fs::write(Path::new("/proc/sys/net").join(setting), value) {
@@ -272,12 +275,12 @@ const SETTINGS: [(&str, &str); 8] = [
     ("ipv6/conf/all/disable_ipv6", "1"),
     ("ipv6/conf/default/disable_ipv6", "1"),
     ("ipv4/ip_forward", "0"),
-    // The router namespace has no routes, so a reverse-path check would have nothing to say yes with.
+    // The router namespace has no routes, so a reverse-path check would drop everything.
     ("ipv4/conf/all/rp_filter", "0"),
     ("ipv4/conf/default/rp_filter", "0"),
     ("ipv4/conf/all/send_redirects", "0"),
     ("ipv4/conf/default/send_redirects", "0"),
-    // ping without privileges, as containers have it.
+    // Allows ping without privileges, as in containers.
     ("ipv4/ping_group_range", "0 2147483647"),
 ];
 

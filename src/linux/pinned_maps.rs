@@ -1,6 +1,8 @@
-//! Whether the maps that a killed process has left pinned hold what this egret would put there.
+//! Checks that the maps that a killed process has left pinned have the layout that this egret would
+//! give them.
 //!
-//! `aya` opens a pinned map without looking at its sizes. Another version of egret may have laid out its structs differently.
+//! `aya` opens a pinned map without looking at its sizes. Another version of egret may have laid
+//! out its structs differently.
 
 use super::flow_cache::{MAPS, MAX_FLOWS};
 use super::pins::Pins;
@@ -8,33 +10,33 @@ use super::shared::{FlowEntry, FlowKey, Record, Slot};
 use super::steer_error::{SteerError, trouble};
 use aya::maps::{Array, Map, MapData, MapError, MapInfo};
 
-/// Numbers the layout of what the pinned maps hold: fields may change places while the sizes stay.
+/// The number of the pinned maps' layout: fields may change places while the sizes stay.
 pub const LAYOUT: u32 = 2;
 
-/// Says why the pinned maps of a lab cannot be used.
+/// The reason why the pinned maps of a lab cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum PinnedMapError {
-    /// The map holds other things.
+    /// The map has another layout.
     #[error("its BPF map {map} is {found}, this version of egret needs {needed}")]
     Other {
-        /// Names the map.
+        /// The map.
         map: &'static str,
-        /// Is what the kernel says of it.
+        /// The sizes that the kernel reports.
         found: Sizes,
-        /// Is what the tc programs need.
+        /// The sizes that the tc programs need.
         needed: Sizes,
     },
-    /// The map is not there, or is none.
+    /// The map does not exist, or is no map.
     #[error("its BPF map {map} cannot be read: {source}")]
     Unreadable {
-        /// Names the map.
+        /// The map.
         map: &'static str,
         /// The kernel's error.
         source: Box<MapError>,
     },
 }
 
-/// Holds the sizes of a map, in bytes and entries.
+/// The sizes of a map, in bytes and entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
     key: u32,
@@ -55,7 +57,8 @@ impl Sizes {
     }
 }
 
-/// Returns what the maps of the flow cache need, by their names (`src/steer/flow_cache.bpf.h`).
+/// Returns the sizes that the maps of the flow cache need, by their names
+/// (`src/steer/flow_cache.bpf.h`).
 const fn needed() -> [(&'static str, Sizes); MAPS.len()] {
     [
         ("flow_cache", Sizes::of::<FlowKey, FlowEntry>(2 * MAX_FLOWS)),
@@ -66,11 +69,11 @@ const fn needed() -> [(&'static str, Sizes); MAPS.len()] {
     ]
 }
 
-/// Compares the pinned maps of a lab with what the tc programs of this egret need.
+/// Compares the pinned maps of a lab with the layout that the tc programs of this egret need.
 ///
 /// # Errors
 ///
-/// The first map that cannot be read or holds other things.
+/// The first map that cannot be read or has another layout.
 pub fn require_own_layout(lab: &str) -> Result<(), PinnedMapError> {
     let pins = Pins::of(lab);
     needed().into_iter().try_for_each(|(map, needed)| {
@@ -85,14 +88,15 @@ pub fn require_own_layout(lab: &str) -> Result<(), PinnedMapError> {
     })
 }
 
-/// A deadline that has passed: tc carries nothing.
+/// A deadline that has passed: tc forwards nothing by the flow cache.
 pub const LONG_AGO: u64 = 1;
 
-/// Ends the offloaded flows of a killed run, whose tc programs are still on their links: they carry nothing from here on.
+/// Ends the offloaded flows of a killed run, whose tc programs are still on their links: they
+/// forward nothing from here on.
 ///
 /// # Errors
 ///
-/// When the map that has their deadline is not there, or the kernel refuses.
+/// The map with their deadline does not exist, or the kernel refuses.
 pub fn end_offloaded_flows(lab: &str) -> Result<(), SteerError> {
     let map = "deadline";
     let pinned = MapData::from_pin(Pins::of(lab).map(map)).map_err(trouble(map))?;

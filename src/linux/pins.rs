@@ -1,7 +1,9 @@
-//! What outlives the process: tc programs on their links, and the maps of the flow cache, by name in a BPF file system.
+//! The pins of a lab, which outlive the process: tc programs on their links, and the maps of the
+//! flow cache, by name in a BPF file system.
 //!
-//! `/sys/fs/bpf/egret/<lab>` has a file for each such map, and `link-<interface>` for each link. Removing a link's file
-//! detaches its program. A BPF file system is mounted on `/sys/fs/bpf` if there is none; it stays.
+//! `/sys/fs/bpf/egret/<lab>` has a file for each such map, and `link-<interface>` for each link.
+//! Removing a link's file detaches its program. A BPF file system is mounted on `/sys/fs/bpf` if
+//! there is none; it stays.
 
 use crate::edge::own;
 use nix::mount::{MsFlags, mount};
@@ -12,7 +14,7 @@ use std::path::{Path, PathBuf};
 const BPF: &str = "/sys/fs/bpf";
 const ROOT: &str = "/sys/fs/bpf/egret";
 
-/// Why nothing can outlive the process.
+/// The reason why nothing can outlive the process.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "{what} {path}: {source} (offload_grace needs a BPF file system there: `mount -t bpf bpf /sys/fs/bpf`, or set offload_grace = \"0s\")"
@@ -23,21 +25,21 @@ pub struct PinsError {
     source: io::Error,
 }
 
-/// The names of one lab.
+/// The pins of one lab.
 #[derive(Clone, Debug)]
 pub struct Pins {
     directory: PathBuf,
 }
 
 impl Pins {
-    /// Makes room for a lab's names; those that are there stay.
+    /// Makes room for a lab's pins; existing ones stay.
     ///
     /// # Errors
     ///
-    /// When there is no BPF file system, and none can be mounted.
+    /// There is no BPF file system, and none can be mounted.
     pub fn prepare(lab: &str) -> Result<Self, PinsError> {
         if !is_mounted() {
-            // By default every user may make names there.
+            // By default every user may create files there.
             let mounted = mount(Some("bpf"), BPF, Some("bpf"), MsFlags::empty(), Some("mode=0700"));
             mounted.map_err(|errno| {
                 let (what, path) = ("mounting a BPF file system on", PathBuf::from(BPF));
@@ -54,22 +56,23 @@ impl Pins {
         Ok(pins)
     }
 
-    /// Returns the names of a lab, whether they are there or not.
+    /// Returns the pins of a lab, even if none exist.
     pub(super) fn of(lab: &str) -> Self {
         Self { directory: Path::new(ROOT).join(lab) }
     }
 
-    /// Whether a lab has any.
+    /// Returns whether a lab has any pins.
     #[must_use]
     pub fn exist(lab: &str) -> bool {
         Path::new(ROOT).join(lab).join("flow_cache").exists()
     }
 
-    /// Removes all of a lab's; there being none is fine. Nothing passes its links from here on.
+    /// Removes all pins of a lab; a lab without any is no error. Nothing passes its links from here
+    /// on.
     ///
     /// # Errors
     ///
-    /// When the kernel refuses.
+    /// The kernel refuses.
     pub fn remove(lab: &str) -> Result<(), PinsError> {
         let directory = Path::new(ROOT).join(lab);
         match std::fs::remove_dir_all(&directory) {
@@ -83,12 +86,12 @@ impl Pins {
         Ok(())
     }
 
-    /// A map's.
+    /// Returns the path of a map's pin.
     pub(super) fn map(&self, name: &str) -> PathBuf {
         self.directory.join(name)
     }
 
-    /// That of an interface of the router namespace.
+    /// Returns the path of the pin of an interface of the router namespace.
     pub(super) fn link(&self, interface: &str) -> PathBuf {
         self.directory.join(format!("link-{interface}"))
     }

@@ -1,7 +1,8 @@
-//! What the threads of a lab may do: less than root, and packet workers next to nothing.
+//! The privileges of a lab's threads: fewer than root's, and almost none for packet workers.
 //!
-//! Capabilities are a thread's own, and a thread that is started has those of the one that starts it. Threads lose them as
-//! they start, so that no work is ever done with more (capabilities(7)).
+//! Capabilities belong to a thread, and a new thread has those of the thread that starts it.
+//! Threads drop capabilities as they start, so that no work is ever done with more
+//! (capabilities(7)).
 
 use nix::libc;
 use rustix::thread::{
@@ -14,19 +15,21 @@ use seccompiler::{
 };
 use std::io;
 
-/// What a running lab needs: namespaces, mounts and BPF; links and TUNs; listeners at ports below 1024.
+/// The capabilities that a running lab needs: namespaces, mounts and BPF; links and TUNs; listeners
+/// at ports below 1024.
 const OF_LAB: CapabilitySet =
     CapabilitySet::SYS_ADMIN.union(CapabilitySet::NET_ADMIN).union(CapabilitySet::NET_BIND_SERVICE);
 
-/// Has the calling thread, and those that it starts, keep what a running lab needs, and nothing that it executes gain more.
+/// Drops all capabilities of the calling thread, and of those that it starts, except the ones that
+/// a running lab needs. Programs that it executes cannot gain more.
 ///
 /// # Errors
-/// The kernel refuses, which none is known to do.
+/// The kernel refuses, which no known kernel does.
 pub fn keep_those_of_a_lab() -> io::Result<()> {
     keep(OF_LAB)
 }
 
-/// Has the calling thread keep no capability, and nothing that it executes gain any.
+/// Drops all capabilities of the calling thread. Programs that it executes cannot gain any.
 ///
 /// # Errors
 /// As [`keep_those_of_a_lab`].
@@ -34,7 +37,8 @@ pub fn keep_none() -> io::Result<()> {
     keep(CapabilitySet::empty())
 }
 
-/// The system calls of a packet worker, ready to be given to its thread. The rest fail with EPERM.
+/// The system calls that a packet worker may make, ready to be applied to its thread. All others
+/// fail with EPERM.
 #[derive(Clone, Debug)]
 pub struct WorkerFilter(BpfProgram);
 
@@ -42,7 +46,7 @@ impl WorkerFilter {
     /// Compiles the filter.
     ///
     /// # Errors
-    /// egret was built for a processor that the filter is not made for.
+    /// The filter does not support the processor that egret was built for.
     pub fn new() -> io::Result<Self> {
         let (others, listed) =
             (SeccompAction::Errno(libc::EPERM.unsigned_abs()), SeccompAction::Allow);
@@ -53,7 +57,8 @@ impl WorkerFilter {
         Ok(Self(program))
     }
 
-    /// Takes from the calling thread every capability, and every system call but those that a worker needs.
+    /// Takes every capability from the calling thread, and every system call except those that a
+    /// worker needs.
     ///
     /// # Errors
     /// The kernel refuses, as one without seccomp does.
@@ -66,10 +71,11 @@ impl WorkerFilter {
 fn keep(kept: CapabilitySet) -> io::Result<()> {
     set_no_new_privs(true)?;
     for other in (CapabilitySet::all() - kept).iter() {
-        // Refused where it is unknown to the kernel or was taken before: either way it cannot come back.
+        // Refused if the kernel does not know it or it was removed before: either way it cannot
+        // come back.
         let _ = remove_capability_from_bounding_set(other);
     }
-    // Before Linux 4.3 there are none.
+    // Kernels before Linux 4.3 have no ambient capabilities.
     let _ = clear_ambient_capability_set();
     let permitted = capabilities(None)?.permitted & kept;
     let inheritable = CapabilitySet::empty();
@@ -92,7 +98,7 @@ fn rules() -> Result<Rules, seccompiler::BackendError> {
     let mut rules: Rules = ALWAYS.iter().map(|&call| (call, Vec::new())).collect();
     #[cfg(target_arch = "x86_64")]
     rules.push((libc::SYS_poll, Vec::new()));
-    // Memory, but never to execute.
+    // Memory, but never executable.
     let no_execute = || {
         let executable = u64::from(libc::PROT_EXEC.unsigned_abs());
         only(SeccompCondition::new(2, ArgLen::Dword, Op::MaskedEq(executable), 0))
@@ -111,8 +117,8 @@ fn only(
     SeccompRule::new(vec![condition?])
 }
 
-/// Whatever their arguments: what reads, writes and waits by descriptors that are there; memory; the end of the thread, by a
-/// panic as well.
+/// System calls that are allowed with any arguments: those that read, write and wait by existing
+/// descriptors; memory; the end of the thread, also by a panic.
 const ALWAYS: [i64; 27] = [
     libc::SYS_read,
     libc::SYS_readv,
@@ -150,7 +156,7 @@ mod tests {
     use super::*;
     use crate::linux::root::is_root;
 
-    /// Does something in a thread that may do what a lab's may.
+    /// Runs `work` in a thread with a lab's privileges.
     fn as_lab<T: Send>(work: impl FnOnce() -> T + Send) -> T {
         let confined = || {
             keep_those_of_a_lab().unwrap();

@@ -1,5 +1,5 @@
-//! Single packets from inside a namespace, each on a socket of its own, and what answers them: a TCP connection, a
-//! datagram to be echoed, a ping.
+//! Sends single packets from inside a namespace, each on a socket of its own, and waits for an
+//! answer: a TCP connection, a datagram to be echoed, a ping.
 
 use super::{Netns, NetnsError};
 use crate::packet::Protocol;
@@ -13,7 +13,8 @@ use tokio::net::{TcpSocket, UdpSocket};
 /// The time after which a datagram or a ping that is not answered is sent again, as TCP does it.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// A DNS query for a name that does not exist: a resolver answers it, and an echo server sends it back.
+/// A DNS query for a name that does not exist: a resolver answers it, and an echo server sends it
+/// back.
 const QUERY: &[u8] =
     b"\xe9\x7e\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x05egret\x07invalid\x00\x00\x01\x00\x01";
 /// A request of a time client (RFC 5905): version 3, mode 3.
@@ -27,7 +28,7 @@ const NTP: u16 = 123;
 /// An ICMP echo request. The kernel sets identifier and checksum.
 const ECHO_REQUEST: &[u8] = b"\x08\x00\x00\x00\x00\x00\x00\x01egret";
 
-/// Why no packet can be sent.
+/// The reason why no packet can be sent.
 #[derive(Debug, thiserror::Error)]
 pub enum ProbeError {
     /// The namespace could not be entered.
@@ -36,14 +37,14 @@ pub enum ProbeError {
     /// Only TCP, UDP and pings are sent.
     #[error("cannot send protocol {0}: only tcp, udp and icmp are sent")]
     Protocol(Protocol),
-    /// There is no socket, or it cannot have the source port.
+    /// The socket cannot be made, or cannot have the source port.
     #[error("opening a {protocol} socket in network namespace `{netns}`: {source}")]
     Socket {
         /// The protocol.
         protocol: Protocol,
         /// The namespace.
         netns: String,
-        /// What the kernel said.
+        /// The kernel's error.
         source: io::Error,
     },
 }
@@ -59,7 +60,7 @@ pub struct Probe {
 #[derive(Debug)]
 enum Socket {
     Tcp(TcpSocket),
-    /// UDP, or a ping socket, with what it sends.
+    /// UDP, or a ping socket, with its payload.
     Datagram(std::net::UdpSocket, &'static [u8]),
 }
 
@@ -67,7 +68,7 @@ impl Probe {
     /// Opens a socket inside a namespace. Without a source port the kernel chooses one.
     ///
     /// # Errors
-    /// When it cannot be had.
+    /// The socket cannot be made.
     pub fn open(
         netns: &Netns,
         protocol: Protocol,
@@ -92,10 +93,11 @@ impl Probe {
         self.source_port
     }
 
-    /// Sends the packet, again from time to time, and waits for an answer. Dropping the future closes the socket.
+    /// Sends the packet, repeats it, and waits for an answer. Dropping the future closes the
+    /// socket.
     ///
     /// # Errors
-    /// That the packet was refused, as the kernel says it.
+    /// The kernel's error if the packet was refused.
     pub async fn answer(self) -> io::Result<()> {
         match self.socket {
             Socket::Tcp(socket) => socket.connect(self.to.into()).await.map(drop),

@@ -1,4 +1,4 @@
-//! Processes by the network namespace that they are in, and their end.
+//! Finds processes by the network namespace that they are in, and ends them.
 
 use super::Netns;
 use crate::edge::is_hidden;
@@ -11,19 +11,20 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 use std::time::{Duration, Instant};
 
-/// A process in a namespace. Its descriptor stands for no other one, whichever gets its number next.
+/// A process in a namespace. Its descriptor never stands for another process that gets the same
+/// number later.
 #[derive(Debug)]
 pub struct Process {
     descriptor: OwnedFd,
-    /// Its number.
+    /// The process id.
     pub pid: u32,
     /// Its command line, or its name in brackets.
     pub command: String,
-    /// The position of its namespace among those that were asked about.
+    /// The position of its namespace in the list that was searched.
     pub namespace: usize,
 }
 
-/// What became of a process that was to end.
+/// The result of ending a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// It ended by SIGTERM.
@@ -34,18 +35,18 @@ pub enum Ending {
     Runs,
 }
 
-/// Lists the processes that are in namespaces, by their numbers; this process is left out.
+/// Lists the processes that are in namespaces, by process id; this process is left out.
 ///
 /// # Errors
 ///
-/// When `/proc` cannot be read, or a namespace cannot be entered.
+/// `/proc` cannot be read, or a namespace cannot be entered.
 pub fn in_namespaces(namespaces: &[Netns]) -> io::Result<Vec<Process>> {
     let mut places = HashMap::new();
     for (position, netns) in namespaces.iter().enumerate() {
         match netns.run(|| place("thread-self")) {
             Ok(Some(own)) => drop(places.insert(own, position)),
             Ok(None) => {}
-            // A name under which no namespace had been put yet when it was opened has no process.
+            // The file of a name that had no namespace yet when it was opened: no process is there.
             Err(error) if error.is_no_namespace() => {}
             Err(error) => return Err(io::Error::other(error)),
         }
@@ -59,7 +60,8 @@ pub fn in_namespaces(namespaces: &[Netns]) -> io::Result<Vec<Process>> {
     Ok(found)
 }
 
-/// Asks processes to end by SIGTERM, and ends by SIGKILL those that have not done so in time. Returns what became of each.
+/// Asks processes to end by SIGTERM, and ends by SIGKILL those that have not ended in time. Returns
+/// the result for each.
 #[must_use]
 pub fn end(processes: &[Process], patience: Duration) -> Vec<Ending> {
     let mut endings = vec![Ending::Runs; processes.len()];
@@ -68,7 +70,7 @@ pub fn end(processes: &[Process], patience: Duration) -> Vec<Ending> {
         let left = all.filter(|(_, ending)| **ending == Ending::Runs).map(|(process, _)| process);
         let left: Vec<(usize, &Process)> = left.collect();
         for (_, process) in &left {
-            // One that has ended meanwhile needs no signal.
+            // A process that has ended meanwhile needs no signal.
             let _ = pidfd_send_signal(&process.descriptor, signal);
         }
         for position in wait(&left, patience) {
@@ -80,7 +82,8 @@ pub fn end(processes: &[Process], patience: Duration) -> Vec<Ending> {
     endings
 }
 
-/// Waits for the end of processes, but not longer than `patience`. Returns the positions of those that have ended.
+/// Waits for the end of processes, but not longer than `patience`. Returns the positions of those
+/// that have ended.
 fn wait(processes: &[(usize, &Process)], patience: Duration) -> Vec<usize> {
     let begun = Instant::now();
     let mut ended = Vec::new();
@@ -99,18 +102,19 @@ fn wait(processes: &[(usize, &Process)], patience: Duration) -> Vec<usize> {
     ended
 }
 
-/// Waits until one of the processes has ended, a signal comes or the time is over. Returns of each whether it has ended.
+/// Waits until one of the processes has ended, a signal comes or the time is over. Returns for each
+/// whether it has ended.
 fn have_ended(processes: &[(usize, &Process)], patience: Duration) -> Vec<bool> {
     let mut descriptors = Vec::new();
     for &(_, process) in processes {
         descriptors.push(PollFd::new(process.descriptor.as_fd(), PollFlags::POLLIN));
     }
-    // Without an answer none has ended as far as is known.
+    // If poll fails, none counts as ended.
     let _ = poll(&mut descriptors, PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX));
     descriptors.iter().map(|descriptor| descriptor.any().unwrap_or(false)).collect()
 }
 
-/// Returns the process with a number, if it is in one of the places.
+/// Returns the process with an id, if it is in one of the namespaces.
 fn process(pid: u32, places: &HashMap<u64, usize>) -> Option<Process> {
     if pid == std::process::id() {
         return None;
@@ -119,22 +123,25 @@ fn process(pid: u32, places: &HashMap<u64, usize>) -> Option<Process> {
     let namespace = *places.get(&own_place()?)?;
     let number = Pid::from_raw(i32::try_from(pid).ok()?)?;
     let descriptor = pidfd_open(number, PidfdFlags::empty()).ok()?;
-    // It may have ended before, and its number be another one's.
+    // It may have ended before, and another process may have its id.
     if places.get(&own_place()?) != Some(&namespace) {
         return None;
     }
     Some(Process { descriptor, pid, command: command(pid), namespace })
 }
 
-/// Returns what identifies the network namespace of a process; `None` for one that has ended.
+/// Returns a number that identifies the network namespace of a process; `None` for one that has
+/// ended.
 ///
-/// It is the number of a file that each network namespace has one of. Its link in `/proc/PID/ns` is shown only to a process
-/// that has all capabilities of that one, which a lab has not.
+/// It is the inode of a file that each network namespace has one of. The link of the namespace in
+/// `/proc/PID/ns` is shown only to a process that has all capabilities of that one, which a lab has
+/// not.
 fn place(process: &str) -> Option<u64> {
     fs::metadata(format!("/proc/{process}/net/dev")).ok().map(|file| file.ino())
 }
 
-/// Returns the command line of a process on one line, without what a terminal does not show: it may hold anything.
+/// Returns the command line of a process on one line, without characters that a terminal does not
+/// show: it may contain any bytes.
 fn command(pid: u32) -> String {
     let read = |file: &str| fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
     let shown = |bytes: &[u8]| {
@@ -153,7 +160,7 @@ mod tests {
     use std::io::{BufRead as _, BufReader};
     use std::process::{Child, Command, Stdio};
 
-    /// A shell that has printed a line, and waits for one that does not come.
+    /// Starts a shell that has printed a line, and waits for one that does not come.
     fn shell(script: &str) -> (Child, Process) {
         let mut command = Command::new("sh");
         command.args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped());

@@ -5,20 +5,20 @@ use aya::programs::SchedClassifier;
 use aya::util::KernelVersion;
 use aya::{Ebpf, EbpfLoader};
 
-/// Without a flow cache.
+/// The programs without the flow cache.
 pub(super) static PLAIN: &[u8] =
     aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/steer.bpf.o"));
 /// The same programs, with the flow cache in front.
 pub(super) static CACHING: &[u8] =
     aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/steer_cache.bpf.o"));
 
-/// At the link of a task.
+/// The program at the link of a task.
 pub(super) const TASK: &str = "task_ingress";
-/// At the link of a VPC, a gateway endpoint, the internet or the services.
+/// The program at the link of a VPC, a gateway endpoint, the internet or the services.
 pub(super) const SPACE: &str = "space_ingress";
-/// At the device of an ENI or gateway.
+/// The program at the device of an ENI or gateway.
 pub(super) const TUN: &str = "tun_ingress";
-/// In front of that while a worker of the device hangs.
+/// The program in front of `TUN` while a worker of the device hangs.
 pub(super) const CUT_OFF: &str = "cut_off_ingress";
 
 /// Loads the programs of an object; nothing is attached yet.
@@ -44,8 +44,8 @@ pub(super) fn classifier<'a>(
     found.try_into().map_err(|_| SteerError::Foreign(program))
 }
 
-/// Lifts the limit of locked memory, to which maps counted before Linux 5.11. Where this is not allowed, loading says what is
-/// wrong.
+/// Lifts the limit of locked memory, to which maps counted before Linux 5.11. If this is not
+/// allowed, loading reports the error.
 pub fn lift_memory_limit() {
     use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
     if !since(5, 11) {

@@ -1,4 +1,4 @@
-//! A flow's record as the map of the tc programs keeps it, and back.
+//! Converts a flow's record to the form in the map of the tc programs, and back.
 
 use super::shared::{
     self, APP_RUNNER_PORT, NO_PORT, OWN_PORT, RecordCounted, RecordPort, RecordTuple,

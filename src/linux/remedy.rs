@@ -1,10 +1,10 @@
-//! What helps against errors that are about the box and not about what was tried.
+//! Hints for errors whose cause is the box and not the operation.
 
 use nix::errno::Errno;
 use std::io;
 
-/// Returns what helps against an error, in parentheses after a blank; nothing where there is nothing to say. `access` is what
-/// helps where access is denied.
+/// Returns a hint against an error, in parentheses after a blank; an empty string if there is none.
+/// `access` is the hint if access is denied.
 pub fn remedy(error: &io::Error, access: &'static str) -> &'static str {
     if error.kind() == io::ErrorKind::PermissionDenied {
         return access;

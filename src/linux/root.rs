@@ -1,4 +1,4 @@
-//! Skips tests that need root, with a line that says so, which `scripts/test` shows.
+//! Skips tests that need root, and prints a line about it, which `scripts/test` shows.
 
 #![allow(clippy::print_stdout, reason = "tests")]
 

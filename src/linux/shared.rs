@@ -1,7 +1,7 @@
-//! What the maps of the tc programs hold, laid out as the programs lay it out (`src/steer`). `shared_layout.rs` compares both
-//! field by field; so the fields have the names that they have there.
+//! The contents of the tc programs' maps, laid out as in the programs (`src/steer`).
+//! `shared_layout.rs` compares both field by field; so the fields have the programs' names.
 //!
-//! Addresses, and ports that are compared with those of packets, lie in memory as in a packet.
+//! Addresses, and ports that are compared with those of packets, are in the byte order of packets.
 
 use super::{Delivery, Link, Mac};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, big_endian};
@@ -14,7 +14,7 @@ pub(super) type Address = [u8; 4];
 #[repr(C)]
 pub(super) struct Task {
     pub(super) address: Address,
-    /// The device that it is attached to.
+    /// The device that the task is attached to.
     pub(super) tun: u32,
 }
 
@@ -26,7 +26,7 @@ pub(super) struct Owned {
     pub(super) address: Address,
 }
 
-/// A prefix as the packets of one device see it. In the map its length is in front of it.
+/// A prefix as the packets of one device see it. In the map its length precedes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub(super) struct Prefix {
@@ -46,7 +46,7 @@ pub(super) struct LinkEntry {
 }
 
 impl LinkEntry {
-    /// Leads nowhere: its interface has the number 0, which no interface has.
+    /// An entry that leads nowhere: its interface index is 0, which no interface has.
     pub(super) const NOWHERE: Self =
         Self { ifindex: 0, far: [0; 6], near: [0; 6], private: [0; 4] };
 
@@ -104,9 +104,9 @@ pub(super) struct FlowEntry {
     pub(super) destination: Address,
     pub(super) sport: big_endian::U16,
     pub(super) dport: big_endian::U16,
-    /// What the new addresses change in a sum.
+    /// The change of a checksum by the new addresses.
     pub(super) addresses: big_endian::U16,
-    /// What the new ports change in a sum.
+    /// The change of a checksum by the new ports.
     pub(super) ports: big_endian::U16,
     pub(super) mtu: u16,
     pub(super) hop: u8,
@@ -114,12 +114,13 @@ pub(super) struct FlowEntry {
     pub(super) direction: u8,
     pub(super) slot: u32,
     pub(super) zero: u32,
-    /// In nanoseconds.
+    /// Nanoseconds.
     pub(super) idle: u64,
 }
 
-/// The counters of one direction, which user space and the programs both write, in atomic words of 64 bits. `floor` and
-/// `ceiling`, 32 bits each, are written by the programs alone once there are entries.
+/// The counters of one direction, which user space and the programs both write, in atomic words of
+/// 64 bits. `floor` and `ceiling`, 32 bits each, are written by the programs alone once there are
+/// entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub(super) struct Direction {
@@ -144,7 +145,7 @@ pub(super) struct Slot {
     pub(super) zero: [u32; 11],
 }
 
-/// What the next process has to know of a flow.
+/// A flow's record for the next process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub(super) struct Record {
@@ -152,7 +153,7 @@ pub(super) struct Record {
     pub(super) returned: RecordTuple,
     pub(super) eni: RecordPort,
     pub(super) nat: RecordPort,
-    /// An address alone.
+    /// The private address of the public endpoint that the flow was admitted to; its port is 0.
     pub(super) endpoint: RecordPort,
     /// 1 if the flow's ENI does not track it.
     pub(super) untracked: u32,
@@ -160,7 +161,7 @@ pub(super) struct Record {
     pub(super) counted: [RecordCounted; 2],
 }
 
-/// One direction's packets.
+/// The tuple of one direction's packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub(super) struct RecordTuple {
@@ -173,25 +174,25 @@ pub(super) struct RecordTuple {
     pub(super) dport: big_endian::U16,
 }
 
-/// A port that the flow has.
+/// A port that the flow leases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub(super) struct RecordPort {
-    /// [`NO_PORT`] and the like.
+    /// The holder: [`NO_PORT`], [`OWN_PORT`] or [`APP_RUNNER_PORT`].
     pub(super) holder: u16,
     pub(super) space: u16,
     pub(super) address: Address,
     pub(super) port: u32,
 }
 
-/// There is none.
+/// The flow has no such port.
 pub(super) const NO_PORT: u16 = 0;
-/// An ENI or a NAT gateway has it.
+/// An ENI or a NAT gateway holds the port.
 pub(super) const OWN_PORT: u16 = 1;
-/// App Runner's own NAT has it.
+/// App Runner's own NAT holds the port.
 pub(super) const APP_RUNNER_PORT: u16 = 2;
 
-/// Packets, segments and bytes by then.
+/// Packets, segments and bytes at the time of the offload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub(super) struct RecordCounted {

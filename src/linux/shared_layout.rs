@@ -1,5 +1,6 @@
-//! Compares `shared.rs`, and numbers that both sides have, with the compiled tc programs. The compiler says in the object's
-//! BTF (the kernel's Documentation/bpf/btf.rst) where it has put each field, and of what type it is.
+//! Compares `shared.rs`, and numbers that both sides have, with the compiled tc programs. The
+//! object's BTF (the kernel's Documentation/bpf/btf.rst) records the offset and the type of each
+//! field as the compiler has chosen them.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
@@ -22,7 +23,8 @@ use zerocopy::{FromZeros as _, big_endian};
 /// A field's name, offset and [`Shape`].
 type Field = (String, usize, String);
 
-/// A type as both languages can say it: the size of an integer, an array of something, or a struct.
+/// A type as both languages can describe it: the size of an integer, an array of something, or a
+/// struct.
 trait Shape {
     fn shape() -> String;
 }
@@ -59,14 +61,15 @@ fn shape_of<T: Shape>(_: &T) -> String {
     T::shape()
 }
 
-/// Size, and fields in their order.
+/// The size of a struct, and its fields in their order.
 #[derive(Debug, PartialEq, Eq)]
 struct Layout {
     size: usize,
     fields: Vec<Field>,
 }
 
-/// The layouts of structs, by the names that C has for them. A field that is not listed does not compile.
+/// Makes the layouts of structs, by the names that C has for them. A missing field is a compile
+/// error.
 macro_rules! layouts {
     ($($name:literal = $rust:ident { $($field:ident),* $(,)? }),* $(,)?) => {
         BTreeMap::from([$(($name, {
@@ -100,7 +103,7 @@ fn own_layouts() -> BTreeMap<&'static str, Layout> {
         "record_port" = RecordPort { holder, space, address, port },
         "record_counted" = RecordCounted { own, offloaded },
     };
-    // `aya` puts the length in front of what is in a trie.
+    // `aya` puts the length in front of the data of a trie.
     let prefix = layouts.get_mut("prefix").unwrap();
     let length = size_of::<Key<Plain<Prefix>>>() - prefix.size;
     prefix.size += length;
@@ -127,7 +130,8 @@ fn every_field_is_where_the_programs_have_it() {
     }
 }
 
-/// The layouts of what is pinned, hashed. Where they change, so does the number by which the next process knows them.
+/// Hashes the layouts of what is pinned. If they change, so must the number by which the next
+/// process knows them.
 #[test]
 fn a_change_of_what_is_pinned_changes_the_number_of_the_layout() {
     const PINNED: [&str; 8] = [
@@ -183,7 +187,7 @@ const ENUM: u32 = 6;
 const TYPEDEF: u32 = 8;
 const VAR: u32 = 14;
 
-/// As much of BTF as the maps of the programs need.
+/// The part of BTF that the maps of the programs need.
 struct Btf {
     types: Vec<Type>,
     strings: Vec<u8>,
@@ -192,9 +196,9 @@ struct Btf {
 struct Type {
     name: usize,
     kind: u32,
-    /// A size, or another type.
+    /// A size, or the number of another type.
     size: u32,
-    /// The words behind it: three for each field of a struct.
+    /// The words after the type's header: three for each field of a struct.
     more: Vec<u32>,
 }
 
@@ -206,7 +210,7 @@ impl Btf {
         assert_eq!(word(0) & 0xffff, 0xeb9f, "its magic number");
         let [head, types, length, strings] = [4, 8, 12, 16].map(|at| word(at) as usize);
         let (mut at, end) = (head + types, head + types + length);
-        // Nothing is the type of number 0.
+        // Type 0 is `void`.
         let mut found = vec![Type { name: 0, kind: 0, size: 0, more: Vec::new() }];
         while at < end {
             let [name, info, size] = [0, 4, 8].map(|offset| word(at + offset));
@@ -239,14 +243,14 @@ impl Btf {
         Some(Layout { size: found.size as usize, fields: fields.collect() })
     }
 
-    /// The names and values of an enum.
+    /// Returns the names and values of an enum.
     fn numbers(&self, name: &str) -> BTreeMap<String, u32> {
         let found = self.types.iter().find(|t| t.kind == ENUM && self.name(t.name) == name);
         let pairs = found.unwrap_or_else(|| panic!("enum {name}")).more.chunks(2);
         pairs.map(|pair| (self.name(pair[0] as usize).to_owned(), pair[1])).collect()
     }
 
-    /// Name, type and offset in bits of each field of a struct.
+    /// Returns name, type and offset in bits of each field of a struct.
     fn fields(&self, of: &Type) -> impl Iterator<Item = (&str, u32, u32)> {
         of.more.chunks(3).map(|field| (self.name(field[0] as usize), field[1], field[2]))
     }
@@ -257,16 +261,16 @@ impl Btf {
             INT | ENUM => found.size.to_string(),
             STRUCT => format!("struct {}", self.name(found.name)),
             ARRAY => format!("{}[{}]", self.shape(found.more[0]), found.more[2]),
-            // Here an address is an array.
+            // In `shared.rs` an address is an array.
             TYPEDEF if self.name(found.name) == "__be32" => Address::shape(),
-            // Names of types, and what qualifies them.
+            // Names of types, and qualifiers.
             TYPEDEF..=11 => self.shape(found.size),
             other => panic!("{}: a kind of type that no map holds: {other}", self.name(found.name)),
         }
     }
 
-    /// The structs that are the keys and values of maps. A map is a variable, a struct with fields `key` and `value` that
-    /// point to what it holds.
+    /// Returns the structs that are the keys and values of maps. A map is a variable, a struct with
+    /// fields `key` and `value` that point to its contents.
     fn structs_in_maps(&self) -> Vec<String> {
         let maps =
             self.types.iter().filter(|t| t.kind == VAR).map(|t| &self.types[t.size as usize]);

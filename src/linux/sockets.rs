@@ -1,4 +1,4 @@
-//! The TCP connections that programs in a namespace have, as their kernel tells of them.
+//! The TCP connections of programs in a namespace, as its kernel lists them.
 
 use super::Netns;
 use procfs_core::net::{TcpNetEntries, TcpNetEntry, TcpState};
@@ -13,11 +13,11 @@ pub struct TcpSocket {
     pub local: SocketAddrV4,
     /// The other end.
     pub remote: SocketAddrV4,
-    /// How far it is.
+    /// The state of the connection.
     pub state: SocketState,
 }
 
-/// How far a connection is.
+/// The state of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SocketState {
     /// Its handshake is not complete.
@@ -28,12 +28,12 @@ pub enum SocketState {
     Closing,
 }
 
-/// Lists the connections of a namespace over IPv4 that neither listen nor have ended.
+/// Lists the connections of a namespace over IPv4; listening and ended ones are left out.
 ///
 /// # Errors
-/// The namespace cannot be entered, or what its kernel says not be read.
+/// The namespace cannot be entered, or the kernel's list cannot be read.
 pub fn tcp_sockets(netns: &Netns) -> io::Result<Vec<TcpSocket>> {
-    // A socket of IPv6 may have a connection over IPv4. Without IPv6 the kernel has no second table.
+    // An IPv6 socket may have a connection over IPv4. Without IPv6 the kernel has no second table.
     let read = |table| match std::fs::read(format!("/proc/thread-self/net/{table}")) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         read => read,
@@ -47,7 +47,7 @@ pub fn tcp_sockets(netns: &Netns) -> io::Result<Vec<TcpSocket>> {
 }
 
 fn parse(table: &[u8]) -> io::Result<Vec<TcpNetEntry>> {
-    // Of these, the table depends on the order of bytes alone.
+    // Of these, only the byte order matters for the table.
     let box_of_ours = ExplicitSystemInfo {
         boot_time_secs: 0,
         ticks_per_second: 0,

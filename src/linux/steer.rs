@@ -1,14 +1,15 @@
-//! Loads the tc programs of `src/steer` and tells them what is where.
+//! Loads the tc programs of `src/steer` and fills their maps.
 //!
-//! One program object, attached to many links. On Linux 6.6 and later the attachments are links of the process: they
-//! vanish with it, and then nothing is forwarded, since the router namespace has no routes. On older kernels the filters
-//! stay, but the TUNs that they redirect to end with the process, so nothing is forwarded either. Where established flows
-//! are to outlive the process ([`Steer::load_to_stay`]), so do the links and the maps of the flow cache, for a time that the
-//! programs check.
+//! There is one program object, attached to many links. On Linux 6.6 and later the attachments are
+//! links of the process: they vanish with it, and then nothing is forwarded, since the router
+//! namespace has no routes. On older kernels the filters stay, but the TUNs that they redirect to
+//! end with the process, so nothing is forwarded either. If established flows are to outlive the
+//! process ([`Steer::load_to_stay`]), so do the links and the maps of the flow cache, for a time
+//! that the programs check.
 //!
-//! The maps are bounded (see `steer.bpf.c`): 16,384 tasks, 16,384 links of VPCs, endpoints and the internet; 65,536
-//! addresses of ENIs and gateways; 1,048,576 prefixes of all TUNs together; 65,536 counters. An insertion beyond is an
-//! error here, never a silent eviction.
+//! The maps are bounded (see `steer.bpf.c`): 16,384 tasks, 16,384 links of VPCs, endpoints and the
+//! internet; 65,536 addresses of ENIs and gateways; 1,048,576 prefixes of all TUNs together; 65,536
+//! counters. An insertion beyond is an error here, never a silent eviction.
 
 use super::attach::Attachments;
 use super::flow_cache::{self, FlowCache};
@@ -28,15 +29,16 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
-/// The programs, loaded, for the links of one router namespace. Dropping it detaches all but those that are pinned.
+/// The programs, loaded, for the links of one router namespace. Dropping it detaches all except
+/// those that are pinned.
 #[derive(Debug)]
 pub struct Steer {
     netns: Netns,
     bpf: Ebpf,
     attachments: Attachments,
-    /// What the prefix map has of each TUN.
+    /// The entries of the prefix map, by TUN.
     deliveries: HashMap<u32, BTreeMap<Ipv4Network, LinkEntry>>,
-    /// What the maps say, for the flow cache.
+    /// A mirror of the maps, for the flow cache.
     tables: Arc<RwLock<LinkTables>>,
 }
 
@@ -45,17 +47,17 @@ impl Steer {
     ///
     /// # Errors
     ///
-    /// When the caller is not root or the kernel too old.
+    /// The caller is not root, or the kernel is too old.
     pub fn load(router: &Netns) -> Result<Self, SteerError> {
         Self::load_object(&mut EbpfLoader::new(), router, PLAIN, None)
     }
 
-    /// The same with a flow cache, which uses no entry yet.
+    /// Loads the programs with a flow cache, which uses no entry yet.
     ///
     /// # Errors
     ///
-    /// When the caller is not root or the kernel older than 6.6: there the filters stay on their links, and without a
-    /// cache that is the same as nothing.
+    /// The caller is not root, or the kernel is older than 6.6: there the filters stay on their
+    /// links, and a cache would forward without a process.
     pub fn load_with_cache(router: &Netns) -> Result<(Self, FlowCache), SteerError> {
         if !since(6, 6) {
             return Err(SteerError::NoCache);
@@ -63,7 +65,8 @@ impl Steer {
         Self::load_caching(&mut EbpfLoader::new(), router)
     }
 
-    /// The same for test runs, whose packets are of no IP socket.
+    /// Loads the programs as [`Steer::load_with_cache`] does, for test runs, whose packets come
+    /// from no IP socket.
     #[cfg(test)]
     pub(super) fn load_for_test_runs(router: &Netns) -> Result<(Self, FlowCache), SteerError> {
         let mut loader = EbpfLoader::new();
@@ -80,12 +83,13 @@ impl Steer {
         Ok((steer, cache))
     }
 
-    /// The same, where links and cache outlive the process: those of the process before are taken over. Links that it
-    /// attached keep its programs until [`Steer::take_over`], so that the maps of the new ones can be filled first.
+    /// Loads the programs with a flow cache, where links and cache outlive the process: those of
+    /// the earlier process are taken over. Links that it attached keep its programs until
+    /// [`Steer::take_over`], so that the maps of the new ones can be filled first.
     ///
     /// # Errors
     ///
-    /// Before Linux 6.6 as well.
+    /// The caller is not root, the kernel is older than 6.6, or it refuses.
     pub fn load_to_stay(router: &Netns, pins: Pins) -> Result<(Self, FlowCache), SteerError> {
         if !since(6, 6) {
             return Err(SteerError::NoGrace);
@@ -114,22 +118,23 @@ impl Steer {
         })
     }
 
-    /// Gives the links that the process before attached the programs of this one, each at once. What is not attached
-    /// again by then keeps the old one. A process without one before calls it, too, when it is up.
+    /// Gives the links that the earlier process attached the programs of this one, each in one
+    /// step. Links that are not attached again by then keep the old program. A process without an
+    /// earlier one must call it, too, when the lab is up.
     ///
     /// # Errors
     ///
-    /// When the kernel refuses.
+    /// The kernel refuses.
     pub fn take_over(&mut self) -> Result<(), SteerError> {
         self.attachments.take_over(&mut self.bpf)
     }
 
-    /// What comes from the task on `link` goes to the TUN, if it comes from the task's own address. Attaching again
-    /// changes address and TUN at once, with no gap. Returns the number of the link.
+    /// Leads the task's packets on `link` to the TUN, if they come from the task's own address.
+    /// Attaching again changes address and TUN in one step. Returns the link's interface index.
     ///
     /// # Errors
     ///
-    /// When there is no such link, or 16,384 tasks are attached.
+    /// No such link exists, or 16,384 tasks are attached.
     pub fn attach_task(
         &mut self,
         link: &str,
@@ -146,12 +151,12 @@ impl Steer {
         Ok(ifindex)
     }
 
-    /// Forgets a task: its link, the delivery to it, its counters. Not being attached is fine. Returns what was dropped there in
-    /// all.
+    /// Removes a task: its link, the delivery to it, its counters. A task that is not attached is
+    /// no error. Returns all that was dropped there.
     ///
     /// # Errors
     ///
-    /// When the kernel refuses.
+    /// The kernel refuses.
     pub fn detach_task(&mut self, ifindex: u32) -> Result<Vec<(SteerReason, u64)>, SteerError> {
         let task = self.attachments.task(ifindex);
         self.attachments.detach(&mut self.bpf, ifindex)?;
@@ -162,12 +167,12 @@ impl Steer {
         self.forget_counters(ifindex)
     }
 
-    /// What comes from a VPC's or the internet's `link` belongs to the address space `space`. Returns the number of the
-    /// link.
+    /// Assigns packets on a VPC's or the internet's `link` to the address space `space`. Returns
+    /// the link's interface index.
     ///
     /// # Errors
     ///
-    /// When there is no such link, or 16,384 links are attached.
+    /// No such link exists, or 16,384 links are attached.
     pub fn attach_space(&mut self, link: &str, space: u32) -> Result<u32, SteerError> {
         let ifindex = self.ifindex(link)?;
         self.hash::<u32, u32>("spaces")?.insert(ifindex, space, 0).map_err(trouble("spaces"))?;
@@ -176,12 +181,12 @@ impl Steer {
         Ok(ifindex)
     }
 
-    /// Forgets a link of [`Steer::attach_space`] and its counters; nothing comes in by it any more. Not being attached is
-    /// fine. Returns what was dropped there in all.
+    /// Removes a link of [`Steer::attach_space`] and its counters; nothing enters by it any more. A
+    /// link that is not attached is no error. Returns all that was dropped there.
     ///
     /// # Errors
     ///
-    /// When the kernel refuses.
+    /// The kernel refuses.
     pub fn detach_space(&mut self, ifindex: u32) -> Result<Vec<(SteerReason, u64)>, SteerError> {
         self.attachments.detach(&mut self.bpf, ifindex)?;
         self.tables().spaces.remove(&ifindex);
@@ -189,24 +194,24 @@ impl Steer {
         self.forget_counters(ifindex)
     }
 
-    /// What the engine writes to the TUN `device` is delivered: to tasks, and by [`Steer::set_deliveries`]. Returns the
-    /// number of the device.
+    /// Delivers the packets that the engine writes to the TUN `device`: to tasks, and by
+    /// [`Steer::set_deliveries`]. Returns the device's interface index.
     ///
     /// # Errors
     ///
-    /// When there is no such device.
+    /// No such device exists.
     pub fn attach_tun(&mut self, device: &str) -> Result<u32, SteerError> {
         let ifindex = self.ifindex(device)?;
         self.attachments.attach(&mut self.bpf, device, ifindex, TUN, None)?;
         Ok(ifindex)
     }
 
-    /// Forgets a TUN: its deliveries and its counters. The addresses that it owns are for [`Steer::disown`]. Not being
-    /// attached is fine. Returns what was dropped there in all.
+    /// Removes a TUN: its deliveries and its counters. [`Steer::disown`] removes the addresses that
+    /// it owns. A TUN that is not attached is no error. Returns all that was dropped there.
     ///
     /// # Errors
     ///
-    /// When the kernel refuses.
+    /// The kernel refuses.
     pub fn detach_tun(&mut self, ifindex: u32) -> Result<Vec<(SteerReason, u64)>, SteerError> {
         self.attachments.detach(&mut self.bpf, ifindex)?;
         self.set_deliveries(ifindex, &[])?;
@@ -215,31 +220,32 @@ impl Steer {
         self.forget_counters(ifindex)
     }
 
-    /// Drops whatever the engine writes to the TUN `device`, and counts it, until [`Steer::reconnect`].
+    /// Drops all packets that the engine writes to the TUN `device`, and counts them, until
+    /// [`Steer::reconnect`].
     ///
     /// # Errors
     ///
-    /// When there is no such device, or the kernel refuses.
+    /// No such device exists, or the kernel refuses.
     pub fn cut_off(&mut self, device: &str) -> Result<(), SteerError> {
         let ifindex = self.ifindex(device)?;
         self.attachments.cut_off(&mut self.bpf, device, ifindex)
     }
 
-    /// Undoes [`Steer::cut_off`]. Not being cut off is fine.
+    /// Undoes [`Steer::cut_off`]. A TUN that is not cut off is no error.
     ///
     /// # Errors
     ///
-    /// When the kernel refuses.
+    /// The kernel refuses.
     pub fn reconnect(&mut self, ifindex: u32) -> Result<(), SteerError> {
         self.attachments.reconnect(&mut self.bpf, ifindex)
     }
 
-    /// What comes for `address` from the address space goes to the TUN: it is an ENI's, a NAT gateway's, or public. Only
-    /// from such an address does anything leave by a link of that space.
+    /// Leads packets for `address` from the address space to the TUN: the address is an ENI's, a
+    /// NAT gateway's, or public. Only packets from such an address leave by a link of that space.
     ///
     /// # Errors
     ///
-    /// When 65,536 addresses are owned.
+    /// 65,536 addresses are owned.
     pub fn own(&mut self, space: u32, address: Ipv4Addr, tun: u32) -> Result<(), SteerError> {
         let key = Plain(Owned { space, address: address.octets() });
         self.hash::<_, u32>("owners")?.insert(key, tun, 0).map_err(trouble("owners"))?;
@@ -247,23 +253,24 @@ impl Steer {
         Ok(())
     }
 
-    /// Undoes [`Steer::own`]: what comes for `address` from the address space is dropped, and what
-    /// would go there from it. Not being owned is fine.
+    /// Undoes [`Steer::own`]: packets for `address` from the address space are dropped, and so are
+    /// packets from it to there. An address that is not owned is no error.
     ///
     /// # Errors
     ///
-    /// When the kernel refuses.
+    /// The kernel refuses.
     pub fn disown(&mut self, space: u32, address: Ipv4Addr) -> Result<(), SteerError> {
         let key = Plain(Owned { space, address: address.octets() });
         self.tables().owners.remove(&(space, address));
         ignore_missing("owners", self.hash::<_, u32>("owners")?.remove(&key))
     }
 
-    /// What leaves the address space from the private address of a public endpoint has its public address from there on.
+    /// Gives packets that leave the address space from the private address of a public endpoint its
+    /// public address.
     ///
     /// # Errors
     ///
-    /// When there are 65,536.
+    /// 65,536 addresses are mapped.
     pub fn map_public(
         &mut self,
         space: u32,
@@ -274,21 +281,22 @@ impl Steer {
         self.hash::<_, Address>(name)?.insert(key, public.octets(), 0).map_err(trouble(name))
     }
 
-    /// Undoes [`Steer::map_public`]. Not being mapped is fine.
+    /// Undoes [`Steer::map_public`]. An address that is not mapped is no error.
     ///
     /// # Errors
     ///
-    /// When the kernel refuses.
+    /// The kernel refuses.
     pub fn unmap_public(&mut self, space: u32, private: Ipv4Addr) -> Result<(), SteerError> {
         let (name, key) = ("public_addresses", Plain(Owned { space, address: private.octets() }));
         ignore_missing(name, self.hash::<_, Address>(name)?.remove(&key))
     }
 
-    /// What the engine lets through to a task's address goes to its link, whatever the TUN.
+    /// Delivers packets that the engine lets through to a task's address by the task's link,
+    /// whatever the TUN.
     ///
     /// # Errors
     ///
-    /// When there are 16,384.
+    /// 16,384 tasks have a delivery.
     pub fn deliver_task(&mut self, address: Ipv4Addr, link: Link) -> Result<(), SteerError> {
         let mut links = self.hash::<Address, _>("task_links")?;
         let entry = Plain(LinkEntry::from(link));
@@ -297,11 +305,11 @@ impl Steer {
         Ok(())
     }
 
-    /// Undoes [`Steer::deliver_task`]. Not being delivered is fine.
+    /// Undoes [`Steer::deliver_task`]. A task without a delivery is no error.
     ///
     /// # Errors
     ///
-    /// When the kernel refuses.
+    /// The kernel refuses.
     pub fn withdraw_task(&mut self, address: Ipv4Addr) -> Result<(), SteerError> {
         let mut links = self.hash::<Address, Plain<LinkEntry>>("task_links")?;
         ignore_missing("task_links", links.remove(&address.octets()))?;
@@ -309,15 +317,17 @@ impl Steer {
         Ok(())
     }
 
-    /// What the engine lets through by a TUN goes by these links, the longest prefix first, and by no others: what was
-    /// there and is not in `next` is withdrawn, then what is new is added. What no prefix holds is dropped.
+    /// Delivers packets that the engine lets through by a TUN by these links, the longest prefix
+    /// first, and by no others: deliveries that are not in `next` are withdrawn, then new ones are
+    /// added. A packet that no prefix matches is dropped.
     ///
-    /// In between a destination may be held by a shorter prefix only. Where that must not be, as under traffic,
-    /// [`Steer::close_deliveries`] comes first.
+    /// In between only a shorter prefix may match a destination. Where that must not happen, as
+    /// under traffic, [`Steer::close_deliveries`] comes first.
     ///
     /// # Errors
     ///
-    /// When there are 1,048,576 prefixes of all TUNs together, or the kernel refuses. What was done until then stands.
+    /// There are 1,048,576 prefixes of all TUNs together, or the kernel refuses. The changes made
+    /// until then stay.
     pub fn set_deliveries(
         &mut self,
         tun: u32,
@@ -330,14 +340,16 @@ impl Steer {
         done
     }
 
-    /// Drops what goes by a link of a TUN that will not be the same in `next`, until [`Steer::set_deliveries`]: for a
-    /// change of the configuration, in which a packet judged under the old one must not leave by a link of the new, nor
-    /// one judged under the new by a link of the old. So what is new in `next` is closed as well: until then a shorter
-    /// prefix has its addresses.
+    /// Drops packets for the deliveries of a TUN that will differ in `next`, until
+    /// [`Steer::set_deliveries`]: during a change of the configuration a packet judged under the
+    /// old one must not leave by a link of the new, nor one judged under the new by a link of the
+    /// old. So the new deliveries of `next` are closed as well: until then a shorter prefix has
+    /// their addresses.
     ///
     /// # Errors
     ///
-    /// When there are 1,048,576 prefixes of all TUNs together, or the kernel refuses. What was done until then stands.
+    /// There are 1,048,576 prefixes of all TUNs together, or the kernel refuses. The changes made
+    /// until then stay.
     pub fn close_deliveries(
         &mut self,
         tun: u32,
@@ -356,11 +368,12 @@ impl Steer {
         Ok(())
     }
 
-    /// How many packets were dropped on which interface (of the router namespace), and why; sorted.
+    /// Returns the number of packets dropped on each interface (of the router namespace), by
+    /// reason; sorted.
     ///
     /// # Errors
     ///
-    /// When the kernel refuses.
+    /// The kernel refuses.
     pub fn counters(&self) -> Result<Vec<(u32, SteerReason, u64)>, SteerError> {
         let map = self.bpf.map("drops").ok_or(SteerError::Foreign("drops"))?;
         let drops =
@@ -374,11 +387,12 @@ impl Steer {
         Ok(counters)
     }
 
-    /// Runs a program on a frame, as if on a loopback device: its verdict, and what it made of the frame.
+    /// Runs a program on a frame, as if on a loopback device. Returns its verdict, and the
+    /// resulting frame.
     #[cfg(test)]
     pub(super) fn run(&self, program: &'static str, frame: &[u8], gso_size: u16) -> (u32, Vec<u8>) {
         use aya::programs::{TestRun as _, TestRunOptions};
-        // Where `gso_size` is in `struct __sk_buff`, all of which else is zero.
+        // `gso_size` has this offset in `struct __sk_buff`; all other fields are zero.
         let (mut context, mut out) = ([0; 192], [0; 2048]);
         context[176..180].copy_from_slice(&u32::from(gso_size).to_ne_bytes());
         let options = TestRunOptions {
@@ -430,13 +444,13 @@ impl Steer {
         Ok(())
     }
 
-    /// Locks the tables. A thread that failed while it held the lock left none half-way behind.
+    /// Locks the tables. A thread that failed while it held the lock left no value half written.
     fn tables(&self) -> RwLockWriteGuard<'_, LinkTables> {
         self.tables.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn forget_counters(&mut self, ifindex: u32) -> Result<Vec<(SteerReason, u64)>, SteerError> {
-        // The kernel gives numbers out again: the next link must not begin with these.
+        // The kernel reuses interface indexes: the next link must not begin with these counters.
         let counters = self.counters()?.into_iter().filter(|(counted, ..)| *counted == ifindex);
         let counters: Vec<_> = counters.map(|(_, reason, packets)| (reason, packets)).collect();
         for (reason, _) in &counters {

@@ -1,30 +1,30 @@
-//! Why steering failed.
+//! The errors of steering.
 
 use super::{NetnsError, PinsError};
 use aya::maps::MapError;
 use aya::programs::ProgramError;
 
-/// Why steering failed.
+/// The reason why steering failed.
 #[derive(Debug, thiserror::Error)]
 pub enum SteerError {
     /// The namespace could not be entered.
     #[error(transparent)]
     Netns(#[from] NetnsError),
-    /// The kernel did not take the programs.
+    /// The kernel refused the programs.
     #[error(
         "loading the tc programs: {0} (egret needs root and Linux 5.10 or later with CONFIG_BPF_SYSCALL and CONFIG_NET_CLS_BPF)"
     )]
     Load(#[from] Box<aya::EbpfError>),
-    /// A program was not taken, or not attached.
+    /// A program was refused, or could not be attached.
     #[error("{what} tc program `{program}`{}: {source}", on(link))]
     Program {
-        /// What was tried.
+        /// The operation.
         what: &'static str,
-        /// Which program.
+        /// The program.
         program: &'static str,
-        /// On which interface; empty before it is attached.
+        /// The interface; empty before the program is attached.
         link: String,
-        /// What the kernel said.
+        /// The kernel's error.
         source: Box<ProgramError>,
     },
     /// A map was full, or the kernel refused.
@@ -32,15 +32,15 @@ pub enum SteerError {
         "writing to BPF map `{map}`: {source} (its size is bounded, see src/steer/steer.bpf.c)"
     )]
     Map {
-        /// Which map.
+        /// The map.
         map: &'static str,
-        /// What the kernel said.
+        /// The kernel's error.
         source: Box<MapError>,
     },
-    /// The counters of the flow cache are not to be had.
+    /// The counters of the flow cache cannot be mapped.
     #[error("mapping the counters of the flow cache: {source}")]
     Counters {
-        /// What the kernel said.
+        /// The kernel's error.
         source: std::io::Error,
     },
     /// The embedded object lacks a program or map that this file knows.
@@ -51,7 +51,8 @@ pub enum SteerError {
     /// Nothing can outlive the process.
     #[error(transparent)]
     Pins(#[from] PinsError),
-    /// Programs would outlive the process on their links, and carry flows whose verdicts no process renews any more.
+    /// Programs would outlive the process on their links, and forward flows whose verdicts no
+    /// process renews.
     #[error(
         "the flow cache needs Linux 6.6 or later, where tc programs end with the process: set offload = \"off\""
     )]
@@ -64,17 +65,17 @@ pub enum SteerError {
     /// The program of a link cannot be left to the next process.
     #[error("keeping the tc program of `{link}`: {trouble}")]
     Keep {
-        /// Which interface.
+        /// The interface.
         link: String,
-        /// What the kernel said.
+        /// The error.
         trouble: String,
     },
-    /// There is no such interface.
+    /// The interface does not exist.
     #[error("there is no interface `{link}` in network namespace `{netns}`")]
     Missing {
-        /// Which interface.
+        /// The interface.
         link: String,
-        /// In which namespace.
+        /// The namespace.
         netns: String,
     },
 }
@@ -88,7 +89,7 @@ pub(super) fn trouble(map: &'static str) -> impl FnOnce(MapError) -> SteerError 
     move |source| SteerError::Map { map, source: Box::new(source) }
 }
 
-/// Takes the removal of what is not there for done.
+/// Treats the removal of a missing entry as done.
 pub(super) fn ignore_missing(
     map: &'static str,
     removed: Result<(), MapError>,

@@ -1,5 +1,6 @@
-//! Every kind of frame before the tc programs: what gets to a TUN, and by what reason the rest is counted. The kernel runs the
-//! programs on bytes that are given to it, so this needs root and no network.
+//! Sends every kind of frame to the tc programs: which frames get to a TUN, and by which reason the
+//! rest is counted. The kernel runs the programs on bytes that are given to it, so this needs root
+//! and no network.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
@@ -24,7 +25,8 @@ const NEIGHBOUR: [u8; 6] = [2, 0, 0, 0, 0, 9];
 const BROADCAST: [u8; 6] = [0xff; 6];
 const MULTICAST: [u8; 6] = [1, 0, 0x5e, 0, 0, 0xfb];
 
-/// The programs, with and without the flow cache, where the loopback device is the link of a task and of a space.
+/// The programs, with and without the flow cache, where the loopback device is the link of a task
+/// and of a space.
 struct Bed {
     name: String,
     steer: Steer,
@@ -37,7 +39,7 @@ impl Drop for Bed {
 }
 
 impl Bed {
-    /// `None` without root.
+    /// Loads the programs; `None` without root.
     fn new(name: &str, with_cache: bool) -> Option<Self> {
         if !is_root() {
             return None;
@@ -54,7 +56,7 @@ impl Bed {
         Some(Self { name, steer })
     }
 
-    /// Whether a program sends a frame to the TUN.
+    /// Returns whether a program sends a frame to the TUN.
     fn passes(&self, program: &'static str, frame: &[u8]) -> bool {
         self.steer.run(program, frame, 0).0 == REDIRECTED
     }
@@ -64,7 +66,7 @@ impl Bed {
         counters.iter().filter(|(_, counted, _)| *counted == reason).map(|counter| counter.2).sum()
     }
 
-    /// Why a program drops a frame; `None` if it does not.
+    /// Returns why a program drops a frame; `None` if it does not.
     fn reason(&self, program: &'static str, frame: &[u8]) -> Option<SteerReason> {
         let before = self.steer.counters().unwrap();
         if self.passes(program, frame) {
@@ -82,8 +84,8 @@ fn frame(to: [u8; 6], ethertype: u16, body: &[u8]) -> Vec<u8> {
     [&to[..], &[2, 0, 0, 0, 0, 1], &ethertype.to_be_bytes(), body].concat()
 }
 
-/// A header of any version, with the addresses where IPv4 has them, or IPv6. The kernel runs no program on less than a whole
-/// one.
+/// Makes a header of any version, with the addresses where IPv4 has them, or IPv6. The kernel runs
+/// no program on less than a whole header.
 fn header(version: u8, source: Ipv4Addr, destination: Ipv4Addr) -> Vec<u8> {
     let mut header = [0; 40];
     header[0] = version << 4 | 5;
@@ -118,7 +120,7 @@ fn regression_every_ethertype_lets_pass_only_the_tasks_own_ipv4_and_ipv6() {
     }
 }
 
-/// What user space finds out by the source address is true: whatever the bytes, none that pass are of another.
+/// User space may trust the source address: whatever the bytes, none that pass have another one.
 #[test]
 fn octets_at_random_that_pass_have_the_tasks_source() {
     let Some(bed) = Bed::new("random", true) else { return };

@@ -1,6 +1,7 @@
-//! Why the tc programs drop packets, as they number it (`src/steer/steer.bpf.c`).
+//! The reasons for which the tc programs drop packets, with the programs' numbers
+//! (`src/steer/steer.bpf.c`).
 
-/// Why a tc program dropped a packet before, or after, the engine saw it.
+/// The reason why a tc program dropped a packet, before or after the engine saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum SteerReason {
     /// The source address is not the task's.
@@ -11,28 +12,30 @@ pub enum SteerReason {
     NoOwner,
     /// From the engine: no link has the destination.
     NoLink,
-    /// The interface is not known (any more).
+    /// The interface is not known, or no longer known.
     UnknownDevice,
     /// No complete IPv4 header.
     Truncated,
     /// No room for an Ethernet header.
     NoHeadroom,
-    /// From the engine: in the link's address space no ENI or gateway has the source address, such as a private one, toward the internet.
+    /// From the engine: in the link's address space no ENI or gateway has the source address, such
+    /// as a private one, toward the internet.
     ForeignSource,
-    /// The frame is for another MAC address, or for all, and its packet for one.
+    /// The frame is for another MAC address, or it is a broadcast whose packet is for a single
+    /// address.
     NotForRouter,
     /// The IP version in the header is not the one that the frame announces.
     OtherVersion,
     /// IPv6 from another source than the task's.
     Ipv6,
-    /// From the engine: the worker of its device hangs, so that nothing that it has judged goes anywhere.
+    /// From the engine: the worker of its device hangs, so that none of its packets leaves.
     CutOff,
     /// A number that this build does not know.
     Other(u32),
 }
 
 impl SteerReason {
-    /// What happened, as a clause that fits after "dropped: ".
+    /// Returns a clause that describes the reason and fits after "dropped: ".
     #[must_use]
     pub const fn sentence(self) -> &'static str {
         match self {
@@ -75,7 +78,7 @@ impl From<u32> for SteerReason {
     }
 }
 
-/// The number that the programs have for a reason.
+/// Returns the number that the programs have for a reason.
 pub(super) fn number(reason: SteerReason) -> u32 {
     match reason {
         SteerReason::Forged => 1,

@@ -1,4 +1,4 @@
-//! System calls that `nix` has no safe form of. The only file with `unsafe`.
+//! System calls that `nix` has no safe form of. This is the only file with `unsafe`.
 
 #![allow(unsafe_code, reason = "interface ioctls take a union, which nix does not wrap")]
 
@@ -35,18 +35,19 @@ mod raw {
     nix::ioctl_write_ptr_bad!(set_queue_length, libc::SIOCSIFTXQLEN, libc::ifreq);
 }
 
-/// What an open `/dev/net/tun` is to be.
+/// The kind of queue that an open `/dev/net/tun` becomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TunQueue {
     /// The only queue of a new device.
     Only,
     /// The first of several queues of a new device.
     First,
-    /// One more queue of a device whose first was made as such.
+    /// Another queue of a device whose first was made with `First`.
     Further,
 }
 
-/// Makes `fd`, an open `/dev/net/tun`, a queue of the TUN device `name` with a virtio-net header of `header` bytes.
+/// Makes `fd`, an open `/dev/net/tun`, a queue of the TUN device `name` with a virtio-net header of
+/// `header` bytes.
 pub(super) fn tun_with_vnet_header(
     fd: impl AsFd,
     name: &str,
@@ -56,12 +57,12 @@ pub(super) fn tun_with_vnet_header(
     let mut request = interface(name)?;
     let queues = match queue {
         TunQueue::Only => 0,
-        // Else it would be one more queue of another program's device of that name.
+        // Otherwise it would be another queue of another program's device of that name.
         TunQueue::First => libc::IFF_MULTI_QUEUE | libc::IFF_TUN_EXCL,
         TunQueue::Further => libc::IFF_MULTI_QUEUE,
     };
     let flags = libc::IFF_TUN | libc::IFF_NO_PI | libc::IFF_VNET_HDR | queues;
-    // The union's flags are 16 bits, and the kernel takes them as unsigned.
+    // The union's flags are 16 bits, and the kernel reads them as unsigned.
     request.ifr_ifru.ifru_flags = flags as libc::c_short;
     let size = libc::c_int::try_from(header).map_err(io::Error::other)?;
     let fd = fd.as_fd().as_raw_fd();
@@ -73,7 +74,8 @@ pub(super) fn tun_with_vnet_header(
     Ok(())
 }
 
-/// Says which of [`offload`] the reader of a TUN takes; `EINVAL` where the kernel does not know one of them.
+/// Tells the kernel which of [`offload`] the reader of a TUN accepts; `EINVAL` if the kernel does
+/// not know one of them.
 pub(super) fn tun_set_offload(fd: impl AsFd, offloads: u32) -> io::Result<()> {
     let offloads = libc::c_int::try_from(offloads).map_err(io::Error::other)?;
     // SAFETY: the argument is a number, no memory is read.
@@ -81,8 +83,8 @@ pub(super) fn tun_set_offload(fd: impl AsFd, offloads: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// Has a BPF program of the socket-filter type choose the queue of each packet that a TUN's readers get: what it returns,
-/// modulo the number of queues.
+/// Makes a BPF program of the socket-filter type choose the queue of each packet that a TUN's
+/// readers get: its result, modulo the number of queues.
 pub(super) fn tun_set_steering(fd: impl AsFd, program: impl AsFd) -> io::Result<()> {
     let program: libc::c_int = program.as_fd().as_raw_fd();
     // SAFETY: the request reads one number of the type given, which lives through the call.
@@ -113,7 +115,8 @@ pub(super) fn set_mtu(name: &str, mtu: u16) -> io::Result<()> {
     Ok(())
 }
 
-/// Sets how many packets may wait for the reader of an interface of the calling thread's namespace.
+/// Sets the number of packets that may wait for the reader of an interface of the calling thread's
+/// namespace.
 pub(super) fn set_queue_length(name: &str, packets: u16) -> io::Result<()> {
     let socket = control_socket()?;
     let mut request = interface(name)?;
@@ -124,13 +127,13 @@ pub(super) fn set_queue_length(name: &str, packets: u16) -> io::Result<()> {
     Ok(())
 }
 
-/// The descriptor of a plain TUN: `tun-tap` gives it only as a number.
+/// Returns the descriptor of a plain TUN: `tun-tap` gives it only as a number.
 pub(super) fn descriptor(device: &tun_tap::Iface) -> BorrowedFd<'_> {
     // SAFETY: `Iface` owns the descriptor and does not close it while it is borrowed.
     unsafe { BorrowedFd::borrow_raw(device.as_raw_fd()) }
 }
 
-/// Has a program begin with these limits of descriptors, whatever this process has.
+/// Makes a program start with these limits of descriptors, whatever this process has.
 pub(super) fn limit_descriptors(command: &mut Command, soft: u64, hard: u64) {
     let limit = libc::rlimit { rlim_cur: soft, rlim_max: hard };
     let set = move || {
@@ -165,7 +168,7 @@ unsafe impl Send for SharedWords {}
 unsafe impl Sync for SharedWords {}
 
 impl SharedWords {
-    /// Maps the first `count` words of what `fd` stands for.
+    /// Maps the first `count` words of the object that `fd` stands for.
     pub(super) fn map(fd: impl AsFd, count: usize) -> io::Result<Self> {
         let length = NonZeroUsize::new(count.saturating_mul(size_of::<AtomicU64>()))
             .ok_or(io::ErrorKind::InvalidInput)?;
@@ -188,15 +191,15 @@ impl Drop for SharedWords {
     }
 }
 
-/// Waits until every tc program that is running now has ended. Kernels that cannot (`nohz_full`) say so at once; a program
-/// runs for microseconds.
+/// Waits until every tc program that is running now has ended. Kernels that cannot (`nohz_full`)
+/// fail at once; a program runs for microseconds.
 pub(super) fn wait_for_programs() {
     const GLOBAL: libc::c_int = 1;
     // SAFETY: the call takes three numbers and touches no memory.
     let _ = unsafe { libc::syscall(libc::SYS_membarrier, GLOBAL, 0, 0) };
 }
 
-/// Any socket does for the interface ioctls.
+/// Opens a socket for the interface ioctls: any socket will do.
 fn control_socket() -> io::Result<std::os::fd::OwnedFd> {
     use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
     Ok(socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?)

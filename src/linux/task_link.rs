@@ -1,4 +1,5 @@
-//! Looks at the link of a task: programs in its namespace are root there, and may change or delete `eth0`.
+//! Looks at the link of a task: programs in its namespace are root there, and may change or delete
+//! `eth0`.
 
 use super::link::{GATEWAY, Link, LinkError, Links, Mac, readdress, task_link_name};
 use super::link_state::LinkState;
@@ -25,7 +26,7 @@ pub struct TaskLink {
 /// A difference between a task's link and what the lab made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LinkFault {
-    /// The namespace has its name no more.
+    /// The namespace no longer has its name.
     NoNamespace(String),
     /// There is no `eth0`.
     Missing,
@@ -37,16 +38,16 @@ pub enum LinkFault {
     Mtu {
         /// The end's name.
         link: String,
-        /// What it has.
+        /// The end's MTU.
         found: u32,
-        /// What the lab gave it.
+        /// The MTU that the lab gave it.
         own: u16,
     },
     /// `eth0` has another hardware address.
     HardwareAddress {
-        /// What it has.
+        /// The hardware address that it has.
         found: Option<Mac>,
-        /// What the lab gave it.
+        /// The hardware address that the lab gave it.
         own: Mac,
     },
     /// `eth0` has lost the task's address.
@@ -57,7 +58,7 @@ pub enum LinkFault {
     NoRoute,
 }
 
-/// What a fault takes to repair.
+/// The repair that a fault needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Remedy {
     /// Settings.
@@ -71,7 +72,7 @@ pub enum Remedy {
 }
 
 impl LinkFault {
-    /// Returns what it takes to repair this.
+    /// Returns the repair that this fault needs.
     #[must_use]
     pub fn remedy(&self) -> Remedy {
         match self {
@@ -112,11 +113,11 @@ impl fmt::Display for LinkFault {
 }
 
 impl TaskLink {
-    /// Lists what is not as the lab made it. Must be called within a tokio runtime.
+    /// Lists the differences from what the lab made. Must be called within a tokio runtime.
     ///
     /// # Errors
     ///
-    /// When the kernel does not say.
+    /// The kernel refuses.
     pub async fn faults(&self, router: &Links) -> Result<Vec<LinkFault>, LinkError> {
         let netns = match Netns::open(&self.namespace) {
             Ok(netns) => netns,
@@ -157,7 +158,8 @@ impl TaskLink {
         down.into_iter().chain(mtu).collect()
     }
 
-    /// Lists what is missing of address, neighbour and route. An interface that is down has no route in any case.
+    /// Lists which of address, neighbour and route are missing. An interface that is down has no
+    /// route in any case.
     async fn faults_of_ways(
         &self,
         links: &Links,
@@ -179,11 +181,11 @@ impl TaskLink {
         Ok(faults)
     }
 
-    /// Gives both ends again what the lab gave them. What else there is stays.
+    /// Restores on both ends what the lab gave them. Other settings stay.
     ///
     /// # Errors
     ///
-    /// When the kernel refuses.
+    /// The kernel refuses.
     pub async fn restore(&self, router: &Links) -> Result<(), LinkError> {
         let (netns, near) = (Netns::open(&self.namespace)?, self.near_name());
         let links = Links::open(&netns)?;
@@ -193,7 +195,7 @@ impl TaskLink {
             links.up(end).await?;
         }
         readdress(&links, INTERFACE, self.link, &[self.address], &[]).await?;
-        // Where the kernel refuses, what comes all the same is counted at the link.
+        // If the kernel refuses, the IPv6 packets that still arrive are counted at the link.
         let _ = ipv6::lead_to_router(&netns, self.address, self.link.near).await;
         Ok(())
     }

@@ -1,14 +1,14 @@
-//! The terminal of a command that shows something live.
+//! The terminal of a command that shows live output.
 
 use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
 use std::io;
 
-/// Rows of the terminal, if there is one.
+/// Returns the rows of the terminal, if there is one.
 pub fn rows() -> Option<u16> {
     terminal_size::terminal_size().map(|(_, terminal_size::Height(rows))| rows)
 }
 
-/// A terminal whose keys are read one by one and not shown. Dropping it makes it as it was.
+/// A terminal whose keys are read one by one and not shown. Dropping it restores it.
 #[derive(Debug)]
 pub struct KeyByKey {
     before: Termios,

@@ -1,9 +1,10 @@
 //! The TUN device behind an ENI or a gateway.
 //!
-//! With a virtio-net header in front of each packet the kernel hands over whole super-packets with the checksum left
-//! open; without it (`tun-tap`), one finished packet per segment. Readers and writers see the same either way: a buffer
-//! whose first [`HEADROOM`] bytes belong to the device and whose rest is the packet, so that a packet that was
-//! rewritten in place goes back with one system call and no copy.
+//! With a virtio-net header in front of each packet the kernel hands over whole super-packets with
+//! the checksum left open; without it (`tun-tap`), one finished packet per segment. Readers and
+//! writers see the same either way: a buffer whose first [`HEADROOM`] bytes belong to the device
+//! and whose rest is the packet, so that a packet that was rewritten in place is written back with
+//! one system call and no copy.
 
 use super::sys::TunQueue;
 use super::{Netns, NetnsError, queues, sys};
@@ -15,12 +16,14 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 /// Bytes in front of the packet that belong to the device.
 pub const HEADROOM: usize = vnet::LEN;
-/// Bytes that a buffer must have to take any packet: the largest IPv4 total length, and the headroom.
+/// Bytes that a buffer must have to take any packet: the largest IPv4 total length, and the
+/// headroom.
 pub const BUFFER: usize = HEADROOM + 65536;
-/// Packets that may wait for the reader. The kernel's 500 overflow at once when a batch of super-packets arrives.
+/// Packets that may wait for the reader. The kernel's 500 overflow at once when a batch of
+/// super-packets arrives.
 pub const QUEUE_LENGTH: u16 = 2000;
 
-/// Why a device could not be made.
+/// The reason why a device could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum TunError {
     /// The namespace could not be entered.
@@ -29,11 +32,11 @@ pub enum TunError {
     /// The kernel refused.
     #[error("{what} TUN device `{name}`: {source}{}", remedy(source))]
     Kernel {
-        /// What was tried.
+        /// The operation.
         what: &'static str,
-        /// Which device.
+        /// The device.
         name: String,
-        /// What the kernel said.
+        /// The kernel's error.
         source: io::Error,
     },
 }
@@ -48,7 +51,7 @@ fn remedy(error: &io::Error) -> &'static str {
     }
 }
 
-/// Which device to ask the kernel for.
+/// The kind of device to ask the kernel for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeviceKind {
     /// With a virtio-net header where the kernel has it, else plain.
@@ -60,7 +63,7 @@ pub enum DeviceKind {
     Plain,
 }
 
-/// What the kernel leaves to the reader of a device.
+/// The work that the kernel leaves to the reader of a device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Offloads {
     /// L4 checksums may be partial.
@@ -71,7 +74,8 @@ pub struct Offloads {
     pub udp: bool,
 }
 
-/// A queue of a TUN device, for most the only one. The device is removed from its namespace when the last is dropped.
+/// A queue of a TUN device; most devices have only one. The device is removed from its namespace
+/// when the last is dropped.
 #[derive(Debug)]
 pub struct Device {
     name: String,
@@ -87,17 +91,19 @@ enum Queue {
 }
 
 impl Device {
-    /// Makes the device `name` in a namespace, up, with an MTU in bytes, for reading without blocking.
+    /// Makes the device `name` in a namespace, up, with an MTU in bytes, for reading without
+    /// blocking.
     ///
     /// # Errors
     ///
-    /// When the caller is not root, the name is in use or longer than 15 bytes, or the kernel has no such kind.
+    /// The caller is not root, the name is in use or longer than 15 bytes, or the kernel has no
+    /// such kind.
     pub fn open(netns: &Netns, name: &str, kind: DeviceKind, mtu: u16) -> Result<Self, TunError> {
         netns.run(|| open_here(name, kind, mtu, TunQueue::Only))?
     }
 
-    /// Makes a device with so many queues: all packets of one flow and direction come by the same one. A plain device has
-    /// one, whatever is asked for.
+    /// Makes a device with so many queues: all packets of one flow and direction come by the same
+    /// one. A plain device has one queue, even if more are asked for.
     ///
     /// # Errors
     ///
@@ -115,19 +121,19 @@ impl Device {
         netns.run(|| open_queues_here(name, kind, mtu, queues))?
     }
 
-    /// The interface's name.
+    /// Returns the interface's name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The interface's number in its namespace.
+    /// Returns the interface's index in its namespace.
     #[must_use]
     pub fn ifindex(&self) -> u32 {
         self.ifindex
     }
 
-    /// What kind it came to be: never [`DeviceKind::Auto`].
+    /// Returns the kind that the device has: never [`DeviceKind::Auto`].
     #[must_use]
     pub fn kind(&self) -> DeviceKind {
         match self.queue {
@@ -136,18 +142,18 @@ impl Device {
         }
     }
 
-    /// What the kernel leaves to the reader.
+    /// Returns the work that the kernel leaves to the reader.
     #[must_use]
     pub fn offloads(&self) -> Offloads {
         self.offloads
     }
 
-    /// Reads one packet to `buffer[HEADROOM..]`; returns its header and its length, or none when none waits.
-    /// `buffer` should have [`BUFFER`] bytes: what does not fit is cut off.
+    /// Reads one packet to `buffer[HEADROOM..]`. Returns its header and its length, or `None` if no
+    /// packet waits. `buffer` should have [`BUFFER`] bytes: a longer packet is cut off.
     ///
     /// # Errors
     ///
-    /// What the kernel says, for one packet; `EBADFD` when the device was deleted.
+    /// The kernel's error, for one packet; `EBADFD` if the device was deleted.
     #[inline]
     pub fn read(&self, buffer: &mut [u8]) -> io::Result<Option<(VnetHeader, usize)>> {
         let read = match &self.queue {
@@ -166,12 +172,12 @@ impl Device {
         }
     }
 
-    /// Writes the packet of `len` bytes in `buffer[HEADROOM..]`. A plain device ignores `vnet`, since what it read had
-    /// nothing left to be done.
+    /// Writes the packet of `len` bytes in `buffer[HEADROOM..]`. A plain device ignores `vnet`,
+    /// since its packets have nothing left to be done.
     ///
     /// # Errors
     ///
-    /// `EIO` while the device is down, which passes; else what the kernel says about this packet.
+    /// `EIO` while the device is down, which passes; otherwise the kernel's error for this packet.
     #[inline]
     pub fn write(&self, buffer: &mut [u8], len: usize, vnet: VnetHeader) -> io::Result<()> {
         let frame = buffer.get_mut(..HEADROOM.saturating_add(len)).ok_or_else(too_small)?;
@@ -207,7 +213,7 @@ fn open_queues_here(
     if first.kind() == DeviceKind::Plain {
         return Ok(vec![first]);
     }
-    // Before there is a second one to choose.
+    // Before a second queue exists to be chosen.
     queues::spread(first.as_fd()).map_err(|source| trouble("spreading", name, source))?;
     let mut devices = vec![first];
     for _ in 1..queues {
@@ -252,7 +258,8 @@ fn open_vnet(name: &str, queue: TunQueue) -> Result<(Queue, Offloads), TunError>
     Ok((Queue::Vnet(file), offloads))
 }
 
-/// Kernels before 6.2 do not know UDP segmentation, and say so by refusing the lot.
+/// Returns the best offloads that the kernel supports. Kernels before 6.2 do not know UDP
+/// segmentation, and refuse the whole set.
 fn best_offloads(file: &File) -> io::Result<Offloads> {
     use sys::offload::{CHECKSUM, TSO, USO};
     if sys::tun_set_offload(file, CHECKSUM | TSO | USO).is_ok() {
@@ -270,7 +277,8 @@ fn open_plain(name: &str) -> Result<(Queue, Offloads), TunError> {
     Ok((Queue::Plain(device), Offloads::default()))
 }
 
-/// Whether the kernel said that it has no such thing, rather than that the name is in use or the caller not root.
+/// Returns whether the kernel does not support the device, rather than that the name is in use or
+/// the caller is not root.
 fn refused(error: &io::Error) -> bool {
     use nix::libc::{EINVAL, ENOTTY, EOPNOTSUPP};
     matches!(error.raw_os_error(), Some(EINVAL | ENOTTY | EOPNOTSUPP))

@@ -1,8 +1,10 @@
-//! The thread that serves one queue of a TUN: read a batch, ask the judge about each packet, write back what it says.
+//! The thread that serves one queue of a TUN: it reads a batch, asks the judge about each packet,
+//! and writes back the result.
 //!
-//! It knows nothing of policy; the judge does. No packet, no error of a device and no panic over a packet ends it:
-//! [`WorkerHandle::stop`] does. Should anything else end it, [`WorkerStats::deaths`] says so, and nobody waits for it
-//! ([`Epochs`](super::epochs::Epochs)). Nothing is allocated after it has started.
+//! It knows nothing of policy; the judge does. No packet, no error of a device and no panic over a
+//! packet ends it: [`WorkerHandle::stop`] does. If anything else ends it, [`WorkerStats::deaths`]
+//! reports it, and no thread waits for it ([`Epochs`](super::epochs::Epochs)). It allocates nothing
+//! after it has started.
 
 use super::privileges::WorkerFilter;
 use super::tun::{BUFFER, Device, HEADROOM, QUEUE_LENGTH};
@@ -21,37 +23,42 @@ use std::time::{Duration, Instant};
 
 /// Packets judged under one [`Judge::begin_batch`].
 pub const BATCH: usize = 64;
-/// Packets in a batch after which more are likely at once. Then the worker lets senders and receivers run instead of going
-/// to sleep and being woken, in their place, for each packet: batches grow, and one stream gained 7 % when measured.
+/// Packets in a batch after which more are likely at once. Then the worker yields to senders and
+/// receivers instead of sleeping and being woken, in their place, for each packet: batches grow,
+/// and one stream gained 7 % when measured.
 const BUSY: u64 = 4;
-/// The longest that anybody waits for the end of a batch. One takes milliseconds, even on a busy machine.
+/// The longest wait for the end of a batch. A batch takes milliseconds, even on a busy machine.
 pub const LONGEST_BATCH: Duration = Duration::from_secs(10);
 /// Bytes that a judge may write as a reply. An ICMP error has at most 576 (RFC 1812, 4.3.2.3).
 pub const REPLY: usize = 2048;
 
-/// What decides about the packets of one queue. Called from one thread only.
+/// Judges the packets of one queue. Called from one thread only.
 pub trait Judge: Send {
-    /// Called before the first packet of each batch: the moment to load the configuration.
+    /// Begins a batch, before its first packet: the moment to load the configuration.
     fn begin_batch(&mut self);
 
-    /// Decides about one packet, rewriting it in place if it is to go on. `reply` has [`REPLY`] bytes.
+    /// Judges one packet, and rewrites it in place if it is to be forwarded. `reply` has [`REPLY`]
+    /// bytes.
     fn judge(&mut self, packet: &mut [u8], vnet: VnetHeader, reply: &mut [u8]) -> Action;
 
-    /// Called after each batch, when everything of it has been written; `drained` says that no packet was left to be read.
+    /// Ends a batch, when everything of it has been written; `drained` is true if no packet was
+    /// left to read.
     fn end_batch(&mut self, _drained: bool) {}
 
-    /// Whether packets that it had kept are to be judged now, after the one that was judged last.
+    /// Returns whether packets that it had held are to be judged now, after the one that was judged
+    /// last.
     fn has_held(&self) -> bool {
         false
     }
 
-    /// Writes the next of them into `packet`; its length. `None` when there is no other: [`Judge::has_held`] is false then.
+    /// Writes the next of them into `packet`; returns its length, or `None` if there is no other:
+    /// [`Judge::has_held`] is false then.
     fn next_held(&mut self, _packet: &mut [u8]) -> Option<usize> {
         None
     }
 }
 
-/// What becomes of a packet.
+/// The action for a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Write the packet back.
@@ -82,7 +89,7 @@ pub enum Action {
 /// Starts workers.
 pub struct Worker {
     device: Arc<Device>,
-    /// Which of the device's queues that is.
+    /// The number of its queue in the device.
     queue: usize,
     stop: Arc<EventFd>,
     stats: Arc<WorkerStats>,
@@ -91,11 +98,13 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Starts a thread for each queue of a device, with a judge of its own. The first is called `name`.
+    /// Starts a thread for each queue of a device, with a judge of its own. The first is called
+    /// `name`.
     ///
     /// # Errors
     ///
-    /// When the kernel gives no thread or descriptor, or does not take their rights from them, or there is no queue.
+    /// The kernel gives no thread or descriptor, or does not take their rights from them, or there
+    /// is no queue.
     pub fn spawn<J: Judge + 'static>(
         name: &str,
         queues: Vec<Device>,
@@ -115,7 +124,8 @@ impl Worker {
         Ok(handle)
     }
 
-    /// Serves the queue, and says why it has ended if nobody had stopped it. `lives` is dropped with the thread.
+    /// Serves the queue, and records why it has ended if it was not stopped. `lives` is dropped
+    /// with the thread.
     fn live(mut self, judge: impl Judge, lives: Sender<()>) {
         let served = catch_unwind(AssertUnwindSafe(|| self.serve(judge)));
         let death = match served {
@@ -129,8 +139,9 @@ impl Worker {
         drop(lives);
     }
 
-    /// Waits with poll, not epoll: that leaves nothing in the device's wait queue while packets are being judged, so the
-    /// kernel has nobody to wake for each packet that arrives meanwhile.
+    /// Waits for packets with poll, not epoll, and serves them: that leaves nothing in the device's
+    /// wait queue while packets are being judged, so the kernel has no thread to wake for each
+    /// packet that arrives meanwhile.
     fn serve(&mut self, mut judge: impl Judge) -> nix::Result<()> {
         let (stop, device) = (Arc::clone(&self.stop), Arc::clone(&self.device));
         let wait = |fd| PollFd::new(fd, PollFlags::POLLIN);
@@ -164,8 +175,8 @@ impl Worker {
         }
     }
 
-    /// Counts the packets that wait in the queue of a device that is about to be deleted: they are lost with it. No more are
-    /// read than the queue holds, even if packets still come.
+    /// Counts the packets that wait in the queue of a device that is about to be deleted: they are
+    /// lost with it. No more are read than the queue holds, even if packets still come.
     fn drain(&mut self) {
         let mut lost = 0;
         while lost < u64::from(QUEUE_LENGTH)
@@ -194,7 +205,8 @@ impl Worker {
         tally
     }
 
-    /// Drops a packet that the judge, which may have failed between two configurations, is not to see.
+    /// Drops a packet that the judge must not see, since it may have failed between two
+    /// configurations.
     #[cold]
     fn lose_one(&mut self, tally: &mut Tally) {
         if let Ok(Some(_)) = self.device.read(&mut self.buffer) {
@@ -222,7 +234,8 @@ impl Worker {
         }
     }
 
-    /// The packets that waited for the one before. There is a bound to what a judge keeps.
+    /// Handles the packets that waited for the one before. The number that a judge holds is
+    /// bounded.
     #[cold]
     fn held(&mut self, judge: &mut impl Judge, tally: &mut Tally) {
         loop {
@@ -234,7 +247,7 @@ impl Worker {
         }
     }
 
-    /// Handles a packet. It alone is lost to a panic, wherever that is.
+    /// Handles a packet. A panic loses only this packet.
     #[inline]
     fn packet(&mut self, judge: &mut impl Judge, vnet: VnetHeader, len: usize, tally: &mut Tally) {
         let handled = catch_unwind(AssertUnwindSafe(|| {
@@ -263,8 +276,8 @@ impl Worker {
         tally.written(&written);
     }
 
-    /// Each fragment is written from where it lies in the buffer, with the bytes in front of it as its headroom: those
-    /// have been sent by then.
+    /// Writes the fragments of a packet. Each is written from its place in the buffer, with the
+    /// bytes in front of it as its headroom: those have been sent by then.
     #[cold]
     fn fragments(&mut self, len: usize, mtu: u16, tally: &mut Tally) {
         let packet = self.buffer.get(HEADROOM..HEADROOM + len).unwrap_or_default();
@@ -281,7 +294,7 @@ impl Worker {
     }
 }
 
-/// Does some work and counts it if it panics; `None` then.
+/// Runs some work; counts a panic and returns `None` then.
 #[inline]
 fn survives<T>(tally: &mut Tally, work: impl FnOnce() -> T) -> Option<T> {
     let done = catch_unwind(AssertUnwindSafe(work)).ok();
@@ -291,14 +304,15 @@ fn survives<T>(tally: &mut Tally, work: impl FnOnce() -> T) -> Option<T> {
     done
 }
 
-/// The running workers of a device, one for each of its queues. Dropping it stops the threads and deletes the device.
+/// The running workers of a device, one for each of its queues. Dropping it stops the threads and
+/// deletes the device.
 #[derive(Debug)]
 pub struct WorkerHandle {
     stop: Arc<EventFd>,
     stats: Arc<WorkerStats>,
     device: Arc<Device>,
     threads: Vec<JoinHandle<()>>,
-    /// Is closed once all of them have ended.
+    /// A channel that is closed once all of them have ended.
     ended: Mutex<Receiver<()>>,
 }
 
@@ -339,31 +353,32 @@ impl WorkerHandle {
         Ok(())
     }
 
-    /// What they have done so far; the counters outlive the workers.
+    /// Returns the workers' figures so far; the counters outlive the workers.
     #[must_use]
     pub fn stats(&self) -> Arc<WorkerStats> {
         Arc::clone(&self.stats)
     }
 
-    /// Their device: its first queue.
+    /// Returns their device: its first queue.
     #[must_use]
     pub fn device(&self) -> &Device {
         &self.device
     }
 
-    /// How many queues the device has, hence workers.
+    /// Returns the number of the device's queues, hence of workers.
     #[must_use]
     pub fn queues(&self) -> usize {
         self.threads.len()
     }
 
-    /// Ends the threads after the batch at hand and waits for them, but not for one that hangs in a batch. What their queues
-    /// still hold is counted as unjudged. The device is deleted with the handle, or with the last thread that has it.
+    /// Ends the threads after the present batch and waits for them, but not for one that hangs in a
+    /// batch. Packets that their queues still hold are counted as unjudged. The device is deleted
+    /// with the handle, or with the last thread that has it.
     pub fn stop(&mut self) {
         Self::stop_all([self]);
     }
 
-    /// The same for several devices: all that hang are waited for together.
+    /// Stops the workers of several devices: it waits for all that hang together.
     pub fn stop_all<'a>(handles: impl IntoIterator<Item = &'a mut Self>) {
         let running = handles.into_iter().filter(|handle| !handle.threads.is_empty());
         let asked: Vec<_> = running.inspect(|handle| handle.ask_to_stop()).collect();
@@ -380,13 +395,14 @@ impl WorkerHandle {
     }
 
     fn ask_to_stop(&self) {
-        // The counter is far from full, so the write cannot block or fail. Nobody reads it: each thread sees it.
+        // The counter is far from full, so the write cannot block or fail. No thread reads it, so
+        // each thread sees it.
         let _ = self.stop.write(1);
     }
 
     fn wait_until(&mut self, limit: Instant) {
         let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
-        // Nothing is ever sent: the channel is closed by the last thread.
+        // Nothing is ever sent: the last thread closes the channel.
         let patience = limit.saturating_duration_since(Instant::now());
         let hangs = ended.recv_timeout(patience) == Err(RecvTimeoutError::Timeout);
         for thread in self.threads.drain(..).filter(|thread| !hangs || thread.is_finished()) {

@@ -1,4 +1,4 @@
-//! What the workers of a device have done so far, and which of them have ended.
+//! The figures of a device's workers, and which of them have ended.
 
 use super::epochs::Epochs;
 #[cfg(test)]
@@ -8,7 +8,7 @@ use std::io;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What the workers of a device have done so far. Totals; they only grow.
+/// The figures of a device's workers so far. They are totals and only grow.
 #[derive(Debug, Default)]
 pub struct WorkerStats {
     /// Batches begun.
@@ -19,7 +19,7 @@ pub struct WorkerStats {
     pub writes: AtomicU64,
     /// Reads that failed.
     pub read_errors: AtomicU64,
-    /// Writes that failed because the device was down: it passes.
+    /// Writes that failed because the device was down, which passes.
     pub write_errors_down: AtomicU64,
     /// Writes that failed for another reason.
     pub write_errors_other: AtomicU64,
@@ -27,16 +27,16 @@ pub struct WorkerStats {
     pub unjudged: AtomicU64,
     /// Panics of the worker or its judge that it has survived; each cost at most one packet.
     pub panics: AtomicU64,
-    /// In which batch each of them is.
+    /// The epoch of each worker.
     pub epochs: Epochs,
-    /// Why each of them has ended; empty while it lives.
+    /// The reason why each worker has ended; empty while it lives.
     deaths: Box<[OnceLock<WorkerDeath>]>,
-    /// Is passed in each batch, outside of all that survives a panic.
+    /// A fail point, passed in each batch, outside of all that survives a panic.
     #[cfg(test)]
     pub(crate) in_batch: FailPoint,
 }
 
-/// Why a worker has ended that nobody had stopped.
+/// The reason why a worker has ended that was not stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WorkerDeath {
     /// It panicked.
@@ -56,7 +56,7 @@ impl WorkerStats {
         }
     }
 
-    /// Lists why workers have ended that nobody had stopped.
+    /// Lists why workers have ended that were not stopped.
     pub fn deaths(&self) -> impl Iterator<Item = WorkerDeath> + '_ {
         self.deaths.iter().filter_map(|death| death.get().copied())
     }

@@ -21,7 +21,7 @@ impl BuildArgs {
     }
 }
 
-/// Seconds, as a fraction too.
+/// Parses seconds, which may have a fraction.
 pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     match text.parse::<f64>() {
         Ok(seconds) if (0.1..=60.0).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
@@ -29,7 +29,7 @@ pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// iperf3 takes whole seconds.
+/// Rounds up to whole seconds, as iperf3 takes them.
 pub(super) fn whole_seconds(time: Duration) -> u16 {
     u16::try_from(time.as_secs() + u64::from(time.subsec_nanos() > 0)).unwrap_or(u16::MAX).max(1)
 }

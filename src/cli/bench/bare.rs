@@ -1,5 +1,6 @@
-//! What any userspace NAT costs on this machine: egret's own worker loop over a TUN, and nothing decided. No policy, no
-//! flows, no ports; one address for the other, and back.
+//! The cost of any user-space NAT on this machine: egret's own worker loop over a TUN, and nothing
+//! decided. It has no policy, no flows and no ports; it translates one address to the other, and
+//! back.
 
 use crate::linux::{Action, Device, DeviceKind, Judge, Netns, TunError, Worker, WorkerHandle};
 use crate::packet::{Packet, Rewrite, VnetHeader};
@@ -9,18 +10,19 @@ use std::net::Ipv4Addr;
 /// The link MTU, as everywhere in the benchmark.
 const MTU: u16 = 1500;
 
-/// Why the loop does not run.
+/// The reason why the loop does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum BareError {
-    /// No device.
+    /// The device could not be made.
     #[error(transparent)]
     Tun(#[from] TunError),
-    /// No thread.
+    /// The thread could not start.
     #[error("a thread for the bare TUN: {0}")]
     Thread(#[from] io::Error),
 }
 
-/// Starts the loop on a device of its own: what comes from `inside` goes on from `outside`, and back.
+/// Starts the loop on a device of its own: packets from `inside` leave from `outside`, and their
+/// replies are translated back.
 pub(super) fn start(
     netns: &Netns,
     device: &str,

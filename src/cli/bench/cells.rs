@@ -1,4 +1,4 @@
-//! What is measured on a path: each cell is one run, and gives one metric or more.
+//! The cells that are measured on a path: each cell is one run, and gives one metric or more.
 
 use super::document::{Metric, Unit};
 use super::load::{Between, LoadError};
@@ -7,20 +7,20 @@ use crate::cli::iperf::{self, Direction, IperfError, Run};
 use std::net::SocketAddrV4;
 use std::time::Duration;
 
-/// Connections to each port, requests and datagrams that one run may make, however long it is: a client has some 28,000
-/// ports for each of the server's, and each rests for a minute.
+/// Limits of one run, however long it is: connections to each port, requests and datagrams. A
+/// client has some 28,000 ports for each of the server's, and each rests for a minute.
 const MOST_CONNECTIONS: u32 = 5_000;
 const MOST_REQUESTS: usize = 200_000;
 const MOST_DATAGRAMS: u64 = 10_000_000;
-/// Flows of one run: a round later, others must be left that are new.
+/// The most flows of one run: new ones must be left for the next round.
 const MOST_FLOWS: u64 = 100_000;
 
 /// One run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cell {
-    /// iperf3: which way, and how many streams that way.
+    /// iperf3: a direction, and the number of streams.
     Tcp(Direction, u8),
-    /// A flood of datagrams of so many octets.
+    /// A flood of datagrams of so many bytes.
     Udp(usize),
     /// A flood of datagrams, each the first of its flow.
     FirstDatagrams,
@@ -30,7 +30,7 @@ pub(super) enum Cell {
     Latency,
 }
 
-/// What the checked ratios are made of.
+/// The cells of which the checked ratios are made.
 pub(super) const SHORT: [Cell; 6] = [
     Cell::Tcp(Direction::Up, 1),
     Cell::Tcp(Direction::Up, 4),
@@ -40,7 +40,7 @@ pub(super) const SHORT: [Cell; 6] = [
     Cell::Latency,
 ];
 
-/// Everything.
+/// All cells.
 pub(super) const LONG: [Cell; 14] = [
     Cell::Tcp(Direction::Up, 1),
     Cell::Tcp(Direction::Up, 4),
@@ -58,18 +58,18 @@ pub(super) const LONG: [Cell; 14] = [
     Cell::Latency,
 ];
 
-/// How a cell is measured.
+/// The method of a measurement.
 #[derive(Clone, Debug)]
 pub(super) struct Method {
     /// Seconds of an iperf3 run, which takes whole ones.
     pub(super) seconds: u16,
-    /// Of a run with small packets.
+    /// The time of a run with small packets.
     pub(super) small: Duration,
     /// TCP's congestion control for iperf3.
     pub(super) congestion: Option<String>,
 }
 
-/// Why a cell gave no figure.
+/// The reason why a cell gave no figure.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CellError {
     /// iperf3.
@@ -83,14 +83,15 @@ pub(super) enum CellError {
     NotTranslated(String),
 }
 
-/// What one run gave: a value for each of [`Cell::metrics`], in that order, and where the server saw the client.
+/// The result of one run: a value for each of [`Cell::metrics`], in that order, and the address
+/// that the server saw for the client.
 pub(super) struct Figures {
     pub(super) values: Vec<f64>,
     pub(super) seen_as: Option<String>,
 }
 
 impl Cell {
-    /// For the progress line.
+    /// Returns the text for the progress line.
     pub(super) fn title(self) -> String {
         match self {
             Self::Tcp(direction, 1) => format!("TCP {}, 1 stream", way(direction)),
@@ -102,7 +103,7 @@ impl Cell {
         }
     }
 
-    /// What it measures, without figures.
+    /// Returns the metrics that it measures, without figures.
     pub(super) fn metrics(self) -> Vec<Metric> {
         let metric =
             |key: &str, title: String, unit, less| Metric::new(key.to_owned(), title, unit, less);
@@ -112,7 +113,7 @@ impl Cell {
                 let key = format!("tcp-{}-{streams}", way(direction).replace(" and ", "-"));
                 let cpu = format!("{title}: processor time");
                 let cpu = metric(&format!("{key}-cpu"), cpu, Unit::CpuSecondsPerGigabyte, true);
-                // One direction is enough to see what an octet costs.
+                // One direction is enough to see the cost of a byte.
                 let cpu = (direction == Direction::Up).then_some(cpu);
                 [metric(&key, title, Unit::GigabitsPerSecond, false)]
                     .into_iter()
@@ -137,7 +138,7 @@ impl Cell {
         }
     }
 
-    /// How long a run takes, about.
+    /// Returns the time that a run takes, about.
     pub(super) fn takes(self, method: &Method) -> Duration {
         match self {
             Self::Tcp(..) => {
@@ -149,7 +150,7 @@ impl Cell {
         }
     }
 
-    /// Runs it.
+    /// Runs the cell.
     pub(super) async fn run(
         self,
         between: &Between,
@@ -225,7 +226,7 @@ fn of(values: Vec<f64>) -> Figures {
     Figures { values, seen_as: None }
 }
 
-/// Off the runtime's thread, since the sockets block.
+/// Runs blocking work off the runtime's thread, since the sockets block.
 async fn small<T: Send + 'static>(
     between: &Between,
     work: impl FnOnce(&Between) -> Result<T, LoadError> + Send + 'static,

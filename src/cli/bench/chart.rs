@@ -1,4 +1,5 @@
-//! The figures as SVG: a small panel for each metric, with a bar for each path, and one for each curve.
+//! The figures as SVG: a small panel for each metric, with a bar for each path, and one for each
+//! curve.
 
 use super::document::{Curve, Document, Metric, Unit};
 use super::table::short;
@@ -18,7 +19,7 @@ const FIGURES: f64 = 74.0;
 const TOP: f64 = 56.0;
 const INK: &str = "#1f2328";
 const PALE: &str = "#6e7781";
-/// Of the paths in their order, and of those beyond.
+/// Colours of the paths in their order, and of those beyond.
 const COLOURS: [&str; 7] =
     ["#afb8c1", "#57606a", "#1a7f37", "#4ac26b", "#aceebb", "#bf8700", "#d4a72c"];
 const ANOTHER: &str = "#8250df";
@@ -47,12 +48,13 @@ pub(super) fn draw(w: &mut dyn Write, document: &Document) -> io::Result<()> {
     writeln!(w, "</svg>")
 }
 
-/// Losses and failures stand in the table: beside each other they say nothing about size.
+/// Returns whether a metric is drawn. Losses and failures are in the table: side by side they say
+/// nothing about size.
 fn is_shown(metric: &Metric) -> bool {
     metric.unit != Unit::Percent && !metric.paths.is_empty()
 }
 
-/// As high as the most bars need, and a curve.
+/// Returns the height that the most bars need, and a curve.
 fn panel_height(document: &Document) -> f64 {
     HEAD + BAR * (document.measured().count().max(5)) as f64
 }
@@ -98,7 +100,7 @@ fn bars(document: &Document, metric: &Metric) -> String {
     panel
 }
 
-/// Amounts on a logarithmic scale, costs on a linear one from 0.
+/// Draws a curve: amounts on a logarithmic scale, costs on a linear one from 0.
 fn line(curve: &Curve, height: f64) -> String {
     let mut panel = head(&curve.title, &format!("{} by {}", curve.unit, curve.of));
     let (left, right, top, bottom) = (28.0, WIDTH - 28.0, HEAD + 22.0, height - 18.0);
@@ -164,7 +166,8 @@ mod tests {
             .filter(|line| line.contains("<rect x=\"84\""))
             .filter_map(|line| line.split("width=\"").nth(1)?.split('"').next()?.parse().ok())
             .collect();
-        // veth 30, nft 12, offload 15 Gbit/s; nft 10, offload 20 µs. Losses are not drawn, nor is what is not installed.
+        // veth 30, nft 12, offload 15 Gbit/s; nft 10, offload 20 µs. Losses and tools that are not
+        // installed are not drawn.
         let room = WIDTH - NAMES - FIGURES;
         let expected =
             [1.0, 0.4, 0.5, 0.5, 1.0].map(|part: f64| (part * room * 10.0).round() / 10.0);

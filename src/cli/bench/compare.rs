@@ -1,4 +1,5 @@
-//! `egret bench paths`: egret's paths beside a bare veth, the kernel's own NAT, and what users would pick instead.
+//! `egret bench paths`: egret's paths beside a bare veth, the kernel's own NAT, and the tools that
+//! users would choose instead.
 
 use super::args::{BuildArgs, seconds, whole_seconds};
 use super::cells::{Cell, LONG, Method, SHORT};
@@ -15,12 +16,12 @@ use std::net::TcpStream;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-/// Rounds and seconds of the two forms. Small packets show what they have to show in half the time.
+/// Rounds and seconds of the two forms. Small packets need half the time.
 const ROUNDS: u32 = 3;
 const ROUNDS_LONG: u32 = 5;
 const SECONDS: Duration = Duration::from_secs(1);
 const SMALL: f64 = 0.5;
-/// How long a path may take until its server can be reached, and between two tries.
+/// Limits the wait for a path's server, and sets the pause between two tries.
 const READY_WITHIN: Duration = Duration::from_secs(10);
 const TRY_EVERY: Duration = Duration::from_millis(50);
 
@@ -95,11 +96,11 @@ async fn measure(args: &PathsArgs) -> Result<Document, CliError> {
         rounds(&stage.lanes(cells)?, cells, &method, times, &progress).await;
     let mut failures = stage.sort_out(failures);
     let paths = stage.infos();
-    // The curves should not compete with what was measured so far.
+    // The curves must not compete with the paths.
     drop(stage);
     let mut curves = Vec::new();
     if args.long && !args.skip_curves {
-        // What was measured before is worth having without them.
+        // The figures so far are useful without the curves.
         match curves::measure(&args.measured.egret()?, &progress).await {
             Ok(measured) => curves = measured,
             Err(error) => failures.push(format!("curves: {error}")),
@@ -123,7 +124,7 @@ async fn measure(args: &PathsArgs) -> Result<Document, CliError> {
     Ok(document)
 }
 
-/// The paths that were asked for, set up or with the reason why not.
+/// The paths that were asked for, set up, or with the reason why they could not be.
 struct Stage {
     paths: Vec<(Path, Result<Peer, String>)>,
 }
@@ -161,8 +162,8 @@ impl Stage {
             .collect()
     }
 
-    /// What others' programs did not manage is a note beside them, and no failure of the run. What a program of a path
-    /// said that has ended explains the rest.
+    /// Makes failures of other projects' programs notes beside the figures, and no failure of the
+    /// run. The last output of a path's program that has ended explains the rest.
     fn sort_out(&mut self, failures: Vec<(String, String)>) -> Vec<String> {
         let mut ours = Vec::new();
         for (path, peer) in &mut self.paths {
@@ -189,7 +190,8 @@ impl Stage {
     }
 }
 
-/// The inner error says why there is nothing to measure, which is no failure of the run.
+/// Sets a path up. The inner error is the reason why there is nothing to measure, which is no
+/// failure of the run.
 async fn set_up(path: Path, egret: &std::path::Path) -> Result<Result<Peer, String>, CliError> {
     if let Some(why) = path.missing() {
         return Ok(Err(why));
@@ -206,7 +208,7 @@ async fn set_up(path: Path, egret: &std::path::Path) -> Result<Result<Peer, Stri
     }
 }
 
-/// Waits until a connection comes about: a user-mode NAT does not say when it is ready.
+/// Waits until a connection succeeds: a user-mode NAT does not report when it is ready.
 async fn reachable(path: Path, peer: &mut Peer) -> Result<(), BenchError> {
     let failed = |source| BenchError::Path { path: path.key(), source };
     let between = path.between(peer).map_err(failed)?;

@@ -1,5 +1,5 @@
-//! Cost as work grows: live flows, rules, tasks on one ENI. Flows and rules cost what the engine needs for a packet,
-//! measured without a kernel; tasks need a real lab.
+//! Cost as work grows: live flows, rules, tasks on one ENI. Flows and rules cost what the engine
+//! needs for a packet, measured without a kernel; tasks need a real lab.
 
 use super::args::BuildArgs;
 use super::document::{Curve, Document};
@@ -20,7 +20,8 @@ use std::time::{Duration, Instant};
 const FLOWS: [u32; 7] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000];
 const RULES: [u32; 5] = [10, 30, 100, 300, 1_000];
 const TASKS: [u16; 4] = [1, 10, 100, 1_000];
-/// Packets of one measurement, and measurements, of which the fastest counts: the others were disturbed.
+/// Packets of one measurement, and measurements, of which the fastest counts: the others were
+/// disturbed.
 const PACKETS: u32 = 20_000;
 const TRIES: u32 = 10;
 /// Tasks that are attached one after the other, of which the median counts.
@@ -74,14 +75,14 @@ pub(super) fn run(args: &CurvesArgs) -> Result<ExitCode, CliError> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// All of them.
+/// Measures all curves.
 pub(super) async fn measure(egret: &Path, progress: &Progress) -> Result<Vec<Curve>, CliError> {
     let mut curves = engine(progress).await?;
     curves.extend(tasks(egret, progress).await?);
     Ok(curves)
 }
 
-/// Off the runtime's thread, since it computes.
+/// Measures the engine's curves, off the runtime's thread, since they compute.
 async fn engine(progress: &Progress) -> Result<Vec<Curve>, CliError> {
     let mut hit = curve("flows", "packet of a live flow", "live flows", "ns");
     for flows in FLOWS {
@@ -103,7 +104,7 @@ async fn on_a_thread(
     done.ok().flatten().ok_or_else(|| BenchError::Nothing("the engine dropped a packet".to_owned()))
 }
 
-/// Nanoseconds for a packet of a flow that is picked at random.
+/// Returns nanoseconds for a packet of a flow that is picked at random.
 fn among_flows(flows: u32) -> Option<f64> {
     let mut world = World::new(&rules_lab(1))?;
     for n in 0..flows {
@@ -114,13 +115,14 @@ fn among_flows(flows: u32) -> Option<f64> {
     fastest(packets.len(), || packets.iter().all(|packet| world.passes(packet)))
 }
 
-/// Nanoseconds for the walk of a packet that the last of so many rules admits.
+/// Returns nanoseconds for the walk of a packet that the last of so many rules admits.
 fn under_rules(rules: u32) -> Option<f64> {
     let world = World::new(&rules_lab(rules))?;
     fastest(PACKETS as usize, || (0..PACKETS).all(|n| world.is_admitted(n)))
 }
 
-/// Nanoseconds for each of so many, in the fastest of [`TRIES`]; `None` if one does not pass.
+/// Returns nanoseconds for each of so many, in the fastest of [`TRIES`]; `None` if one does not
+/// pass.
 fn fastest(many: usize, mut work: impl FnMut() -> bool) -> Option<f64> {
     let mut best = Duration::MAX;
     for _ in 0..TRIES {
@@ -133,7 +135,7 @@ fn fastest(many: usize, mut work: impl FnMut() -> bool) -> Option<f64> {
     Some(best.as_secs_f64() * 1e9 / many as f64)
 }
 
-/// The `n`th of a sequence without order (Knuth's multiplier).
+/// Returns the `n`th of a sequence without order (Knuth's multiplier).
 fn scattered(n: u32) -> u32 {
     n.wrapping_mul(2_654_435_761) >> 7
 }
@@ -152,7 +154,7 @@ async fn tasks(egret: &Path, progress: &Progress) -> Result<Vec<Curve>, CliError
     Ok(vec![up, one_more, down])
 }
 
-/// How long a lab takes to come up, one more task, and the end.
+/// Returns the times that a lab takes to start, to add one more task, and to end.
 async fn with_tasks(egret: &Path, tasks: u16) -> Result<(Duration, Duration, Duration), CliError> {
     let failed = |source: PeerError| BenchError::Path { path: "curves", source };
     let name = format!("b{}-t{tasks}", std::process::id());

@@ -1,18 +1,19 @@
-//! What a bench found: figures by metric, round and path; medians over the rounds, and ratios within each round.
+//! The document of a bench: figures by metric, round and path; medians over the rounds, and ratios
+//! within each round.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The whole of it, as `--json` has it and `egret bench chart` reads it.
+/// The whole document, as `--json` prints it and `egret bench chart` reads it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Document {
-    /// Where and when.
+    /// The machine and the time.
     pub machine: Machine,
-    /// How often everything was measured.
+    /// The number of times that everything was measured.
     pub rounds: u32,
     /// Seconds of each TCP measurement.
     pub seconds: u16,
-    /// TCP's congestion control; the machine's default without it.
+    /// TCP's congestion control; without it, the machine's default.
     pub congestion: Option<String>,
     /// The paths, in the order of the table.
     pub paths: Vec<PathInfo>,
@@ -24,23 +25,23 @@ pub(super) struct Document {
     /// Cost as work grows.
     #[serde(default)]
     pub curves: Vec<Curve>,
-    /// What was asked of the ratios, and what was reached; empty without `--check`.
+    /// The targets of the ratios, and their results; empty without `--check`.
     #[serde(default)]
     pub targets: Vec<Checked>,
 }
 
-/// Where and when it was measured.
+/// The machine and the time of a measurement.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Machine {
     /// The processor.
     pub cpu: String,
-    /// How many of them.
+    /// The number of processors.
     pub cpus: usize,
     /// The kernel's release.
     pub kernel: String,
     /// The load average of the minute before.
     pub load_before: f64,
-    /// What was measured, such as a commit.
+    /// The build that was measured, such as a commit.
     pub build: String,
     /// The start, UTC.
     pub date: String,
@@ -51,14 +52,14 @@ pub(super) struct Machine {
 pub(super) struct PathInfo {
     /// Its short name.
     pub key: String,
-    /// What it is.
+    /// Its description.
     pub about: String,
-    /// Why it was not measured.
+    /// The reason why it was not measured.
     #[serde(default)]
     pub skipped: Option<String>,
 }
 
-/// What is measured in.
+/// The unit of a figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Unit {
     /// 10^9 bits of payload a second.
@@ -76,13 +77,13 @@ pub(super) enum Unit {
     /// Parts of a hundred.
     #[serde(rename = "%")]
     Percent,
-    /// Seconds of processor time for 10^9 octets of payload, the whole machine's.
+    /// Seconds of processor time for 10^9 bytes of payload, the whole machine's.
     #[serde(rename = "CPU s/GB")]
     CpuSecondsPerGigabyte,
 }
 
 impl Unit {
-    /// As the table and the chart write it.
+    /// Returns the unit as the table and the chart write it.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::GigabitsPerSecond => "Gbit/s",
@@ -94,7 +95,7 @@ impl Unit {
         }
     }
 
-    /// A figure, as precise as it is worth.
+    /// Writes a figure, as precisely as it is measured.
     pub(super) fn figure(self, value: f64) -> String {
         match self {
             Self::GigabitsPerSecond | Self::CpuSecondsPerGigabyte => format!("{value:.2}"),
@@ -104,7 +105,7 @@ impl Unit {
     }
 }
 
-/// `12,345`.
+/// Writes a number as `12,345`.
 fn thousands(value: f64) -> String {
     let digits = format!("{:.0}", value.max(0.0));
     let mut text = String::new();
@@ -122,13 +123,13 @@ fn thousands(value: f64) -> String {
 pub(super) struct Metric {
     /// Its stable name.
     pub key: String,
-    /// For people.
+    /// Its title for people.
     pub title: String,
-    /// What it is measured in.
+    /// Its unit.
     pub unit: Unit,
-    /// Whether less is better.
+    /// True if less is better.
     pub less_is_better: bool,
-    /// What each path reached in each round.
+    /// The figure of each path in each round.
     pub rounds: Vec<BTreeMap<String, f64>>,
     /// Medians and ratios, by path.
     pub paths: BTreeMap<String, Summary>,
@@ -137,7 +138,7 @@ pub(super) struct Metric {
 /// A path's figure over the rounds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Summary {
-    /// In the metric's unit.
+    /// The median, in the metric's unit.
     pub median: f64,
     /// The least.
     pub lowest: f64,
@@ -154,43 +155,43 @@ pub(super) struct Summary {
 pub(super) struct Curve {
     /// Its stable name.
     pub key: String,
-    /// For people.
+    /// Its title for people.
     pub title: String,
-    /// What there is more and more of.
+    /// The amount that grows.
     pub of: String,
-    /// What the cost is measured in.
+    /// The unit of the cost.
     pub unit: String,
-    /// Amount and cost.
+    /// Pairs of amount and cost.
     pub points: Vec<(f64, f64)>,
 }
 
-/// A ratio that was asked for.
+/// A ratio with a target.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Checked {
-    /// What is compared, such as `offload / nft, TCP up, 4 streams`.
+    /// The two sides of the comparison, such as `offload / nft, TCP up, 4 streams`.
     pub what: String,
-    /// What is asked, such as `at least 1.15`.
+    /// The target, such as `at least 1.15`.
     pub asked: String,
-    /// What was reached; `None` where one of the two was not measured.
+    /// The ratio; `None` if one of the two was not measured.
     pub reached: Option<f64>,
-    /// Whether that will do.
+    /// True if the ratio meets the target.
     pub met: bool,
 }
 
 impl Document {
-    /// The metric of that name.
+    /// Returns the metric of that name.
     pub(super) fn metric(&self, key: &str) -> Option<&Metric> {
         self.metrics.iter().find(|metric| metric.key == key)
     }
 
-    /// The paths that were measured.
+    /// Returns the paths that were measured.
     pub(super) fn measured(&self) -> impl Iterator<Item = &PathInfo> {
         self.paths.iter().filter(|path| path.skipped.is_none())
     }
 }
 
 impl Metric {
-    /// One without rounds.
+    /// Makes a metric without rounds.
     pub(super) fn new(key: String, title: String, unit: Unit, less_is_better: bool) -> Self {
         Self { key, title, unit, less_is_better, rounds: Vec::new(), paths: BTreeMap::new() }
     }
@@ -205,7 +206,7 @@ impl Metric {
         }
     }
 
-    /// Fills the medians and ratios in.
+    /// Fills in the medians and ratios.
     pub(super) fn summarize(&mut self) {
         let names: std::collections::BTreeSet<&String> =
             self.rounds.iter().flat_map(BTreeMap::keys).collect();
@@ -227,8 +228,8 @@ impl Metric {
         })
     }
 
-    /// The median of the ratios within each round: what the machine does to a round, it does to both. A figure of 0 has
-    /// no ratio to it.
+    /// Returns the median of the ratios within each round: the machine's load in a round affects
+    /// both. A figure of 0 has no ratio to it.
     pub(super) fn ratio(&self, path: &str, base: &str) -> Option<f64> {
         let within = |row: &BTreeMap<String, f64>| Some((*row.get(path)?, *row.get(base)?));
         let both = self.rounds.iter().filter_map(within);
@@ -236,7 +237,7 @@ impl Metric {
     }
 }
 
-/// The one in the middle; between two, half-way. `None` of nothing.
+/// Returns the value in the middle; between two, half-way. `None` if there are no values.
 pub(super) fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let upper = *values.get(values.len() / 2)?;

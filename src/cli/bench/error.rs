@@ -7,35 +7,35 @@ use crate::linux::NetnsError;
 use std::io;
 use std::path::PathBuf;
 
-/// Why there are no figures.
+/// The reason why there are no figures.
 #[derive(Debug, thiserror::Error)]
 pub enum BenchError {
-    /// A program that it cannot do without.
+    /// A required program is not installed.
     #[error("{}, which is not installed, is what it measures with: run scripts/setup, or `apt-get install {}`", .0.program, .0.package)]
     Missing(Tool),
     /// A path could not be set up.
     #[error("{path}: {source}")]
     Path {
-        /// Which path.
+        /// The path.
         path: &'static str,
-        /// Why.
+        /// The error.
         source: PeerError,
     },
-    /// The server of small packets.
+    /// The server of small packets failed.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// A namespace of the lab.
+    /// A namespace of the lab could not be entered.
     #[error(transparent)]
     Netns(#[from] NetnsError),
-    /// Nobody could be measured.
+    /// No path could be measured.
     #[error("{0}")]
     Nothing(String),
-    /// A file of earlier figures, or for these.
+    /// A file of earlier figures could not be read, or one for these not written.
     #[error("{}: {source}", file.display())]
     File {
-        /// Which file.
+        /// The file.
         file: PathBuf,
-        /// What is wrong with it.
+        /// The error.
         source: io::Error,
     },
     /// A signal came.

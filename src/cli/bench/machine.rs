@@ -1,11 +1,11 @@
-//! The machine: what it is, and how much of its processors' time has gone.
+//! The machine: its description, and the time that its processors have spent.
 
 use super::document::Machine;
 use crate::linux::clock;
 use nix::unistd::{SysconfVar, sysconf};
 use std::fs::read_to_string;
 
-/// What the machine is and how busy it was in the last minute.
+/// Describes the machine, with its load in the last minute.
 pub(super) fn machine(build: String) -> Machine {
     let load = read_to_string("/proc/loadavg").unwrap_or_default();
     let kernel = read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
@@ -25,7 +25,7 @@ fn cpu_name(cpuinfo: &str) -> String {
     name.unwrap_or(std::env::consts::ARCH).to_owned()
 }
 
-/// `2026-11-22 19:30 UTC`, of seconds since 1970.
+/// Writes seconds since 1970 as `2026-11-22 19:30 UTC`.
 fn date(seconds: u64) -> String {
     let rfc3339 = humantime::format_rfc3339_seconds(
         std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds),
@@ -35,15 +35,16 @@ fn date(seconds: u64) -> String {
     format!("{day} {} UTC", time.get(..5).unwrap_or(time))
 }
 
-/// Processor time that all processors together have spent on anything, in seconds; `None` where the kernel does not say.
+/// Returns the processor time that all processors together have spent on anything, in seconds;
+/// `None` if the kernel does not report it.
 pub(super) fn busy_seconds() -> Option<f64> {
     let ticks = sysconf(SysconfVar::CLK_TCK).ok().flatten()?;
     let busy = busy_ticks(&read_to_string("/proc/stat").ok()?)?;
     Some(busy as f64 / ticks as f64)
 }
 
-/// From the line `cpu  user nice system idle iowait irq softirq steal guest guest_nice`: all but idle, iowait and steal.
-/// What guests took is within user and nice.
+/// Reads the line `cpu  user nice system idle iowait irq softirq steal guest guest_nice`: all but
+/// idle, iowait and steal. The time of guests is within user and nice.
 fn busy_ticks(stat: &str) -> Option<u64> {
     let line = stat.lines().find_map(|line| line.strip_prefix("cpu "))?;
     let ticks: Vec<u64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();

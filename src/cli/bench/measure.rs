@@ -1,5 +1,5 @@
-//! Rounds: in each, every path is measured once in each cell, and the order rotates, so that a slow drift of the machine
-//! favours none.
+//! Rounds: in each, every path is measured once in each cell, and the order rotates, so that a slow
+//! drift of the machine favours none.
 
 use super::cells::{Cell, CellError, Figures, Method};
 use super::document::Metric;
@@ -12,19 +12,20 @@ use std::time::{Duration, Instant};
 pub(super) struct Lane {
     pub(super) key: String,
     pub(super) between: Between,
-    /// Which of the cells can be measured on it; the others are left out.
+    /// The cells that can be measured on it; the others are left out.
     pub(super) cells: Vec<Cell>,
-    /// Whether the server sees its client come from where it should; `None` where that says nothing.
+    /// A check that the server sees its client at the expected address; `None` if that says
+    /// nothing.
     pub(super) is_seen_rightly: Option<fn(&str) -> bool>,
 }
 
-/// What came of the rounds.
+/// The result of the rounds.
 pub(super) struct Outcome {
     pub(super) metrics: Vec<Metric>,
     pub(super) failures: Vec<(String, String)>,
 }
 
-/// Measures every lane in every cell, so many times. What gives no figure is told and left out.
+/// Measures every lane in every cell, so many times. A failure is reported and left out.
 pub(super) async fn rounds(
     lanes: &[Lane],
     cells: &[Cell],
@@ -69,13 +70,13 @@ async fn one(lane: &Lane, cell: Cell, method: &Method) -> Result<Figures, CellEr
     }
 }
 
-/// In the order of a round, which begins one further on each time.
+/// Returns the items in the order of a round: each round begins one further on.
 fn turned<T>(items: &[T], round: usize) -> impl Iterator<Item = &T> {
     let (before, from) = items.split_at(round % items.len().max(1));
     from.iter().chain(before)
 }
 
-/// How much is left: what the runs should take, stretched by how long those so far took.
+/// Estimates the time that is left: that of the runs, stretched by how long those so far took.
 struct Pace {
     begun: Instant,
     done: usize,

@@ -1,5 +1,5 @@
-//! `egret bench`: how fast a path is. Through one's own running lab, or egret's beside the kernel's and others' on this
-//! machine.
+//! `egret bench`: measures the speed of paths: through the user's own running lab, or egret's
+//! beside the kernel's and others' on this machine.
 
 mod args;
 mod bare;

@@ -1,4 +1,4 @@
-//! `egret bench SERVICE DESTINATION`: through one's own running lab, a column for each ENI.
+//! `egret bench SERVICE DESTINATION`: through the user's own running lab, a column for each ENI.
 
 use super::args::{seconds, whole_seconds};
 use super::cells::{Cell, Method};
@@ -21,7 +21,7 @@ use std::net::{Ipv4Addr, UdpSocket};
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// What is measured where the rules let the protocol through.
+/// The cells that are measured where the rules let the protocol through.
 const CELLS: [Cell; 6] = [
     Cell::Tcp(Direction::Up, 1),
     Cell::Tcp(Direction::Up, 4),
@@ -105,7 +105,7 @@ async fn measure(args: &OwnArgs, service: &str, destination: &str) -> Result<Doc
     })
 }
 
-/// `orders-db:5201` is name and port.
+/// Parses a destination: `orders-db:5201` is name and port.
 fn place_of(destination: &str) -> Result<(&str, u16), CliError> {
     let Some((name, port)) = destination.split_once(':') else {
         return Ok((destination, iperf::PORT));
@@ -118,7 +118,7 @@ fn place_of(destination: &str) -> Result<(&str, u16), CliError> {
     }
 }
 
-/// One task for each ENI that the service's tasks use; or the one that was asked for.
+/// Returns one task for each ENI that the service's tasks use; or the one that was asked for.
 async fn one_task_per_eni(client: &Client, word: &str) -> Result<Vec<PsRow>, CliError> {
     let (service, number) = parse_task(word)?;
     if word.contains('/') {
@@ -137,7 +137,7 @@ async fn one_task_per_eni(client: &Client, word: &str) -> Result<Vec<PsRow>, Cli
     Ok(rows)
 }
 
-/// A task's way to the destination, with the cells whose protocol the lab lets through.
+/// Returns a task's path to the destination, with the cells whose protocol the lab lets through.
 async fn lane(
     client: &Client,
     lab: &LabInfo,
@@ -201,7 +201,7 @@ fn why(answer: &ExplainAnswer) -> String {
     sentence.unwrap_or("`egret explain` says why").to_owned()
 }
 
-/// The lab's namespace that has the address.
+/// Returns the lab's namespace that has the address.
 fn home_of(lab: &LabInfo, address: Ipv4Addr) -> Result<Netns, CliError> {
     let places = lab.vpcs.iter().chain(&lab.gateway_endpoints).map(String::as_str);
     for place in places.chain(["internet"]) {

@@ -1,4 +1,5 @@
-//! The paths that are measured beside each other, each in namespaces of its own: from a task's namespace to the server's.
+//! The paths that are measured beside each other, each in namespaces of its own: from a task's
+//! namespace to the server's.
 
 use super::bare;
 use super::load::Between;
@@ -9,18 +10,19 @@ use std::net::Ipv4Addr;
 
 /// The server's first port.
 const PORT: u16 = 5201;
-/// New connections are spread over so many.
+/// The number of ports over which new connections are spread.
 const PORTS: u16 = 8;
 const TASK: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 2);
 const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 10);
-/// What the bare TUN makes of the task's address.
+/// The address to which the bare TUN translates the task's address.
 const BARE: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 4);
 
 const NFT: Tool = Tool { program: "nft", package: "nftables" };
 const SLIRP: Tool = Tool { program: "slirp4netns", package: "slirp4netns" };
 const PASTA: Tool = Tool { program: "pasta", package: "passt" };
 
-/// The same policy as the egret lab's security groups: the task may open TCP and UDP to the server, and nothing else.
+/// The policy of the egret lab's security groups for nftables: the task may open TCP and UDP to the
+/// server, and nothing else.
 const RULES: &str = "
 table ip bench {
     chain forward {
@@ -36,7 +38,8 @@ table ip bench {
 }
 ";
 
-/// An ENI's own limit of connections would be reached by closed ones that still wait; the kernel's table has no such limit.
+/// The egret lab. An ENI's own limit of connections would be reached by closed ones that still
+/// wait; the kernel's table has no such limit.
 const LAB: &str = r#"
 region = "us-east-1"
 
@@ -102,7 +105,7 @@ pub(super) enum Path {
     Pasta,
 }
 
-/// All of them, in the order of the table.
+/// All paths, in the order of the table.
 pub(super) const ALL: [Path; 8] = [
     Path::Veth,
     Path::Nft,
@@ -149,17 +152,18 @@ impl Path {
         }
     }
 
-    /// Whether it is somebody else's work: where that does not run, the others are measured all the same.
+    /// Returns whether it is another project's program: where that does not run, the others are
+    /// measured all the same.
     pub(super) fn is_foreign(self) -> bool {
         matches!(self, Self::Slirp4netns | Self::Pasta)
     }
 
-    /// Whether the server sees another address than the task's.
+    /// Returns whether the server sees another address than the task's.
     pub(super) fn translates(self) -> bool {
         self != Self::Veth
     }
 
-    /// Why it cannot be measured on this machine, or with this build.
+    /// Returns why it cannot be measured on this machine, or with this build.
     pub(super) fn missing(self) -> Option<String> {
         let absent = |tool: Tool| {
             (!tool.is_installed())
@@ -176,7 +180,7 @@ impl Path {
         }
     }
 
-    /// Sets it up. `egret` is the program to measure.
+    /// Sets the path up. `egret` is the program to measure.
     pub(super) async fn start(self, egret: &std::path::Path) -> Result<Peer, PeerError> {
         let mut peer = Peer::new(self.key());
         match self {
@@ -192,7 +196,7 @@ impl Path {
         Ok(peer)
     }
 
-    /// From where to where, once it has been set up.
+    /// Returns the two ends, once the path has been set up.
     pub(super) fn between(self, peer: &Peer) -> Result<Between, PeerError> {
         let (client, server) = match self {
             Self::Offload | Self::Userspace | Self::Plain => {
@@ -206,14 +210,14 @@ impl Path {
         Ok(Between { client, server, address: SERVER, port: PORT, ports: PORTS })
     }
 
-    /// What is wrong with where the server saw its client come from, if anything.
+    /// Returns whether the server saw the client at the expected address.
     pub(super) fn is_seen_rightly(self, address: &str) -> bool {
         let as_task = address.starts_with("100.64.");
         as_task != self.translates()
     }
 }
 
-/// Whether this build can be told about offload.
+/// Returns whether this build knows the key `offload`.
 pub(super) fn knows_offload() -> bool {
     Lab::parse("bench.toml", &format!("offload = \"off\"\n{LAB}")).is_ok()
 }
@@ -235,7 +239,8 @@ fn nft(peer: &mut Peer) -> Result<(), PeerError> {
     peer.set("router", "ipv4/ip_forward", "1")
 }
 
-/// The kernel routes the task's packets, and the answers, to the TUN, and what it writes to where it belongs.
+/// Sets up the bare TUN: the kernel routes the task's packets, and the answers, to the TUN, and the
+/// packets that it writes to their destination.
 fn bare_tun(peer: &mut Peer) -> Result<(), PeerError> {
     routed_task(peer)?;
     let worker = bare::start(&peer.netns("router")?, "bare", TASK, BARE)?;
@@ -246,12 +251,12 @@ fn bare_tun(peer: &mut Peer) -> Result<(), PeerError> {
     peer.ip("router", "route add default dev bare table 7")?;
     peer.ip("router", "rule add iif task lookup 7")?;
     peer.ip("router", &format!("route add {BARE}/32 dev bare"))?;
-    // The server asks for the address on its link.
+    // The server sends ARP requests for the address on its link.
     peer.set("router", "ipv4/conf/vpc/proxy_arp", "1")?;
     peer.set("router", "ipv4/ip_forward", "1")
 }
 
-/// A task behind a router that has a link to it.
+/// Makes a task behind a router that has a link to it.
 fn routed_task(peer: &mut Peer) -> Result<(), PeerError> {
     router(peer)?;
     peer.add_netns("task")?;
@@ -259,7 +264,7 @@ fn routed_task(peer: &mut Peer) -> Result<(), PeerError> {
     peer.ip("task", "route add default via 100.64.0.1")
 }
 
-/// What stands between task and server for those that are no single link.
+/// Makes the router between task and server, for paths that are no single link.
 fn router(peer: &mut Peer) -> Result<(), PeerError> {
     peer.add_netns("router")?;
     peer.add_netns("server")?;
@@ -277,7 +282,8 @@ fn slirp4netns(peer: &mut Peer) -> Result<(), PeerError> {
 fn pasta(peer: &mut Peer) -> Result<(), PeerError> {
     router(peer)?;
     peer.add_netns("task")?;
-    // It copies address and routes of the link with the default route; nobody has to have the gateway's address.
+    // It copies address and routes of the link with the default route; the gateway's address need
+    // not exist.
     peer.ip("router", "route add default via 10.0.1.1")?;
     let task = peer.file_of("task");
     let words = ["--foreground", "--quiet", "--config-net", "--no-map-gw", "--runas", "0"];
@@ -298,7 +304,7 @@ async fn lab(
     peer.lab_up(egret, &name, &text).await
 }
 
-/// Short, as lab names have to be.
+/// Returns the name of a path's lab: short, as lab names have to be.
 fn lab_name(peer: &Peer) -> String {
     format!("b{}-{}", std::process::id(), peer.key())
 }

@@ -1,4 +1,5 @@
-//! What a path is made of: namespaces, links, programs. Dropping it ends the programs and takes the namespaces away.
+//! The namespaces, links and programs of a path. Dropping it ends the programs and removes the
+//! namespaces.
 
 use super::bare::BareError;
 use crate::cli::program::{TIMEOUT, search_path};
@@ -12,36 +13,37 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use tokio::task::spawn_blocking;
 
-/// Seconds after which a path's program ends even if nobody is left to end it, and until it is killed when it does not.
+/// Seconds after which a path's program ends even if no process is left to end it, and until it is
+/// killed if it does not.
 const AT_MOST: &str = "3600";
 const KILL_AFTER: &str = "15";
 
-/// Why a path could not be set up.
+/// The reason why a path could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum PeerError {
-    /// A namespace.
+    /// A namespace could not be made or entered.
     #[error(transparent)]
     Netns(#[from] NetnsError),
     /// A program did not start.
     #[error(transparent)]
     Exec(#[from] ExecError),
-    /// The bare TUN.
+    /// The bare TUN could not start.
     #[error(transparent)]
     Bare(#[from] BareError),
-    /// A program said no.
+    /// A program failed.
     #[error("{what}: {said}")]
     Failed {
-        /// What was run.
+        /// The command.
         what: String,
-        /// What it said.
+        /// Its output.
         said: String,
     },
-    /// A pipe, or a setting.
+    /// A pipe or a setting failed.
     #[error("{what}: {source}")]
     Io {
-        /// What was tried.
+        /// The operation.
         what: String,
-        /// What the kernel said.
+        /// The kernel's error.
         source: io::Error,
     },
 }
@@ -80,17 +82,17 @@ impl Peer {
         Ok(())
     }
 
-    /// One that it made.
+    /// Returns a namespace that it made.
     pub(super) fn netns(&self, word: &str) -> Result<Netns, PeerError> {
         self.known(&self.full(word))
     }
 
-    /// One that a lab of its made.
+    /// Returns a namespace that a lab of its made.
     pub(super) fn known(&self, name: &str) -> Result<Netns, PeerError> {
         Ok(Netns::open(name)?)
     }
 
-    /// Where another program finds a namespace.
+    /// Returns the file by which another program finds a namespace.
     pub(super) fn file_of(&self, word: &str) -> String {
         format!("{DIRECTORY}/{}", self.full(word))
     }
@@ -113,7 +115,7 @@ impl Peer {
         Ok(())
     }
 
-    /// `ip` with these words in a namespace.
+    /// Runs `ip` with these words in a namespace.
     pub(super) fn ip(&self, word: &str, words: &str) -> Result<(), PeerError> {
         let words: Vec<&str> = words.split(' ').collect();
         self.feed(word, "ip", &words, "")
@@ -149,7 +151,7 @@ impl Peer {
         written.map_err(|source| PeerError::Io { what: file.display().to_string(), source })
     }
 
-    /// Starts a program in a namespace that stays until the path is dropped.
+    /// Starts a program in a namespace that runs until the path is dropped.
     pub(super) fn run_in(
         &mut self,
         word: &str,
@@ -163,7 +165,7 @@ impl Peer {
         Ok(())
     }
 
-    /// Keeps a worker at work until the path is dropped.
+    /// Keeps a worker until the path is dropped.
     pub(super) fn keep(&mut self, worker: WorkerHandle) {
         self.workers.push(worker);
     }
@@ -178,18 +180,20 @@ impl Peer {
         let what = || format!("{} up, lab `{name}`", egret.display());
         let failed = |source| PeerError::Io { what: what(), source };
         let program = egret.display().to_string();
-        // In the foreground: otherwise `timeout` sends each signal twice, and a second one ends a lab at once.
+        // In the foreground: otherwise `timeout` sends each signal twice, and a second one ends a
+        // lab at once.
         let limit = ["--foreground", "-k", KILL_AFTER, AT_MOST];
         let words = [&limit[..], &[&program, "up", "--quiet", "/dev/stdin"]].concat();
         let mut child = piped(TIMEOUT.program, &words).spawn().map_err(failed)?;
         let fed = write_to(&mut child, text);
         let stdout = child.stdout.take();
         let stderr = child.stderr.take();
-        // From here on, whatever happens, it is ended and what it made is cleared.
+        // From here on it is ended in any case, and what it made is cleared.
         self.programs.push(child);
         self.labs.push(name.to_owned());
         fed.map_err(failed)?;
-        // Off the runtime's thread, so that Ctrl-C is heard meanwhile: the end of the program is the end of its output.
+        // Off the runtime's thread, so that Ctrl-C works meanwhile: the end of the program is the
+        // end of its output.
         let ready = spawn_blocking(move || {
             let lines = stdout.into_iter().flat_map(|stdout| BufReader::new(stdout).lines());
             lines.map_while(Result::ok).any(|line| line.starts_with("ready"))
@@ -198,19 +202,19 @@ impl Peer {
             return Ok(());
         }
         let mut said = String::new();
-        // Whatever it said is what there is to show.
+        // Its output so far is the explanation.
         let _ = stderr.map(|mut stderr| stderr.read_to_string(&mut said));
         Err(PeerError::Failed { what: what(), said: said.trim().to_owned() })
     }
 
-    /// What a program of its said that has ended in the meantime.
+    /// Returns the output of one of its programs that has ended in the meantime.
     pub(super) fn last_words(&mut self) -> Option<String> {
         let ended = self
             .programs
             .iter_mut()
             .find_map(|child| matches!(child.try_wait(), Ok(Some(_))).then_some(child))?;
         let mut said = String::new();
-        // Whatever it said is what there is to show.
+        // Its output so far is the explanation.
         let _ = ended.stderr.take().map(|mut stderr| stderr.read_to_string(&mut said));
         Some(if said.trim().is_empty() { "ended".to_owned() } else { said.trim().to_owned() })
     }
@@ -226,14 +230,14 @@ impl Drop for Peer {
             }
         }
         for child in &mut self.programs {
-            // `timeout` sees to it that this ends.
+            // `timeout` makes sure that this ends.
             let _ = child.wait();
         }
         let names = netns::list().unwrap_or_default();
         let of_labs = names
             .into_iter()
             .filter(|name| self.labs.iter().any(|lab| name.starts_with(&format!("{lab}-"))));
-        // A lab takes its own namespaces away; this is for one that had to be killed.
+        // A lab removes its own namespaces; this is for one that had to be killed.
         let _ =
             netns::remove_all(of_labs.chain(self.namespaces.iter().map(|n| n.name().to_owned())));
     }
@@ -253,7 +257,7 @@ fn piped(program: &str, arguments: &[&str]) -> Command {
 
 fn write_to(child: &mut Child, text: &str) -> io::Result<()> {
     match child.stdin.take().map(|mut stdin| stdin.write_all(text.as_bytes())) {
-        // Who does not read on will say why.
+        // If the reader stops, its own error explains why.
         Some(Err(error)) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
         Some(_) | None => Ok(()),
     }

@@ -2,7 +2,7 @@
 
 use super::document::{Curve, Document, Machine, Metric, PathInfo, Unit};
 
-/// Three paths, one of them not there, two rounds.
+/// Makes three paths, one of them missing, with two rounds.
 pub(super) fn document() -> Document {
     let mut up = metric("tcp-up-4", "TCP up, 4 streams", Unit::GigabitsPerSecond, false);
     for (round, (veth, nft, offload)) in

@@ -7,7 +7,7 @@ use crate::cli::{CliError, iperf};
 use crate::daemon::LabError;
 use std::future::Future;
 
-/// Namespaces are root's.
+/// Requires root, which makes namespaces.
 pub(super) fn require_root() -> Result<(), CliError> {
     if nix::unistd::geteuid().is_root() { Ok(()) } else { Err(LabError::NotRoot.into()) }
 }
@@ -19,7 +19,8 @@ pub(super) fn require_iperf() -> Result<(), BenchError> {
     }
 }
 
-/// Does `work` until it is through or a signal comes; what `work` holds is dropped then, and with it goes what it started.
+/// Runs `work` until it ends or a signal comes; then what `work` holds is dropped, which ends what
+/// it started.
 pub(super) fn until_signal<T>(
     work: impl Future<Output = Result<T, CliError>>,
 ) -> Result<T, CliError> {
@@ -32,7 +33,7 @@ pub(super) fn until_signal<T>(
             () = stop.wait() => Err(BenchError::Interrupted.into()),
         }
     });
-    // Load that is still at work ends by itself, and a moment later at the latest with the process.
+    // Load that is still running ends by itself, a moment later at the latest with the process.
     runtime.shutdown_background();
     outcome
 }

@@ -4,14 +4,14 @@ use super::document::{Document, Metric, Summary, Unit};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use std::io::{self, Write};
 
-/// Which of the two tables.
+/// The form of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Style {
     Plain,
     Markdown,
 }
 
-/// Writes where and when, medians, and the ratios to nft and to veth where these were measured.
+/// Writes machine and time, medians, and the ratios to nft and to veth if these were measured.
 pub(super) fn print(w: &mut dyn Write, document: &Document, style: Style) -> io::Result<()> {
     head(w, document, style)?;
     if document.metrics.is_empty() {
@@ -47,7 +47,7 @@ fn head(w: &mut dyn Write, document: &Document, style: Style) -> io::Result<()> 
     if style == Style::Markdown { writeln!(w) } else { Ok(()) }
 }
 
-/// One table; what `pick` has nothing for is a dash, and a row of dashes is left out.
+/// Writes one table; a missing figure of `pick` is a dash, and a row of dashes is left out.
 fn block(
     w: &mut dyn Write,
     document: &Document,
@@ -112,7 +112,8 @@ fn median(metric: &Metric, summary: &Summary) -> Option<String> {
     Some(metric.unit.figure(summary.median))
 }
 
-/// A loss of 1 % beside one of 0.1 % is not ten times as much of anything.
+/// Returns the ratio to a path; none for percents: a loss of 1 % beside one of 0.1 % is not ten
+/// times as much of anything.
 fn ratio(metric: &Metric, summary: &Summary, base: &str) -> Option<String> {
     let ratio = if base == "nft" { summary.to_nft } else { summary.to_veth };
     ratio.filter(|_| metric.unit != Unit::Percent).map(|ratio| format!("{ratio:.2}"))
@@ -153,7 +154,7 @@ fn bullet(style: Style) -> &'static str {
     }
 }
 
-/// `1k` for 1,000, `1M` for 1,000,000; three digits otherwise.
+/// Writes `1k` for 1,000, `1M` for 1,000,000; three digits otherwise.
 pub(super) fn short(value: f64) -> String {
     let (scaled, suffix) = match value {
         v if v >= 1e6 => (v / 1e6, "M"),

@@ -1,5 +1,5 @@
-//! What the ratios must be, for `--check`. A path or a metric that was not measured misses them: nobody may take the
-//! silence for a yes.
+//! The targets of the ratios, for `--check`. A path or a metric that was not measured misses them:
+//! silence must not pass for success.
 
 use super::document::{Checked, Document};
 
@@ -26,7 +26,7 @@ const TARGETS: [Target; 9] = [
     target("tcp-up-1", "userspace", "nft", Bound::AtLeast(0.75)),
     target("tcp-up-1", "userspace", "plain", Bound::AtLeast(4.0)),
     target("connections", "userspace", "nft", Bound::AtLeast(0.7)),
-    // What is left of the way to nft is then not the engine's.
+    // The rest of the difference to nft is then not the engine's.
     target("connections", "userspace", "bare", Bound::AtLeast(0.9)),
 ];
 
@@ -39,7 +39,7 @@ const fn target(
     Target { metric, path, base, bound }
 }
 
-/// Holds the figures against what is asked of them.
+/// Compares the figures with their targets.
 pub(super) fn check(document: &Document) -> Vec<Checked> {
     TARGETS.iter().map(|target| target.check(document)).collect()
 }

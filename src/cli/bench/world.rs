@@ -9,20 +9,20 @@ use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 const TASK: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 1);
-/// The flows' destinations begin here.
+/// The first of the flows' destinations.
 const OUTSIDE: u32 = u32::from_be_bytes([198, 19, 0, 1]);
 /// Flows to one destination, each from a port of its own.
 const TO_EACH: u32 = 30_000;
-/// As many as a million flows need.
+/// The number of destinations that a million flows need.
 const DESTINATIONS: u32 = 1_000_000_u32.div_ceil(TO_EACH);
 const FIRST_PORT: u32 = 1024;
-/// Time stands still.
+/// The time, which stands still.
 const NOW: Instant = Instant(1_000_000_000);
-/// The largest packet that the engine sends by itself.
+/// Bytes of the largest packet that the engine sends by itself.
 const REPLY: usize = 1024;
 
-/// A lab whose task reaches the internet through a NAT gateway, and whose security group has so many rules, the last of
-/// which admits what is measured.
+/// Writes a lab whose task reaches the internet through a NAT gateway, and whose security group has
+/// so many rules, the last of which admits what is measured.
 pub(super) fn rules_lab(rules: u32) -> String {
     let mut egress = String::new();
     for n in 1..rules {
@@ -38,7 +38,7 @@ pub(super) fn rules_lab(rules: u32) -> String {
     LAB.replace("EGRESS", &egress) + &hosts()
 }
 
-/// The flows' destinations.
+/// Writes the flows' destinations.
 fn hosts() -> String {
     let host = |n| {
         let address = Ipv4Addr::from_bits(OUTSIDE + n);
@@ -114,7 +114,7 @@ pub(super) struct World {
 }
 
 impl World {
-    /// `None` if the lab file has errors.
+    /// Makes the engine; `None` if the lab file has errors.
     pub(super) fn new(text: &str) -> Option<Self> {
         let snapshot = Lab::parse("bench.toml", text).ok()?.lower(Generation(1));
         let eni = snapshot.choose_eni(ServiceIx(0), 1)?;
@@ -135,12 +135,13 @@ impl World {
         self.passes(&syn).then_some(())
     }
 
-    /// A segment of the `n`th flow.
+    /// Makes a segment of the `n`th flow.
     pub(super) fn segment(n: u32) -> Vec<u8> {
         packet(n, TcpFlags::ACK)
     }
 
-    /// Whether a packet of the task is forwarded. The copy is part of the cost, as reading is for a worker.
+    /// Returns whether a packet of the task is forwarded. The copy is part of the cost, as reading
+    /// is for a worker.
     pub(super) fn passes(&mut self, packet: &[u8]) -> bool {
         self.buffer.clear();
         self.buffer.extend_from_slice(packet);
@@ -150,7 +151,7 @@ impl World {
         matches!(judged.verdict, Verdict::Forward { .. })
     }
 
-    /// Whether the walk would admit the `n`th flow, which is not made.
+    /// Returns whether the walk would admit the `n`th flow, which is not made.
     pub(super) fn is_admitted(&self, n: u32) -> bool {
         let (src, dst) = ends(n);
         let tuple = Tuple {

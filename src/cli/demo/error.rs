@@ -5,10 +5,10 @@ use crate::cli::program::Tool;
 use crate::linux::NetnsError;
 use std::io;
 
-/// Its file's name, for the lines that drops are attributed to.
+/// The name of the demo's lab file, for the lines that drops are attributed to.
 pub(super) const LAB_FILE: &str = "examples/three-az.toml";
 
-/// Why there was no demo, or not all of it.
+/// The reason why there was no demo, or not all of it.
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
     /// Programs that it runs are not installed.
@@ -18,7 +18,7 @@ pub enum DemoError {
         programs(.0, |tool| tool.package).replace(", ", " ")
     )]
     Missing(Vec<Tool>),
-    /// Another demo is being given.
+    /// Another demo is running.
     #[error(
         "another demo is running (process {pid}): wait until it has ended, or end it with `kill {pid}`"
     )]
@@ -38,9 +38,9 @@ pub enum DemoError {
     /// A server of the demo's own did not start.
     #[error("listening on {place} inside the lab: {source}")]
     Listen {
-        /// Where.
+        /// The address and port.
         place: std::net::SocketAddrV4,
-        /// What the kernel said.
+        /// The kernel's error.
         source: io::Error,
     },
 }

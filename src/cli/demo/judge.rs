@@ -1,4 +1,4 @@
-//! What a probe met with, and what the running lab counted meanwhile, held against what was expected.
+//! Compares the result of a probe, and the running lab's counters for it, with the expected result.
 
 use super::net::Seen;
 use crate::explain::{DropRow, FlowRow};
@@ -7,7 +7,7 @@ use crate::pipeline::Reason;
 use std::fmt;
 use std::net::Ipv4Addr;
 
-/// What should come of a probe.
+/// The expected result of a probe.
 pub(super) enum Expected {
     /// This answer, in the words of the table.
     Answer(String),
@@ -24,7 +24,7 @@ impl fmt::Display for Expected {
     }
 }
 
-/// What a probe sent, by which its drop or its flow is found.
+/// The packet that a probe sent, by which its drop or its flow is found.
 pub(super) struct Sent {
     pub(super) service: String,
     pub(super) task: u16,
@@ -35,7 +35,8 @@ pub(super) struct Sent {
 }
 
 impl Sent {
-    /// What the running lab counted: the probe's own packets, or else the answers to them.
+    /// Returns the drop that the running lab counted: of the probe's own packets, or else of the
+    /// answers to them.
     pub(super) fn drop<'d>(&self, drops: &'d [DropRow]) -> Option<&'d DropRow> {
         let protocol = self.protocol.to_string();
         let mut same = drops.iter().filter(|row| row.protocol.as_deref() == Some(&*protocol));
@@ -52,7 +53,7 @@ impl Sent {
         })
     }
 
-    /// The probe's flow.
+    /// Returns the probe's flow.
     pub(super) fn flow<'f>(&self, flows: &'f [FlowRow]) -> Option<&'f FlowRow> {
         let destination = match self.port {
             Some(port) => format!("{}:{port}", self.destination),
@@ -68,7 +69,7 @@ impl Sent {
     }
 }
 
-/// The part of the table's row that is found out.
+/// The part of the table's row that the probe finds out.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Found {
     pub(super) seen: String,

@@ -1,4 +1,5 @@
-//! `egret demo`: real probes through a lab of its own, and what was expected beside what was seen.
+//! `egret demo`: sends real probes through a lab of its own, and compares the results with what AWS
+//! would do.
 
 mod error;
 mod judge;
@@ -26,12 +27,12 @@ use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-/// The lab that is demonstrated.
+/// The lab of the demo.
 const LAB: &str = include_str!("../../../examples/three-az.toml");
 
 /// Its name: not `egret`, so that a user's own lab may be up beside it.
 const LAB_NAME: &str = "egret-demo";
-/// How often the lab's house is kept.
+/// The interval of the lab's housekeeping.
 const TICK: Duration = Duration::from_secs(1);
 
 /// Arguments.
@@ -59,7 +60,8 @@ pub struct DemoArgs {
     seconds: u16,
 }
 
-/// The formats of `egret demo`, whose answer is two lists: `{"probes": [...], "throughput": [...]}`.
+/// The formats of `egret demo`, whose answer is two lists:
+/// `{"probes": [...], "throughput": [...]}`.
 #[derive(Debug)]
 pub struct Both;
 
@@ -117,9 +119,9 @@ fn lab(device: DeviceKind) -> Result<Lab, CliError> {
     Ok(lab)
 }
 
-/// Brings the lab up, shows it, and takes it down however that ended. `None` after a signal.
+/// Starts the lab, shows it, and takes it down, even after a failure. `None` after a signal.
 async fn demonstrate(lab: Lab, args: &DemoArgs) -> Result<Option<Report>, CliError> {
-    // Where it is refused there are enough for so small a lab.
+    // If raising is refused, there are enough for so small a lab.
     let _ = descriptors::raise();
     // From here on a signal waits until the lab can be taken down in order.
     let mut stop = Stop::listen()?;
@@ -173,7 +175,8 @@ async fn show(
     Ok(Some(report))
 }
 
-/// Keeps house while `work` is done. `None` if a signal came first; the work is dropped then, with its children.
+/// Runs housekeeping while `work` is done. `None` if a signal came first; the work is dropped then,
+/// with its children.
 async fn keep<T>(
     running: &mut Running,
     stop: &mut Stop,

@@ -1,4 +1,4 @@
-//! Probes by socket: a nonce goes out and must come back.
+//! Probes by socket: a nonce is sent and must come back.
 
 use super::DemoError;
 use crate::linux::Netns;
@@ -12,17 +12,17 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-/// What a probe sends.
+/// The bytes that a probe sends.
 type Nonce = [u8; 8];
 
-/// What a probe met with.
+/// The result of a probe.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Seen {
     /// An answer, in the words of the table.
     Answer(String),
-    /// Nothing came.
+    /// No answer arrived.
     Silence,
-    /// Something came that is no answer.
+    /// Something arrived that is no answer.
     Fault(String),
 }
 
@@ -40,7 +40,7 @@ pub(super) async fn tcp_echo(from: &Netns, to: SocketAddrV4, patience: Duration)
     }
 }
 
-/// Connects to a [`reporter`], and asks it who is there.
+/// Connects to a [`reporter`], and asks for the address that it sees.
 pub(super) async fn who_am_i(
     from: &Netns,
     to: SocketAddrV4,
@@ -67,7 +67,8 @@ pub(super) async fn udp_echo(from: &Netns, to: SocketAddrV4, patience: Duration)
     }
 }
 
-/// Tells every peer its nonce and the address it comes from; accepts when this returns, ends when the set is dropped.
+/// Sends every peer its nonce and the address that it comes from; accepts when this returns, ends
+/// when the set is dropped.
 pub(super) fn reporter(netns: &Netns, place: SocketAddrV4) -> Result<JoinSet<()>, DemoError> {
     let runtime = Handle::current();
     let listener = netns.run(|| {
@@ -79,7 +80,7 @@ pub(super) fn reporter(netns: &Netns, place: SocketAddrV4) -> Result<JoinSet<()>
     let listener = listener.map_err(|source| DemoError::Listen { place, source })?;
     let mut server = JoinSet::new();
     server.spawn(async move {
-        // A peer that breaks off is its own probe's business.
+        // A peer that breaks off fails only its own probe.
         while let Ok((stream, peer)) = listener.accept().await {
             let _ = report(stream, peer.ip()).await;
         }
@@ -107,7 +108,7 @@ async fn connect(from: &Netns, to: SocketAddrV4, patience: Duration) -> Result<T
     }
 }
 
-/// Sends all there is to send, then reads until the peer has nothing more to say.
+/// Sends all data, then reads until the peer ends its direction.
 async fn exchange(mut stream: TcpStream, nonce: Nonce) -> io::Result<Vec<u8>> {
     stream.write_all(&nonce).await?;
     stream.shutdown().await?;
@@ -137,7 +138,7 @@ fn said<T>(outcome: Result<io::Result<T>, tokio::time::error::Elapsed>) -> Resul
     }
 }
 
-/// Different every time: the standard library's hasher keys are.
+/// Returns another value every time: the standard library's hasher keys are random.
 fn nonce() -> Nonce {
     std::collections::hash_map::RandomState::new().build_hasher().finish().to_be_bytes()
 }

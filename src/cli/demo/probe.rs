@@ -1,4 +1,5 @@
-//! The probes: what each sends, what should come of it, and how what was seen is judged.
+//! The probes: the packets that each sends, the expected result, and the comparison with the
+//! result.
 
 use super::judge::{Expected, Sent, judge};
 use super::net::{Seen, tcp_echo, udp_echo, who_am_i};
@@ -13,11 +14,11 @@ use futures_util::future::join_all;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
-/// How long an answer may take that should come.
+/// Limits the wait for an answer that is expected.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long to wait where none should come: a hundred times what one takes.
+/// Limits the wait for an answer that is not expected: a hundred times what one takes.
 const DOUBT: Duration = Duration::from_secs(1);
-/// Where the demo's own servers tell peers what address they come from.
+/// The ports at which the demo's own servers report to peers the address that they come from.
 const REPORTER_IN_VPC: u16 = 5202;
 const REPORTER_ON_INTERNET: u16 = 443;
 
@@ -34,9 +35,9 @@ pub(super) struct Probe {
 enum Action {
     TcpEcho(u16),
     UdpEcho(u16),
-    /// Who the destination sees.
+    /// The address that the destination sees.
     WhoAmI(u16),
-    /// Whether the destination sees this task and another one as the same.
+    /// The comparison of the addresses that the destination sees for this task and another one.
     WhoAreWe(u16, Box<Sender>),
     Ping,
     Traceroute(u16),
@@ -65,7 +66,8 @@ impl Action {
     }
 }
 
-/// All probes. No two of them send to the same place from the same task by the same protocol and die.
+/// Makes all probes. No two of them that are dropped send to the same place from the same task by
+/// the same protocol.
 pub(super) fn script(stage: &Stage) -> Result<Vec<Probe>, DemoError> {
     let (web, public) = (stage.task("web")?, stage.task("public")?);
     let (isolated, trap) = (stage.task("isolated")?, stage.task("trap")?);
@@ -160,7 +162,7 @@ pub(super) fn script(stage: &Stage) -> Result<Vec<Probe>, DemoError> {
         .collect()
 }
 
-/// Sends them all at once; what each met with, in their order.
+/// Sends them all at once; returns their results in order.
 pub(super) async fn send(stage: &Stage, probes: &[Probe]) -> Result<Vec<Seen>, DemoError> {
     let in_vpc = stage.endpoint("tools", REPORTER_IN_VPC)?;
     let on_internet = stage.endpoint("checkip", REPORTER_ON_INTERNET)?;
@@ -222,7 +224,7 @@ impl Probe {
         }
     }
 
-    /// Holds what was seen, and what the running lab counted, against what was expected.
+    /// Compares the result, and the running lab's counters, with the expected result.
     pub(super) fn row(&self, seen: &Seen, drops: &[DropRow], flows: &[FlowRow]) -> ProbeRow {
         let sent = self.sent();
         let found = judge(&self.expected, seen, sent.drop(drops), sent.flow(flows));

@@ -1,4 +1,4 @@
-//! What the demo prints: two tables and a line for people, one JSON object for programs.
+//! The output of the demo: two tables and a line for people, one JSON object for programs.
 
 use super::DemoError;
 use crate::explain::{self, Row};
@@ -6,14 +6,14 @@ use serde::Serialize;
 use std::io::{self, Write};
 use std::time::Duration;
 
-/// Everything that the demo found.
+/// All results of the demo.
 #[derive(Debug, Default, Serialize)]
 pub struct Report {
     /// The probes, in the order of the table.
     pub probes: Vec<ProbeRow>,
     /// The iperf3 runs; none if they were skipped.
     pub throughput: Vec<ThroughputRow>,
-    /// Why the throughput is not complete.
+    /// The reason why the throughput is not complete.
     #[serde(skip)]
     pub fault: Option<DemoError>,
 }
@@ -21,15 +21,15 @@ pub struct Report {
 /// One probe.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ProbeRow {
-    /// What it shows.
+    /// Its name.
     pub name: String,
     /// The task.
     pub from: String,
     /// The destination, by its name in the lab file.
     pub to: String,
-    /// What should come of it: an answer, or `drop: REASON`.
+    /// The expected result: an answer, or `drop: REASON`.
     pub expected: String,
-    /// What came of it: an answer, or `drop`.
+    /// The result: an answer, or `drop`.
     pub seen: String,
     /// The reason that the running lab counted the drop under.
     pub reason: Option<String>,
@@ -37,7 +37,7 @@ pub struct ProbeRow {
     pub rule: Option<String>,
     /// That rule's line in the lab file.
     pub line: Option<u32>,
-    /// Whether it went as expected.
+    /// True if the result is as expected.
     pub ok: bool,
 }
 
@@ -50,12 +50,12 @@ pub struct ThroughputRow {
     pub direction: &'static str,
     /// Parallel TCP connections.
     pub streams: u8,
-    /// What arrived, in 10^9 bits a second, as iperf3's receiver counts: without headers.
+    /// The throughput in 10^9 bits a second, as iperf3's receiver counts: without headers.
     pub gbps: f64,
 }
 
 impl Report {
-    /// Whether every probe went as expected, and nothing is missing.
+    /// Returns whether every probe went as expected, and nothing is missing.
     pub(super) fn is_as_expected(&self) -> bool {
         self.fault.is_none() && !self.probes.is_empty() && self.probes.iter().all(|probe| probe.ok)
     }
@@ -84,7 +84,7 @@ impl Row for ProbeRow {
         &["NAME", "FROM", "TO", "EXPECTED", "SEEN", "RULE", "LINE", "OK"];
     const EMPTY: &'static str = "no probes";
 
-    /// Shorter than the JSON: what a rule says stands on its line.
+    /// Returns the cells, shorter than the JSON: a rule's details are on its line of the file.
     fn cells(&self) -> Vec<String> {
         self.cells_with(self.rule.as_ref().and_then(|rule| rule.split(" (").next()))
     }

@@ -1,4 +1,4 @@
-//! Where the demo plays: the running lab's namespaces, tasks and destinations by name.
+//! The stage of the demo: the running lab's namespaces, tasks and destinations by name.
 
 use super::DemoError;
 use crate::daemon::Running;
@@ -45,13 +45,13 @@ impl Stage {
         })
     }
 
-    /// The first task of a service.
+    /// Returns the first task of a service.
     pub(super) fn task(&self, service: &str) -> Result<Sender, DemoError> {
         let row = self.tasks.iter().find(|row| row.service == service);
         sender(row.ok_or_else(|| DemoError::NotInLab(format!("service `{service}`")))?)
     }
 
-    /// One task for each ENI that the service's tasks use.
+    /// Returns one task for each ENI that the service's tasks use.
     pub(super) fn one_task_per_eni(&self, service: &str) -> Result<Vec<Sender>, DemoError> {
         let mut rows: Vec<&PsRow> = self.tasks.iter().filter(|r| r.service == service).collect();
         rows.sort_by(|a, b| (&a.availability_zone, &a.eni).cmp(&(&b.availability_zone, &b.eni)));
@@ -59,7 +59,7 @@ impl Stage {
         rows.into_iter().map(sender).collect()
     }
 
-    /// A task of each service, behind the same ENI, and that ENI's private address.
+    /// Returns a task of each service, behind the same ENI, and that ENI's private address.
     pub(super) fn sharing(
         &self,
         one: &str,
@@ -76,7 +76,7 @@ impl Stage {
         Ok((sender(one.ok_or_else(missing)?)?, other, address))
     }
 
-    /// The address of a resource or an internet host.
+    /// Returns the address of a resource or an internet host.
     pub(super) fn address(&self, name: &str) -> Result<Ipv4Addr, DemoError> {
         let parts = self.snapshot.parts();
         let resources = parts.resources.iter().map(|r| (&r.name, r.address));
@@ -91,7 +91,7 @@ impl Stage {
         Ok(SocketAddrV4::new(self.address(name)?, port))
     }
 
-    /// The NAT gateway's private and public address.
+    /// Returns the NAT gateway's private and public address.
     pub(super) fn nat_gateway(&self) -> Result<(Ipv4Addr, Ipv4Addr), DemoError> {
         let gateway = self.snapshot.parts().nat_gateways.first();
         gateway
@@ -99,7 +99,7 @@ impl Stage {
             .ok_or_else(|| DemoError::NotInLab("public NAT gateway".to_owned()))
     }
 
-    /// The public address of services without a connector.
+    /// Returns the public address of services without a connector.
     pub(super) fn app_runner_address(&self) -> Result<Ipv4Addr, DemoError> {
         let address = self.snapshot.parts().apprunner_address;
         address.ok_or_else(|| DemoError::NotInLab("service with egress = \"default\"".to_owned()))

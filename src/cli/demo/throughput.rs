@@ -1,4 +1,5 @@
-//! iperf3 through each ENI: a server in the VPC, a client in a task, both directions, one and four TCP streams.
+//! iperf3 through each ENI: a server in the VPC, a client in a task, both directions, one and four
+//! TCP streams.
 
 use super::DemoError;
 use super::report::ThroughputRow;
@@ -6,7 +7,7 @@ use super::stage::Stage;
 use crate::cli::iperf::{self, Direction, PORT, Run};
 use crate::cli::progress::Progress;
 
-/// How each ENI is measured: the direction and its name in the table, streams.
+/// The runs for each ENI: the direction's name in the table, the direction, the streams.
 const RUNS: [(&str, Direction, u8); 4] = [
     ("egress", Direction::Up, 1),
     ("egress", Direction::Up, 4),
@@ -14,7 +15,8 @@ const RUNS: [(&str, Direction, u8); 4] = [
     ("return", Direction::Down, 4),
 ];
 
-/// Measures every ENI of service `web`, one run after the other. What was measured before a failure is in `rows`.
+/// Measures every ENI of service `web`, one run after the other. Results from before a failure are
+/// in `rows`.
 pub(super) async fn measure(
     stage: &Stage,
     seconds: u16,

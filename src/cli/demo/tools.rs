@@ -10,15 +10,15 @@ use std::process::Output;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// Longer than any of these programs takes with the arguments given here.
+/// Limits a run: longer than any of these programs takes with the arguments given here.
 const PATIENCE: Duration = Duration::from_secs(12);
-/// How many echo requests.
+/// The number of echo requests.
 pub(super) const PINGS: u16 = 3;
 
 const PING: Tool = Tool { program: "ping", package: "iputils-ping" };
 const TRACEROUTE: Tool = Tool { program: "traceroute", package: "traceroute" };
 
-/// Sees that everything is installed.
+/// Requires that everything is installed.
 pub(super) fn require(throughput: bool) -> Result<(), DemoError> {
     let needed =
         [PING, TRACEROUTE].into_iter().chain([IPERF, TIMEOUT].into_iter().filter(|_| throughput));
@@ -26,7 +26,7 @@ pub(super) fn require(throughput: bool) -> Result<(), DemoError> {
     if missing.is_empty() { Ok(()) } else { Err(DemoError::Missing(missing)) }
 }
 
-/// `3 of 3 replies`.
+/// Pings; the answer reads `3 of 3 replies`.
 pub(super) async fn ping(from: &Sender, to: Ipv4Addr) -> Seen {
     let arguments = ["-n", "-c", &PINGS.to_string(), "-i", "0.2", "-W", "2", &to.to_string()]
         .map(str::to_owned);
@@ -40,7 +40,7 @@ pub(super) async fn ping(from: &Sender, to: Ipv4Addr) -> Seen {
     }
 }
 
-/// The hops, as `10.0.0.4 > 203.0.113.10`, found with TCP SYNs to `port`.
+/// Finds the hops, as `10.0.0.4 > 203.0.113.10`, with TCP SYNs to `port`.
 pub(super) async fn traceroute(from: &Sender, to: Ipv4Addr, port: u16) -> Seen {
     let arguments =
         ["-n", "-T", "-p", &port.to_string(), "-q", "1", "-w", "2", "-m", "5", &to.to_string()]
@@ -69,14 +69,14 @@ async fn run(netns: &Netns, program: &str, arguments: &[String]) -> Result<Outpu
     }
 }
 
-/// From `3 packets transmitted, 3 received, 0% packet loss`.
+/// Reads `3 packets transmitted, 3 received, 0% packet loss`.
 fn replies(text: &str) -> Option<u16> {
     let summary = text.lines().find(|line| line.contains(" packets transmitted"))?;
     let received = summary.split(", ").find_map(|part| part.strip_suffix(" received"))?;
     received.parse().ok()
 }
 
-/// From lines such as ` 1  10.0.0.4  0.312 ms`: each hop's address, or `*`.
+/// Reads lines such as ` 1  10.0.0.4  0.312 ms`: each hop's address, or `*`.
 fn hops(text: &str) -> Vec<String> {
     let hop = |line: &str| {
         let mut words = line.split_whitespace();

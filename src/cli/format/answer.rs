@@ -1,4 +1,4 @@
-//! The one place that writes an answer in each format.
+//! Writes an answer in each format; no other code does.
 
 use super::formats::Format;
 use super::rows::Rows;
@@ -9,10 +9,10 @@ use serde_json::Value;
 use std::io::{self, Write};
 
 impl Format {
-    /// Prints an answer to standard output: what `text` writes for people, `value` for programs.
+    /// Prints an answer to standard output: the output of `text` for people, `value` for programs.
     ///
     /// # Errors
-    /// Those of standard output.
+    /// The errors of standard output.
     pub(in crate::cli) fn print<T: Serialize>(
         self,
         rows: &Rows,

@@ -11,15 +11,15 @@ pub(in crate::cli) const FORMAT: &str = "output_format";
 /// The id of `--json`.
 pub(in crate::cli) const JSON: &str = "json";
 
-/// The formats that a command has beside table, wide, json and yaml.
+/// The formats of a command beside table, wide, json and yaml.
 pub trait Formats {
-    /// Says what a row of csv is; `None` if the answer has no rows.
+    /// A description of a csv row; `None` if the answer has no rows.
     const CSV: Option<&'static str>;
-    /// Says what the lines of name are; `None` if nothing in the answer has a name.
+    /// A description of the lines of name; `None` if nothing in the answer has a name.
     const NAME: Option<&'static str>;
 }
 
-/// Which format: `-o FORMAT` or `--json`.
+/// The format that `-o FORMAT` or `--json` chooses.
 pub struct OutputArgs<F> {
     /// The format.
     pub format: Format,

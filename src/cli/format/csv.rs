@@ -1,8 +1,8 @@
-//! Rows as comma-separated values, as RFC 4180 has them.
+//! Writes rows as comma-separated values (RFC 4180).
 //!
-//! A column is a key of a row; keys of nested objects have dots between. Items of a list have `;` between, those of a list
-//! in a list a blank. A range is `FROM-TO`, after its protocol if it has one. Other objects in a list are JSON, unless
-//! columns name their keys.
+//! A column is a key of a row; keys of nested objects have dots between. Items of a list have `;`
+//! between, those of a list in a list a blank. A range is `FROM-TO`, after its protocol if it has
+//! one. Other objects in a list are JSON, unless columns name their keys.
 
 use super::rows::Rows;
 use csv::{Terminator, Writer, WriterBuilder};
@@ -49,7 +49,7 @@ fn cells(rows: &Rows, row: &Value) -> impl Iterator<Item = String> {
     })
 }
 
-/// What is between the items of a list, and of a list in a list.
+/// The separators of a list's items, and of the items of a list in a list.
 const SEPARATORS: [&str; 2] = [";", " "];
 
 fn cell(value: &Value, keys: &[&str], separators: &[&str]) -> String {
@@ -69,7 +69,7 @@ fn cell(value: &Value, keys: &[&str], separators: &[&str]) -> String {
     }
 }
 
-/// Returns the range that an object is, if it is one: `10.0.1.4-10.0.1.9`, `tcp 443`, `icmp`.
+/// Returns the range that an object describes, if it does: `10.0.1.4-10.0.1.9`, `tcp 443`, `icmp`.
 fn range(fields: &Map<String, Value>) -> Option<String> {
     let is_known = |key: &String| ["protocol", "from", "to"].contains(&key.as_str());
     if fields.is_empty() || !fields.keys().all(is_known) {

@@ -24,7 +24,7 @@ pub(in crate::cli) fn keys(rows: &Rows, below: &str) -> BTreeSet<String> {
     rows.columns.iter().filter_map(inner).map(first).collect()
 }
 
-/// Notes the fields of the struct that is asked for, and has no value for it.
+/// A deserializer that notes the fields of a struct, and has no value for it.
 struct Fields<'f>(&'f mut Vec<&'static str>);
 
 impl<'de> Deserializer<'de> for Fields<'_> {

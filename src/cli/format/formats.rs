@@ -18,7 +18,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// Decides whether people read it.
+    /// Returns whether it is for people.
     pub(in crate::cli) fn is_text(self) -> bool {
         match self {
             Self::Table | Self::Wide => true,
@@ -26,7 +26,7 @@ impl Format {
         }
     }
 
-    /// Decides whether nothing is to be left out of a text.
+    /// Returns whether a text leaves nothing out.
     pub(in crate::cli) fn is_wide(self) -> bool {
         self == Self::Wide
     }

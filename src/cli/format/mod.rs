@@ -1,4 +1,5 @@
-//! The formats of what commands print: which ones a command has, and how an answer is written in each.
+//! The formats in which commands print: the formats of each command, and the way in which each is
+//! written.
 
 mod answer;
 mod args;

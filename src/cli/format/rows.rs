@@ -1,4 +1,4 @@
-//! Where the rows of an answer are, as csv and name have them.
+//! The places of an answer's rows, for csv and name.
 
 use serde_json::Value;
 use std::collections::HashSet;
@@ -6,13 +6,13 @@ use std::io::{self, Write};
 
 /// The rows of an answer, and its names.
 pub(in crate::cli) struct Rows {
-    /// JSON pointers to what has the rows: lists, or objects that are one row.
+    /// JSON pointers to the rows: lists, or objects that are one row.
     pub lists: &'static [&'static str],
     /// The columns: the keys of a row, those of nested objects with dots between.
     pub columns: &'static [&'static str],
     /// The heading of a column that counts the documents of a stream, if each has many rows.
     pub document: Option<&'static str>,
-    /// Lists the names in an answer.
+    /// A function that lists the names in an answer.
     pub names: fn(&Value) -> Vec<String>,
 }
 
@@ -48,8 +48,8 @@ fn items<'a>(answer: &'a Value, list: &str) -> impl Iterator<Item = &'a Value> {
     many.iter().chain(one)
 }
 
-/// Names each row of a list by the texts that its keys have, with slashes between; a key with a list gives a name for
-/// each item.
+/// Names each row of a list by the texts of its keys, with slashes between; a key with a list gives
+/// a name for each item.
 pub(in crate::cli) fn each(answer: &Value, list: &str, keys: &[&str]) -> Vec<String> {
     let name = |row: &Value| {
         let texts: Vec<Vec<String>> = keys.iter().map(|key| texts(row.get(key))).collect();

@@ -6,7 +6,8 @@ use super::{csv, yaml};
 use serde_json::Value;
 use std::io::{self, Write};
 
-/// Writes the documents of a stream for programs: JSON one a line, YAML with `---` before each, csv below one heading.
+/// Writes the documents of a stream for programs: JSON one a line, YAML with `---` before each, csv
+/// below one heading.
 pub(in crate::cli) struct Stream<'r> {
     format: Format,
     rows: &'r Rows,
@@ -15,17 +16,17 @@ pub(in crate::cli) struct Stream<'r> {
 }
 
 impl<'r> Stream<'r> {
-    /// Makes a stream of nothing yet.
+    /// Makes a stream without documents.
     pub(in crate::cli) fn new(format: Format, rows: &'r Rows) -> Self {
         Self { format, rows, written: 0 }
     }
 
-    /// Writes what comes before all documents.
+    /// Writes the text before all documents.
     pub(in crate::cli) fn begin(&self, w: &mut dyn Write) -> io::Result<()> {
         if self.format == Format::Csv { csv::heading(w, self.rows) } else { Ok(()) }
     }
 
-    /// Writes a document, which is JSON on one line. Texts for people are the caller's.
+    /// Writes a document, which is JSON on one line. The caller writes texts for people.
     pub(in crate::cli) fn document(&mut self, w: &mut dyn Write, line: &[u8]) -> io::Result<()> {
         self.written += 1;
         let value = || serde_json::from_slice::<Value>(line).map_err(io::Error::other);

@@ -1,4 +1,5 @@
-//! Answers as YAML, for readers of version 1.1 as well as 1.2: texts that either could take for something else are quoted.
+//! Answers as YAML, for readers of version 1.1 as well as 1.2: texts that either could read as
+//! another type are quoted.
 
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::Value;
@@ -11,7 +12,7 @@ pub(in crate::cli) fn write(w: &mut dyn Write, value: &Value) -> io::Result<()> 
     w.write_all(text.as_bytes())
 }
 
-/// A value whose texts are texts for every reader.
+/// A value whose texts stay texts for every reader.
 struct Tree<'v>(&'v Value);
 
 impl Serialize for Tree<'_> {
@@ -44,8 +45,9 @@ impl Serialize for Text<'_> {
     }
 }
 
-/// Decides whether a text may be a number, a time or an operator to a reader of YAML 1.1, beyond what the serializer quotes by
-/// itself: `12:30` is 750, `2026-11-30` a date, `=` a default, `<<` a merge.
+/// Returns whether a text may be a number, a time or an operator to a reader of YAML 1.1, beyond
+/// what the serializer quotes by itself: `12:30` is 750, `2026-11-30` a date, `=` a default, `<<` a
+/// merge.
 fn is_ambiguous(text: &str) -> bool {
     let begins_like_one = |first: char| first.is_ascii_digit() || "+-.=<".contains(first);
     text.starts_with(begins_like_one) || text.trim().is_empty()

@@ -25,13 +25,14 @@ pub(super) fn commit(
     let generation = snapshot.generation;
     running.current.store(snapshot);
     match &running.cache {
-        // From here on no packet passes by a verdict of before, but those that are on their way.
+        // From here on no packet passes by an earlier verdict, except those already on their way.
         Some(cache) => Ok(cache.use_generation(generation)?),
         None => Ok(()),
     }
 }
 
-/// Takes the text of a lab that is the same but for its lines: verdicts, and their generation, stay as they are.
+/// Takes the text of a lab that differs in its lines only: verdicts, and their generation, stay as
+/// they are.
 pub(super) fn move_lines(running: &mut Running, lab: Lab) -> Result<(), LabError> {
     let snapshot = lab.lower(running.snapshot().generation);
     let snapshot = Arc::new(tasks::with_own_tasks(running, snapshot)?);

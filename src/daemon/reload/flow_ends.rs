@@ -1,5 +1,5 @@
-//! The live flows that another configuration ends or drops, and why. A reload reports them before its commit, and ends those
-//! after it whose ENI or gateway no longer exists.
+//! The live flows that another configuration ends or drops, each with the reason. A reload reports
+//! them before its commit, and after it ends those whose ENI or gateway no longer exists.
 
 use super::tasks;
 use crate::config::Lab;
@@ -90,12 +90,13 @@ fn flow_fate(
     }
 }
 
-/// Says why a flow ends that would leave through another ENI or gateway.
+/// The reason why a flow ends that would leave through another ENI or gateway.
 const MOVED: Denial = Denial { reason: Reason::FlowMoved, decided_by: RuleRef::FlowTable };
 
-/// Ends the flows through ENIs and gateways that no longer exist, or whose address now belongs to another one: their ports
-/// are lost with them (spec 6). A flow that a rule or a route stops stays with its ports until it expires: the next change
-/// may let it pass again, and its server knows it by no other port.
+/// Ends the flows through ENIs and gateways that no longer exist, or whose address now belongs to
+/// another one: their ports are lost with them (spec 6). A flow that a rule or a route stops stays
+/// with its ports until it expires: the next change may let it pass again, and its server knows it
+/// by no other port.
 fn end_of_gone(engine: &Engine, now: Instant, snapshot: &Snapshot, before: &Needs, after: &Needs) {
     let lost = lost(before, after);
     if !lost.is_empty() {
@@ -103,7 +104,7 @@ fn end_of_gone(engine: &Engine, now: Instant, snapshot: &Snapshot, before: &Need
     }
 }
 
-/// Holds an owner that loses an address, and whether it is removed altogether.
+/// An owner that loses an address, and whether it is removed altogether.
 struct Loser {
     id: DeviceId,
     goes: bool,
@@ -120,7 +121,7 @@ fn lost(before: &Needs, after: &Needs) -> BTreeMap<SpaceAddr, Loser> {
         .collect()
 }
 
-/// Says which loss of an owner ends a flow.
+/// Names the loss of an owner that ends a flow.
 fn gone_of(flow: &Flow, lost: &BTreeMap<SpaceAddr, Loser>) -> Option<String> {
     let eni = flow.eni.as_ref().map(|(_, lease)| lease.key());
     let nat = flow.nat.as_ref().map(|(_, lease)| lease.key());
@@ -155,7 +156,8 @@ mod tests {
     const SUBNETS: &str = "subnets = [\"subnet-private-a\", \"subnet-private-b\"]";
     const PRIVATE_SUBNET: &str = "cidr = \"10.0.1.0/24\"\n";
 
-    /// The lab of the walk-through with passages exchanged, and one task of its service `web`.
+    /// Lowers the lab of the walk-through with changes to its text, and one task of its service
+    /// `web`.
     fn configuration(generation: u32, changes: &[(&str, &str)]) -> (Snapshot, Needs) {
         let text = include_str!("../../../examples/walkthrough.toml").to_owned();
         let text = changes.iter().fold(text, |text, (old, new)| {
@@ -172,7 +174,7 @@ mod tests {
         (snapshot, needs)
     }
 
-    /// Returns how many flows are left of one through the ENI and the NAT gateway.
+    /// Counts the flows that are left of one through the ENI and the NAT gateway.
     fn left(changes: &[(&str, &str)]) -> usize {
         let engine = Engine::new(1);
         let (snapshot, before) = configuration(1, &[]);

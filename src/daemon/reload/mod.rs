@@ -1,5 +1,6 @@
-//! `egret apply` and SIGHUP: another configuration for a running lab. It is read and validated as a whole, compared with
-//! the one in force, and either put in its place whole or refused whole.
+//! `egret apply` and SIGHUP: applies another configuration to a running lab. It is read and
+//! validated as a whole, compared with the committed one, and either committed whole or refused
+//! whole.
 
 mod commit;
 mod flow_ends;
@@ -23,18 +24,18 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-/// What is to be put in force.
+/// The request to apply a configuration.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Request {
     /// The file's name, for messages.
     pub file: String,
     /// Its text.
     pub text: String,
-    /// Overrides the file's `timeouts.time_scale`, as long as this configuration is in force.
+    /// Overrides the file's `timeouts.time_scale`, as long as this configuration is committed.
     pub time_scale: Option<f64>,
-    /// Whether only to say what would happen.
+    /// True to report only what would happen.
     pub dry_run: bool,
-    /// The text that this one was made from, if it must be the one in force.
+    /// The text that this one was made from, if that must be the committed one.
     #[serde(default)]
     pub before: Option<String>,
     /// True if the user named the lab, whatever the file calls it.
@@ -42,13 +43,13 @@ pub struct Request {
     pub keeps_name: bool,
 }
 
-/// Why a configuration was not put in force. Nothing has changed then.
+/// The reason why a configuration was not committed. Nothing has changed then.
 #[derive(Debug, thiserror::Error)]
 pub enum ReloadError {
     /// The file has errors.
     #[error("{0}")]
     Config(Diagnostics),
-    /// A key that a running lab keeps is another one.
+    /// A key that is fixed while the lab runs has changed.
     #[error(
         "`{key}` cannot change while the lab is up: it is {before}, and {file} says {after}; take the lab down and bring it up again, or leave `{key}` as it is"
     )]
@@ -57,18 +58,18 @@ pub enum ReloadError {
         file: String,
         /// The key.
         key: &'static str,
-        /// What the lab has.
+        /// The lab's value.
         before: String,
-        /// What the file says.
+        /// The file's value.
         after: String,
     },
-    /// Another configuration has come into force since the text was made.
+    /// Another configuration was committed since the text was made.
     #[error("the lab's configuration has changed in the meantime: try again")]
     Changed,
-    /// The lab is to end.
+    /// The lab is ending.
     #[error("the lab is being taken down")]
     Ending,
-    /// A step failed; what was done until then is undone, or is named.
+    /// A step failed; the steps before it are rolled back, or the error lists what is left of them.
     #[error("{0}; {but}the configuration before is in force again", but = but_for_that(.0))]
     Lab(#[from] LabError),
 }
@@ -78,11 +79,13 @@ fn but_for_that(error: &LabError) -> &'static str {
 }
 
 impl Running {
-    /// Applies a configuration, or says what that would do. `say` hears each step that makes something. Warnings are left
-    /// to the caller: a check takes its time, and needs no lock.
+    /// Applies a configuration, or reports what that would do. `say` gets a message for each step
+    /// that creates something. The caller prints warnings: a check takes its time, and needs no
+    /// lock.
     ///
     /// # Errors
-    /// What is wrong with it, or the step that failed; the configuration before is in force then.
+    /// The configuration's errors, or the step that failed; the earlier configuration stays
+    /// committed then.
     pub async fn reload(
         &mut self,
         request: &Request,
@@ -126,11 +129,13 @@ impl Running {
         })
     }
 
-    /// Puts all that was created through the App Runner API in force, in place of all that was before. Flows that both
-    /// allow keep their ports. `say` hears each step that makes something.
+    /// Commits all that was created through the App Runner API, in place of its earlier objects.
+    /// Flows that both allow keep their ports. `say` gets a message for each step that creates
+    /// something.
     ///
     /// # Errors
-    /// What the API's objects miss in the lab file, or the step that failed; what was before is in force then.
+    /// References of the API's objects that the lab file does not have, or the step that failed;
+    /// the earlier configuration stays committed then.
     pub async fn set_overlay(
         &mut self,
         overlay: Overlay,
@@ -150,7 +155,8 @@ impl Running {
         Ok(handover::leave_after(self, applied)?)
     }
 
-    /// Lists the ENIs that the API has ever had made, each with how long it still takes to come up, by the real clock.
+    /// Lists the ENIs that the API has ever had made, each with how long it still takes to come up,
+    /// by the real clock.
     pub fn known_enis(&self) -> Vec<(String, Duration)> {
         self.startup.all(Instant(clock::now()))
     }
@@ -160,14 +166,15 @@ impl Running {
         self.startup.remember(Instant(clock::now()), enis);
     }
 
-    /// How long the ENIs of a connector still take to come up, by the real clock; nothing where no service uses it.
+    /// Returns how long the ENIs of a connector still take to come up, by the real clock; zero
+    /// where no service uses it.
     pub fn startup(&self, connector: &str) -> Duration {
         self.startup.left(Instant(clock::now()), &self.lab, connector)
     }
 }
 
-/// Adds the warnings that a lab has and the one before had not, from a blocking thread. That a check fails is no reason not to
-/// apply the lab.
+/// Adds the warnings that a lab has and the earlier one did not have, from a blocking thread. If a
+/// check fails, the lab is applied all the same.
 pub(super) async fn warned(
     reload: Reload,
     (before, lab): (Lab, Lab),
@@ -184,15 +191,15 @@ pub(super) async fn warned(
     Reload { warnings, warnings_left_out, old_warnings, ..reload }
 }
 
-/// With the tasks that are there: which of them need ENIs is the file's to say.
+/// Adds the tasks made by hand to an overlay: the file decides which of them need ENIs.
 fn with_tasks_by_hand(running: &Running, overlay: Overlay) -> Overlay {
     Overlay { tasks_by_hand: attach::tasks_by_hand(running), ..overlay }
 }
 
-/// Reads the lab that a request is for.
+/// Reads the lab of a request.
 ///
 /// # Errors
-/// What is wrong with its text.
+/// The errors of its text.
 pub(super) fn read(running: &Running, request: &Request) -> Result<Lab, ReloadError> {
     let (plan, overlay) =
         (&running.lab.plan, with_tasks_by_hand(running, running.lab.overlay.clone()));
@@ -205,7 +212,7 @@ pub(super) fn read(running: &Running, request: &Request) -> Result<Lab, ReloadEr
     Ok(if request.keeps_name { lab.with_name(running.lab.name.clone()) } else { lab })
 }
 
-/// What everything on the box is named after, or made of once and for all.
+/// Requires that the keys stay the same that everything on the box is named after or made from.
 pub(super) fn require_fixed(
     own: &Lab,
     serves_apprunner: bool,
@@ -219,7 +226,7 @@ pub(super) fn require_fixed(
         ("offload_grace", seconds(own), seconds(lab)),
         ("queues", word(own.spec.queues), word(lab.spec.queues)),
     ];
-    // ARNs have it in them.
+    // ARNs contain the region.
     let region = ("region", own.spec.region.clone(), lab.spec.region.clone());
     let region = serves_apprunner.then_some(region);
     let api = own.spec.apprunner.api.facts(&lab.spec.apprunner.api);
@@ -232,8 +239,8 @@ pub(super) fn require_fixed(
     }
 }
 
-/// Turns the running lab into another one: also how `egret up` makes the first out of nothing. After a failure the
-/// lab is what it was.
+/// Turns the running lab into another one; `egret up` also makes the first lab with it, out of
+/// nothing. After a failure the lab is rolled back.
 pub(super) async fn apply(
     running: &mut Running,
     lab: Lab,
@@ -249,7 +256,8 @@ pub(super) async fn apply(
     Ok(())
 }
 
-/// Takes up the lab of a killed run again. After a failure it is half taken up, and all that the killed run had is there.
+/// Resumes the lab of a killed run. After a failure it is resumed in part, and all that the killed
+/// run had is still there.
 pub(super) async fn take_up(
     running: &mut Running,
     lab: Lab,
@@ -262,12 +270,13 @@ pub(super) async fn take_up(
     Ok(())
 }
 
-/// Ends what a change that was carried out leaves without use.
+/// Ends and removes what nothing uses after a change that was carried out.
 async fn finish(running: &mut Running, lab: &Lab, (before, needs): (&Needs, &Needs)) {
     flow_ends::end_flows_of_gone(running, before);
     running.engine.forget_addresses(&running.current.load());
     running.file_tasks = tasks::task_counts(lab);
-    // From here on nothing depends on what is to go. What cannot be removed is taken down with the lab.
+    // From here on nothing depends on what is to be removed. What cannot be removed is taken down
+    // with the lab.
     let tasks = tasks::remove_file_tasks(running, lab).await;
     let rest = left("what nothing needs any more", reconcile::remove(running, needs).await);
     let note = |left| format!("not removed, `egret down` will: {left}");
@@ -287,12 +296,12 @@ async fn carry_out(
     tasks::add_file_tasks(running, &before).await
 }
 
-/// Holds what a lab was before a change.
+/// A lab before a change.
 struct Before {
     lab: Lab,
     needs: Needs,
     file_tasks: BTreeMap<String, u16>,
-    /// Its tasks, each with where it comes from.
+    /// Its tasks, each with its origin.
     tasks: BTreeMap<Ipv4Addr, Origin>,
 }
 
@@ -307,13 +316,13 @@ impl Before {
     }
 }
 
-/// Undoes what [`carry_out`] did, as far as it came. What fails on the way back stays, and does no harm: nothing
-/// leads there. Returns it, and why.
+/// Rolls back what [`carry_out`] did, as far as it came. What cannot be rolled back stays, and does
+/// no harm: nothing leads there. Returns those parts, each with the reason.
 async fn roll_back(running: &mut Running, before: Before) -> Vec<String> {
     let Before { lab, needs, file_tasks, tasks } = before;
     let tasks = tasks::restore_tasks(running, &tasks).await;
     running.file_tasks = file_tasks;
-    // Under a number of its own: workers may have judged by the one that failed.
+    // Under a new generation: workers may have judged by the one that failed.
     let updated = match next(running, &lab) {
         Ok(again) => reconcile::update(running, lab, again, &needs).await,
         Err(error) => Err(error),
@@ -323,7 +332,7 @@ async fn roll_back(running: &mut Running, before: Before) -> Vec<String> {
     tasks.into_iter().chain(rest.into_iter().flatten()).collect()
 }
 
-/// The configuration of a lab under the next number, with the tasks of now.
+/// Lowers a lab under the next generation, with the tasks that exist now.
 fn next(running: &Running, lab: &Lab) -> Result<Snapshot, LabError> {
     let generation = Generation(running.snapshot().generation.0.saturating_add(1));
     tasks::with_own_tasks(running, lab.lower(generation))

@@ -1,14 +1,17 @@
-//! From what is on the box to what a configuration needs there, in an order that never lets a packet around a verdict:
+//! Brings the box from its present state to what a configuration needs there, in an order that
+//! never lets a packet around a verdict:
 //!
-//! 1. [`create`] makes what is new: namespaces, links, addresses, listeners, TUN devices and their workers, which
-//!    drop everything until the configuration has them.
-//! 2. [`update`] closes every delivery that will be another one, and those of prefixes that are new, whose
-//!    addresses a shorter one has until then. It puts the configuration in force, waits until no worker is in a batch under
-//!    the old one, and only then opens the new deliveries. What tasks see of it in their own namespaces comes last.
-//! 3. [`remove`] removes what nothing needs any more.
+//! 1. [`create`] creates the new parts: namespaces, links, addresses, listeners, TUN devices and
+//!    their workers, which drop everything until the configuration has them.
+//! 2. [`update`] closes every delivery that will change, and those of new prefixes, whose addresses
+//!    a shorter prefix has until then. It commits the configuration, waits until no worker is in a
+//!    batch under the old one, and only then opens the new deliveries. The changes inside the
+//!    tasks' own namespaces come last.
+//! 3. [`remove`] removes the parts that nothing needs any more.
 //!
-//! Whatever is the same before and after is not touched. A delivery that is the same stays open throughout: a packet
-//! judged before the change may leave by it after, from an address that is still the lab's (`refusal` in `steer.bpf.c`).
+//! Parts that both configurations have are not touched. A delivery that stays the same stays open
+//! throughout: a packet judged before the change may leave by it afterwards, from an address that
+//! is still the lab's (`refusal` in `steer.bpf.c`).
 
 use super::commit::commit;
 use super::tasks;
@@ -29,7 +32,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-/// Makes what is not there yet. Nothing leads to it, so no packet notices.
+/// Creates what does not exist yet. Nothing leads to it, so no packet notices.
 pub(super) async fn create(
     running: &mut Running,
     lab: &Lab,
@@ -68,8 +71,8 @@ pub(super) async fn create(
     Ok(())
 }
 
-/// Puts a configuration in force, between withdrawing and opening what it changes. `snapshot` has all tasks that it has a
-/// place for.
+/// Commits a configuration, between closing and opening the deliveries that it changes. `snapshot`
+/// has all tasks that it has a place for.
 pub(super) async fn update(
     running: &mut Running,
     lab: Lab,
@@ -83,11 +86,12 @@ pub(super) async fn update(
     running.quiesce().await?;
     running.keep_earlier_drops(&before);
     open(running, needs)?;
-    // What is closed in between is as little as can be: nothing waits for this.
+    // As little as possible is closed in between: nothing waits for this.
     tasks::refit_tasks(running).await
 }
 
-/// Removes what is not needed. Every step is taken, whatever became of those before; the first failure is returned.
+/// Removes what no configuration needs. Every step is taken, even if an earlier one fails; the
+/// first failure is returned.
 pub(super) async fn remove(running: &mut Running, needs: &Needs) -> Result<(), LabError> {
     let gone: Vec<DeviceId> =
         running.workers.keys().filter(|id| !needs.devices.contains_key(*id)).cloned().collect();
@@ -134,7 +138,7 @@ async fn make_namespace(
     let link = match made {
         Ok(link) => link,
         Err(error) => {
-            // The namespace takes the link along.
+            // Removing the namespace removes the link too.
             let removed = running.state.remove_namespace(&needs.name);
             let left = left(&format!("namespace {}", needs.name), removed);
             return Err(LabError::from(error).and_left(left));
@@ -143,7 +147,7 @@ async fn make_namespace(
     let (addresses, space, mtu) = (needs.addresses.clone(), needs.space, needs.mtu);
     let listeners = BTreeMap::new();
     let namespace = Namespace { netns, near, far, link, space, mtu, addresses, listeners };
-    // Whatever fails from here on, it is removed as what nothing needs.
+    // If a step fails from here on, the namespace is removed like any that nothing needs.
     let near = namespace.near.clone();
     running.namespaces.insert(id.clone(), namespace);
     running.steer.attach_space(&near, u32::from(space.0))?;
@@ -207,7 +211,7 @@ async fn remove_namespace(running: &mut Running, id: &NamespaceId) -> Result<(),
     Ok(removed?)
 }
 
-/// Starts the listeners that do not run; those that do are left alone, with their connections.
+/// Starts the listeners that do not run; those that run are left alone, with their connections.
 fn listen(
     running: &mut Running,
     id: &NamespaceId,
@@ -277,8 +281,8 @@ async fn set_device_mtu(running: &mut Running, id: &DeviceId, mtu: u16) -> Resul
     Ok(())
 }
 
-/// From here on nothing goes by a way that will be another one, and nothing comes in for an address that will be
-/// somebody else's.
+/// Closes the deliveries that will change, and withdraws the addresses that will have another
+/// owner.
 fn withdraw(running: &mut Running, needs: &Needs) -> Result<(), LabError> {
     let next = needs.owners();
     let less: Vec<_> = running
@@ -339,7 +343,7 @@ fn open(running: &mut Running, needs: &Needs) -> Result<(), LabError> {
     Ok(())
 }
 
-/// Lets packets of a device leave as the configuration has it.
+/// Opens the deliveries of a device as the configuration has them.
 fn open_device(running: &mut Running, needs: &Needs, id: &DeviceId) -> Result<(), LabError> {
     let Some(worker) = running.workers.get(id) else { return Ok(()) };
     let tun = worker.device().ifindex();
@@ -347,7 +351,7 @@ fn open_device(running: &mut Running, needs: &Needs, id: &DeviceId) -> Result<()
     Ok(running.steer.set_deliveries(tun, &deliveries)?)
 }
 
-/// What tc must know of a device.
+/// Returns the deliveries of a device, for the tc programs.
 fn deliveries(running: &Running, needs: &Needs, id: &DeviceId) -> Vec<(Ipv4Network, Delivery)> {
     let Some(device) = needs.devices.get(id) else { return Vec::new() };
     let by = |(prefix, needs): (&Ipv4Network, &DeliveryNeeds)| {
@@ -362,10 +366,10 @@ fn deliveries(running: &Running, needs: &Needs, id: &DeviceId) -> Vec<(Ipv4Netwo
     device.deliveries.iter().filter_map(by).collect()
 }
 
-/// Address spaces have 16 bits; what is numbered from here on is none.
+/// The number of address spaces, which have 16 bits: higher numbers are no space.
 const BEYOND_SPACES: u32 = 1 << 16;
 
-/// The first number of a VPC's space.
+/// The number of the first VPC's space.
 const FIRST_VPC: u32 = Space::nth_vpc(0).0 as u32;
 
 async fn set_mtu(router: &Links, namespace: &mut Namespace, mtu: u16) -> Result<(), LabError> {

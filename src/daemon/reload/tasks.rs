@@ -1,5 +1,5 @@
-//! What a reload means for tasks: those of services that stay keep their namespace, address and processes; only a task
-//! whose ENI is another one is attached anew.
+//! The tasks in a reload: those of services that stay keep their namespace, address and processes;
+//! only a task whose ENI changes is attached again.
 
 use crate::config::Lab;
 use crate::daemon::attach;
@@ -15,7 +15,7 @@ use crate::vpc::{ServiceIx, ServiceKind, Snapshot, Space, Task};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-/// A configuration with every task of now whose service it has.
+/// Adds to a configuration every existing task whose service it has.
 pub(super) fn with_own_tasks(running: &Running, snapshot: Snapshot) -> Result<Snapshot, LabError> {
     let mut tasks = Vec::new();
     for attachment in running.tasks.values().filter(|task| !task.half_removed) {
@@ -24,7 +24,7 @@ pub(super) fn with_own_tasks(running: &Running, snapshot: Snapshot) -> Result<Sn
         let eni = match device_of(&snapshot, service, number) {
             Some(Device::Eni(ix)) => Some(ix),
             Some(Device::AppRunner) => None,
-            // The ENI goes with the task: its service has fewer now.
+            // The ENI is removed with the task: its service now has fewer.
             None if snapshot.service(service).kind == ServiceKind::Fargate => continue,
             Some(Device::NatGateway(_)) | None => {
                 return Err(LabError::NoDevice { service: attachment.service.clone(), number });
@@ -35,7 +35,7 @@ pub(super) fn with_own_tasks(running: &Running, snapshot: Snapshot) -> Result<Sn
     Ok(snapshot.with_tasks(tasks))
 }
 
-/// Attaches the tasks whose device is another one under the configuration that has just come into force.
+/// Attaches the tasks whose device changes under the configuration that has just been committed.
 pub(super) fn attach_tasks_anew(running: &mut Running) -> Result<(), LabError> {
     let snapshot = running.snapshot();
     for &task in snapshot.tasks() {
@@ -52,7 +52,7 @@ pub(super) fn attach_tasks_anew(running: &mut Running) -> Result<(), LabError> {
     Ok(())
 }
 
-/// Gives the tasks the MTU and the files that the configuration in force has for them, where they have others.
+/// Gives the tasks the MTU and the files of the committed configuration, where theirs differ.
 pub(super) async fn refit_tasks(running: &mut Running) -> Result<(), LabError> {
     let snapshot = running.snapshot();
     let mtu = snapshot.parts().mtu.task;
@@ -65,7 +65,7 @@ pub(super) async fn refit_tasks(running: &mut Running) -> Result<(), LabError> {
             running.router.set_mtu(&task_link_name(task.address), mtu).await?;
             let netns = Netns::open(&namespace)?;
             Links::open(&netns)?.set_mtu("eth0", mtu).await?;
-            // Below IPv6's least MTU the kernel takes it away, and gives nothing back.
+            // Below IPv6's least MTU the kernel removes the route, and does not restore it.
             let _ = ipv6::lead_to_router(&netns, task.address, attachment.link.near).await;
         }
         attach::write_overlays(running, &snapshot, &namespace, task)?;
@@ -73,7 +73,7 @@ pub(super) async fn refit_tasks(running: &mut Running) -> Result<(), LabError> {
     Ok(())
 }
 
-/// Makes the tasks by which the file has more than the one before, of which `before` are the counts.
+/// Adds the tasks that the file counts beyond `before`, the counts of the earlier file.
 pub(super) async fn add_file_tasks(
     running: &mut Running,
     before: &BTreeMap<String, u16>,
@@ -102,7 +102,7 @@ async fn require_file_task(
         None => {}
         Some((address, true)) => attach::take_down(running, address).await?,
         Some((address, false)) => {
-            // What somebody made by hand is the file's now.
+            // A task made by hand becomes the file's.
             running.tasks.entry(address).and_modify(|task| task.origin = origin);
             return Ok(());
         }
@@ -110,13 +110,14 @@ async fn require_file_task(
     attach::add(running, service, number, origin).await.map(drop)
 }
 
-/// Takes down the tasks of services that are gone, and those that the file no longer counts. Tasks made by hand stay
-/// as long as their service does, unless App Runner runs nothing of it. Returns what is left of them, and why.
+/// Takes down the tasks of services that no longer exist, and those that the file no longer counts.
+/// Tasks made by hand stay as long as their service does, unless App Runner runs nothing of it.
+/// Returns what is left of them, and why.
 pub(super) async fn remove_file_tasks(running: &mut Running, lab: &Lab) -> Vec<String> {
     take_down(running, going(running, lab)).await
 }
 
-/// Takes tasks down, past every failure. Returns what is left of them, and why.
+/// Takes tasks down, even after a failure. Returns what is left of them, and why.
 async fn take_down(running: &mut Running, tasks: Vec<Ipv4Addr>) -> Vec<String> {
     let mut all = Vec::new();
     for address in tasks {
@@ -127,7 +128,7 @@ async fn take_down(running: &mut Running, tasks: Vec<Ipv4Addr>) -> Vec<String> {
     all
 }
 
-/// The tasks that go where this lab comes into force.
+/// Returns the tasks that are removed when this lab is committed.
 pub(super) fn going(running: &Running, lab: &Lab) -> Vec<Ipv4Addr> {
     let counts = task_counts(lab);
     let goes = |attachment: &&Attachment| match counts.get(&attachment.service) {
@@ -139,13 +140,13 @@ pub(super) fn going(running: &Running, lab: &Lab) -> Vec<Ipv4Addr> {
     running.tasks.values().filter(goes).map(|attachment| attachment.address).collect()
 }
 
-/// Says of each task where it comes from.
+/// Returns the origin of each task.
 pub(super) fn origins(running: &Running) -> BTreeMap<Ipv4Addr, Origin> {
     running.tasks.iter().map(|(address, task)| (*address, task.origin)).collect()
 }
 
-/// Makes the tasks what they were: takes down those that are not listed, and gives the rest back to whom they belonged.
-/// Returns what is left of the former, and why.
+/// Restores the tasks: takes down those that are not listed, and gives the rest their earlier
+/// origin. Returns what is left of the former, and why.
 pub(super) async fn restore_tasks(
     running: &mut Running,
     before: &BTreeMap<Ipv4Addr, Origin>,
@@ -160,12 +161,12 @@ pub(super) async fn restore_tasks(
     take_down(running, new).await
 }
 
-/// Who asks for the tasks that a lab counts for a service.
+/// Returns the origin of the tasks that a lab counts for a service.
 fn origin_of(lab: &Lab, service: &str) -> Origin {
     if lab.overlay.has_service(service) { Origin::Api } else { Origin::File }
 }
 
-/// How many tasks each service has in a file.
+/// Counts the tasks that a file has of each service.
 pub(super) fn task_counts(lab: &Lab) -> BTreeMap<String, u16> {
     lab.spec.services.iter().map(|s| (s.name.value.clone(), s.tasks)).collect()
 }

@@ -1,6 +1,6 @@
-//! Bounds the TCP services at exempt addresses, so that no task can take the lab's descriptors, or another task's turn, with
-//! them: so many connections at once, so many of one task, and so long for each, whatever it does. Further ones wait in the
-//! kernel's queue; those beyond a task's share are closed.
+//! Bounds the TCP services at exempt addresses, so that no task can use up the lab's descriptors or
+//! another task's share: the connections at once, those of one task, and the life of each, even an
+//! active one. Further ones wait in the kernel's queue; those beyond a task's share are closed.
 
 use crate::linux::descriptors::Shares;
 use crate::linux::listen::CONNECTIONS;
@@ -18,26 +18,29 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
 
-/// How long a connection lives. Who has more to ask connects again (RFC 7766, 6.2.3).
+/// The life of a connection. A client that has more questions connects again (RFC 7766, 6.2.3).
 pub(super) const LIFE: Duration = Duration::from_secs(10);
-/// Connections of one task that one listener serves at once: enough for any resolver, which asks over UDP first.
+/// Connections of one task that one listener serves at once: enough for any resolver, which asks
+/// over UDP first.
 pub(super) const OF_ONE_TASK: usize = 16;
-/// How long to wait before accepting again when the process is out of descriptors.
+/// The pause before accepting again when the process is out of descriptors.
 const BREATH: Duration = Duration::from_millis(100);
 
-/// The connections of all such listeners together, apart from those of resources and hosts, which last as long as tasks like.
+/// The room for connections of all such listeners together, apart from those of resources and
+/// hosts, which last as long as tasks like.
 static PLACES: LazyLock<Arc<Semaphore>> =
     LazyLock::new(|| Arc::new(Semaphore::new(Shares::now().services)));
 
-/// A listener that serves at most [`CONNECTIONS`] at once, [`OF_ONE_TASK`] of one address, each for at most [`LIFE`].
+/// A listener that serves at most [`CONNECTIONS`] at once, [`OF_ONE_TASK`] of one address, each for
+/// at most [`LIFE`].
 pub(super) struct Bounded {
     listener: TcpListener,
     places: Arc<Semaphore>,
-    /// Served connections of each address that has some.
+    /// The number of served connections of each address that has some.
     by_task: Arc<DashMap<IpAddr, usize>>,
 }
 
-/// One of its connections: reading and writing fail once its life is over.
+/// A connection: reading and writing fail once its life is over.
 pub(super) struct Connection {
     stream: TcpStream,
     end: Pin<Box<Sleep>>,
@@ -64,11 +67,12 @@ impl Listener for Bounded {
 
     async fn accept(&mut self) -> (Connection, SocketAddr) {
         loop {
-            // It is never closed.
+            // The semaphore is never closed.
             let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { continue };
             match self.listener.accept().await {
                 Ok((stream, from)) => {
-                    // Who has its share already is closed at once: waiting would keep others from being accepted.
+                    // A task that already has its share is closed at once: waiting would keep
+                    // others from being accepted.
                     let Some(share) = TaskShare::take(&self.by_task, from.ip()) else { continue };
                     let Ok(of_all) = Arc::clone(&PLACES).acquire_owned().await else { continue };
                     let end = Box::pin(tokio::time::sleep(LIFE));
@@ -86,7 +90,7 @@ impl Listener for Bounded {
 }
 
 impl TaskShare {
-    /// Takes one, unless the task has [`OF_ONE_TASK`].
+    /// Takes one connection of a task's share, unless the task has [`OF_ONE_TASK`].
     fn take(by_task: &Arc<DashMap<IpAddr, usize>>, task: IpAddr) -> Option<Self> {
         let mut count = by_task.entry(task).or_default();
         (*count < OF_ONE_TASK).then(|| {
@@ -106,7 +110,7 @@ impl Drop for TaskShare {
 }
 
 impl Connection {
-    /// The stream, while its life lasts; whoever waits on it is woken at the end.
+    /// Returns the stream, while its life lasts; a reader or writer that waits is woken at the end.
     fn alive(&mut self, context: &mut Context<'_>) -> io::Result<Pin<&mut TcpStream>> {
         match self.end.as_mut().poll(context) {
             Poll::Ready(()) => Err(io::ErrorKind::TimedOut.into()),

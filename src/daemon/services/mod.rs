@@ -1,9 +1,11 @@
-//! What answers at the exempt addresses (spec 4.3): resolver, time sync, task metadata, in a namespace of their own.
+//! The services at the exempt addresses (spec 4.3): resolver, time sync, task metadata, in a
+//! namespace of their own.
 //!
-//! `bounded.rs` has what their TCP connections are held to.
+//! `bounded.rs` limits their TCP connections.
 //!
-//! Tasks reach it from every ENI, untranslated, so that each service knows by the source address which task asks.
-//! VPCs may overlap: their resolvers then have one address, and the task decides which VPC's names it sees.
+//! Tasks reach the namespace from every ENI, untranslated, so that each service knows by the source
+//! address which task asks. VPCs may overlap: their resolvers then have one address, and the task
+//! decides which VPC's names it sees.
 
 mod bounded;
 mod resolver;
@@ -40,17 +42,17 @@ pub(super) struct Services {
     mtu: u16,
     resolver: Server<Resolver>,
     current: Arc<ArcSwap<Snapshot>>,
-    /// Where the resolver listens.
+    /// The addresses where the resolver listens.
     resolvers: BTreeSet<Ipv4Addr>,
     /// The other services, and the resolver's over TCP.
     others: JoinSet<()>,
-    /// Dropped last: all of this is on them.
+    /// The threads that all of these run on, dropped last.
     threads: Threads,
 }
 
 impl Services {
-    /// Makes the link, unless the process before has left it, and starts the services. Must be called within a tokio
-    /// runtime.
+    /// Makes the link, unless the earlier process has left it, and starts the services. Must be
+    /// called within a tokio runtime.
     ///
     /// # Errors
     /// The step that failed.
@@ -93,11 +95,12 @@ impl Services {
         Ok(services)
     }
 
-    /// The router's end of their link.
+    /// The name of the router's end of their link.
     pub(super) const NEAR: &str = "services";
 
-    /// Lets the resolver answer at the address of each VPC's. To be called when VPCs have been added; calling it more
-    /// often does no harm. The address of a VPC that is gone stays: no task gets there.
+    /// Makes the resolver answer at the address of each VPC. Must be called when VPCs have been
+    /// added; calling it more often does no harm. The address of a removed VPC stays: no task
+    /// reaches it.
     ///
     /// # Errors
     /// The step that failed.
@@ -111,10 +114,10 @@ impl Services {
         Ok(())
     }
 
-    /// Sets the MTU of their link, which is that of the tasks'.
+    /// Sets the MTU of their link, which is that of the tasks' links.
     ///
     /// # Errors
-    /// When the kernel refuses.
+    /// The kernel refuses.
     pub(super) async fn set_mtu(&mut self, router: &Links, mtu: u16) -> Result<(), LabError> {
         if self.mtu != mtu {
             router.set_mtu(Self::NEAR, mtu).await?;
@@ -128,7 +131,8 @@ impl Services {
         self.links.add_address(self.ifindex, address).await
     }
 
-    /// Has the sockets that are made meanwhile, and what is spawned, be on the threads for what tasks can reach.
+    /// Enters the runtime of the threads for what tasks can reach: sockets that are made meanwhile,
+    /// and futures that are spawned, belong to it.
     pub(super) fn enter(&self) -> Option<EnterGuard<'_>> {
         self.threads.enter()
     }
@@ -145,13 +149,13 @@ impl Services {
         Ok(())
     }
 
-    /// What leads to them.
+    /// Returns the link that leads to the services.
     pub(super) fn link(&self) -> Link {
         self.link
     }
 }
 
-/// Starts the services but the resolver's.
+/// Starts the services except the resolver.
 fn others(
     netns: &Netns,
     threads: &Threads,

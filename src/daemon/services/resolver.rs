@@ -1,4 +1,5 @@
-//! The Route 53 Resolver: recursive only, with the names of the VPC that the task asks from (spec 2.5, 8).
+//! The Route 53 Resolver: recursive only, with the names of the VPC that the task asks from (spec
+//! 2.5, 8).
 
 use super::bounded::{Bounded, Connection};
 use crate::vpc::dns::{Answer, Lookup, RecordType, TTL};
@@ -21,24 +22,24 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::JoinSet;
 
-/// DNS's.
+/// DNS's port.
 pub(super) const PORT: u16 = 53;
-/// The largest answer over UDP, to whoever takes so much (RFC 9715).
+/// Bytes of the largest answer over UDP, if the client accepts so many (RFC 9715).
 const UDP_PAYLOAD: u16 = 1232;
-/// Octets of an answer without EDNS (RFC 1035, 4.2.1).
+/// Bytes of an answer without EDNS (RFC 1035, 4.2.1).
 const PLAIN_PAYLOAD: u16 = 512;
 
-/// Answers from the configuration in force.
+/// Answers from the committed configuration.
 pub(super) struct Resolver {
     current: Arc<ArcSwap<Snapshot>>,
 }
 
-/// What goes back.
+/// The contents of an answer.
 #[derive(Debug)]
 struct Response {
     code: ResponseCode,
     answers: Vec<Record>,
-    /// For negative caching (RFC 2308).
+    /// The SOA record for negative caching (RFC 2308).
     soa: Option<Record>,
 }
 
@@ -93,7 +94,7 @@ impl RequestHandler for Resolver {
         let response = builder.build(metadata, &answers, &[], &soa, &[]);
         match handle.send_response(response).await {
             Ok(info) => info,
-            // The task has closed its connection: there is nobody to tell.
+            // The task has closed its connection: nothing is sent.
             Err(_) => hickory_proto::op::Header {
                 metadata,
                 counts: hickory_proto::op::HeaderCounts::default(),
@@ -103,7 +104,7 @@ impl RequestHandler for Resolver {
     }
 }
 
-/// Answers over TCP for ever. `hickory` would serve as many connections as come.
+/// Answers over TCP for ever. `hickory` would serve an unlimited number of connections.
 pub(super) async fn serve_tcp(mut listener: Bounded, resolver: Arc<Resolver>) {
     // Ends with this future, and ends its connections then.
     let mut connections = JoinSet::new();
@@ -112,13 +113,13 @@ pub(super) async fn serve_tcp(mut listener: Bounded, resolver: Arc<Resolver>) {
         while connections.try_join_next().is_some() {}
         let resolver = Arc::clone(&resolver);
         connections.spawn(async move {
-            // A connection that breaks is the task's business.
+            // A connection that breaks is ignored.
             let _ = answer_all(connection, from, &resolver).await;
         });
     }
 }
 
-/// One question after the other (RFC 1035, 4.2.2). What is no question ends the connection.
+/// Answers one question after the other (RFC 1035, 4.2.2). An invalid question ends the connection.
 async fn answer_all(
     mut connection: Connection,
     from: SocketAddr,
@@ -138,7 +139,7 @@ async fn answer_all(
     }
 }
 
-/// An answer with its length in front, as TCP has it.
+/// An answer with its length in front, as DNS over TCP has it.
 #[derive(Clone, Default)]
 struct Written(Arc<Mutex<Vec<u8>>>);
 
@@ -172,7 +173,7 @@ impl ResponseHandler for Written {
     }
 }
 
-/// Answers a task. Whoever has no task's address is not one of the lab's.
+/// Answers a task. An address that is no task's is not one of the lab's.
 fn answer(
     snapshot: &Snapshot,
     from: Ipv4Addr,
@@ -222,7 +223,8 @@ fn record_type(asked: rr::RecordType) -> RecordType {
     }
 }
 
-/// `None` for a name that the lab file can have and the DNS cannot, such as `a..b`.
+/// Converts a record; `None` for a name that the lab file can have and the DNS cannot, such as
+/// `a..b`.
 fn record(record: &DnsRecord) -> Option<Record> {
     let data = match &record.data {
         RecordData::A(address) => RData::A((*address).into()),
@@ -233,7 +235,7 @@ fn record(record: &DnsRecord) -> Option<Record> {
     Some(Record::from_rdata(dns_name(&record.name)?, record.ttl, data))
 }
 
-/// The zone's own record, as Route 53 makes it.
+/// Makes the zone's own record as Route 53 does.
 fn soa(zone: &str) -> Option<Record> {
     let server = dns_name("ns-0.awsdns-00.com")?;
     let admin = dns_name("awsdns-hostmaster.amazon.com")?;

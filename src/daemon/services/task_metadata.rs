@@ -1,4 +1,5 @@
-//! ECS task metadata, version 2: what Fargate tells a task of itself at 169.254.170.2.
+//! ECS task metadata, version 2: the description of a task that Fargate serves to it at
+//! 169.254.170.2.
 
 use super::bounded::Bounded;
 use crate::vpc::{Snapshot, Task};
@@ -13,9 +14,9 @@ use serde::Serialize;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-/// HTTP's.
+/// HTTP's port.
 pub(super) const PORT: u16 = 80;
-/// A documentation account: the lab has none.
+/// An account id from AWS's documentation: the lab has none.
 const ACCOUNT: &str = "123456789012";
 
 /// Answers for ever.
@@ -25,7 +26,8 @@ pub(super) async fn serve(listener: Bounded, current: Arc<ArcSwap<Snapshot>>) {
         .route("/v2/metadata/", get(metadata))
         .with_state(current)
         .into_make_service_with_connect_info::<SocketAddr>();
-    // Only so does axum tell the address of a listener that is not one of its own. It ends only with the process.
+    // Only with `tap_io` does axum pass on the address of a listener that is not one of its own.
+    // `serve` ends only with the process.
     let _ = axum::serve(listener.tap_io(|_| {}), router).await;
 }
 
@@ -76,7 +78,8 @@ async fn metadata(
     }
 }
 
-/// The address is the task's own: what its ENI makes of it is not the task's to see (spec 2.1).
+/// Describes a task. The address is the task's own: the task does not see the ENI's translation
+/// (spec 2.1).
 fn of(snapshot: &Snapshot, task: &Task) -> TaskMetadata {
     let parts = snapshot.parts();
     let service = &snapshot.service(task.service).name;

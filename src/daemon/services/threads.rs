@@ -1,38 +1,40 @@
-//! The threads for what tasks can reach: resolver, time, metadata, and the listeners of resources and hosts. They are of no use to
-//! anything else, so that a control call never holds up a task, and no task a control call.
+//! The threads that serve tasks: resolver, time, metadata, and the listeners of resources and
+//! hosts. They serve nothing else, so that a control call never holds up a task, and no task a
+//! control call.
 
 use crate::linux::privileges::keep_none;
 use std::io;
 use tokio::runtime::{Builder, EnterGuard, Handle, Runtime};
 
-/// How many there are.
+/// The number of threads.
 const THREADS: usize = 2;
-/// What they are called.
+/// The name of the threads.
 const NAME: &str = "egret-tasks";
 
-/// Threads that end with this, and what they are at work on with them.
+/// The threads, which end with this value, together with the work that they have.
 pub(super) struct Threads(Option<Runtime>);
 
 impl Threads {
-    /// Starts them.
+    /// Starts the threads.
     ///
     /// # Errors
-    /// When the kernel has no descriptors for them.
+    /// The kernel has no descriptors for them.
     pub(super) fn start() -> io::Result<Self> {
         let mut builder = Builder::new_multi_thread();
         builder.worker_threads(THREADS).thread_name(NAME).enable_all();
-        // They read what tasks send. Their sockets are made by others.
+        // The threads read what tasks send. Other threads make their sockets.
         builder.on_thread_start(|| drop(keep_none()));
         Ok(Self(Some(builder.build()?)))
     }
 
-    /// Returns what has them do something.
+    /// Returns the handle by which work is spawned on the threads.
     pub(super) fn handle(&self) -> Handle {
-        // It is there until this is dropped.
+        // The runtime exists until this value is dropped.
         self.0.as_ref().map_or_else(Handle::current, |runtime| runtime.handle().clone())
     }
 
-    /// Has the sockets that are made meanwhile, and what is spawned, be theirs.
+    /// Enters the runtime: sockets that are made meanwhile, and futures that are spawned, belong to
+    /// it.
     pub(super) fn enter(&self) -> Option<EnterGuard<'_>> {
         self.0.as_ref().map(Runtime::enter)
     }
@@ -41,7 +43,7 @@ impl Threads {
 impl Drop for Threads {
     fn drop(&mut self) {
         if let Some(runtime) = self.0.take() {
-            // Nothing of what they do is waited for.
+            // Their work is not waited for.
             runtime.shutdown_background();
         }
     }
@@ -56,7 +58,7 @@ mod tests {
     use std::time::Duration;
     use tokio::net::UdpSocket;
 
-    /// The only thread of the runtime is at work until it is answered.
+    /// The only thread of the runtime is busy until the question is answered.
     #[tokio::test]
     async fn tasks_are_answered_while_the_threads_of_control_are_at_work() {
         let threads = Threads::start().unwrap();

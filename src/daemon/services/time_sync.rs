@@ -3,9 +3,9 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::net::UdpSocket;
 
-/// NTP's.
+/// NTP's port.
 pub(super) const PORT: u16 = 123;
-/// Octets of a message without authenticator (RFC 4330, 4).
+/// Bytes of a message without authenticator (RFC 4330, 4).
 const MESSAGE: usize = 48;
 /// Seconds from 1900, where NTP's time begins, to 1970 (RFC 868).
 const EPOCH: u64 = 2_208_988_800;
@@ -14,7 +14,7 @@ const EPOCH: u64 = 2_208_988_800;
 pub(super) async fn serve(socket: UdpSocket) {
     let mut datagram = [0; 512];
     loop {
-        // An error here is an ICMP error about an earlier answer: the next question is as good as any.
+        // An error here is an ICMP error about an earlier answer: the next question is unaffected.
         let Ok((octets, peer)) = socket.recv_from(&mut datagram).await else { continue };
         if let Some(answer) = answer(datagram.get(..octets).unwrap_or_default(), now()) {
             let _ = socket.send_to(&answer, peer).await;
@@ -22,13 +22,13 @@ pub(super) async fn serve(socket: UdpSocket) {
     }
 }
 
-/// Since 1970. The wall clock is what is asked for here.
+/// Returns the time since 1970. The protocol asks for the wall clock.
 #[allow(clippy::disallowed_methods, reason = "a client asks for the date")]
 fn now() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-/// The answer to a client's question; nothing to anything else (RFC 4330, 6).
+/// Returns the answer to a client's question; `None` for anything else (RFC 4330, 6).
 fn answer(question: &[u8], now: Duration) -> Option<[u8; MESSAGE]> {
     let first = *question.first()?;
     let (version, mode) = (first >> 3 & 7, first & 7);
@@ -42,7 +42,8 @@ fn answer(question: &[u8], now: Duration) -> Option<[u8; MESSAGE]> {
             *to = *from;
         }
     };
-    // No warning, mode server; stratum 3, the poll interval asked for, about a microsecond of precision.
+    // No warning, mode server; stratum 3, the poll interval asked for, about a microsecond of
+    // precision.
     put(0, &[version << 3 | 4, 3, question.get(2).copied().unwrap_or(0), 0xec]);
     put(12, &crate::vpc::exempt::TIME_SYNC.octets());
     put(16, &now);
@@ -52,7 +53,7 @@ fn answer(question: &[u8], now: Duration) -> Option<[u8; MESSAGE]> {
     Some(answer)
 }
 
-/// Seconds since 1900 and their fraction, 32 bits each; the seconds wrap in 2036, as everybody's do.
+/// Converts to seconds since 1900 and their fraction, 32 bits each; the seconds wrap in 2036.
 fn timestamp(since_1970: Duration) -> [u8; 8] {
     let seconds = since_1970.as_secs().wrapping_add(EPOCH) << 32;
     let fraction = (u64::from(since_1970.subsec_nanos()) << 32) / 1_000_000_000;

@@ -3,7 +3,7 @@
 use crate::linux::Netns;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-/// Between whom.
+/// The two ends of a measurement.
 #[derive(Clone, Debug)]
 pub(in crate::cli::bench) struct Between {
     pub(in crate::cli::bench) client: Netns,
@@ -12,13 +12,13 @@ pub(in crate::cli::bench) struct Between {
     pub(in crate::cli::bench) address: Ipv4Addr,
     /// The server's first port.
     pub(in crate::cli::bench) port: u16,
-    /// How many ports the connections are spread over: a client's port that has closed a connection is not free for that
-    /// server's port for a minute.
+    /// The number of ports that the connections are spread over: a client's port that has closed a
+    /// connection is not free for that server's port for a minute.
     pub(in crate::cli::bench) ports: u16,
 }
 
 impl Between {
-    /// The server's first place.
+    /// Returns the server's first address and port.
     pub(in crate::cli::bench) fn place(&self) -> SocketAddrV4 {
         SocketAddrV4::new(self.address, self.port)
     }

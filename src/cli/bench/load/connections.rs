@@ -1,4 +1,4 @@
-//! New connections: connect, an octet each way, close.
+//! New connections: connect, a byte each way, close.
 
 use super::server::{Kind, Server};
 use super::socket::{bound, connect};
@@ -11,25 +11,25 @@ use std::time::{Duration, Instant};
 /// Connections that are open at once.
 pub(super) const AT_ONCE: u16 = 8;
 
-/// What came of it.
+/// The result.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(in crate::cli::bench) struct Connections {
     pub(in crate::cli::bench) per_second: f64,
-    /// Of those tried.
+    /// Percent of those tried.
     pub(in crate::cli::bench) failed_percent: f64,
 }
 
-/// What one client did.
+/// The result of one client.
 #[derive(Clone, Copy, Debug, Default)]
 struct Tally {
     made: u32,
     failed: u32,
-    /// When it was through with the last that it made.
+    /// The end of the last one that it made.
     last: Option<Instant>,
 }
 
 impl Between {
-    /// [`AT_ONCE`] clients, for so long or until so many connections have been tried.
+    /// Runs [`AT_ONCE`] clients, for so long or until so many connections have been tried.
     pub(in crate::cli::bench) fn connections(
         &self,
         time: Duration,
@@ -46,7 +46,7 @@ impl Between {
         })
     }
 
-    /// Called inside the client's namespace, which the threads inherit.
+    /// Runs the clients. Called inside the client's namespace, which the threads inherit.
     fn clients(&self, end: Instant, most: u32) -> Vec<Tally> {
         thread::scope(|scope| {
             let start = |n| {
@@ -59,7 +59,7 @@ impl Between {
     }
 }
 
-/// `None` if there was no connection at all.
+/// Sums the clients' results; `None` if there was no connection at all.
 fn summary(begun: Instant, tallies: &[Tally]) -> Option<Connections> {
     let made: u32 = tallies.iter().map(|tally| tally.made).sum();
     let failed: u32 = tallies.iter().map(|tally| tally.failed).sum();

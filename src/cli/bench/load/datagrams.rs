@@ -1,4 +1,5 @@
-//! A flood of datagrams, as fast as one sender can: what arrives of it. They are of one flow, or each is the first of its own.
+//! A flood of datagrams, as fast as one sender can send, and the number that arrive. They are of
+//! one flow, or each is the first of its own.
 
 use super::server::{Kind, Received, Server};
 use super::socket::{GLANCE, wait_at_most};
@@ -11,11 +12,11 @@ use std::os::fd::AsRawFd as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Datagrams that the server takes in with one call, and octets of room for what it has not taken yet: it is the path
-/// that is measured, and not the server.
+/// Datagrams that the server takes in with one call, and bytes of room for those that it has not
+/// taken yet: the path is measured, and not the server.
 const BATCH: usize = 64;
 const ROOM: usize = 4 << 20;
-/// The largest datagram that fits a packet of 1,500 octets.
+/// Bytes of the largest datagram that fits a packet of 1,500 bytes.
 const LARGEST: usize = 1472;
 /// Datagrams between two looks at the clock.
 const BETWEEN_GLANCES: u64 = 32;
@@ -24,22 +25,22 @@ const SOURCES: std::ops::Range<u16> = 1024..64_024;
 /// Flows that this process has begun: none begins twice before all have.
 static BEGUN: AtomicU64 = AtomicU64::new(0);
 
-/// What arrived.
+/// The datagrams that arrived.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(in crate::cli::bench) struct Datagrams {
     pub(in crate::cli::bench) per_second: f64,
-    /// Of those sent.
+    /// Percent of those sent.
     pub(in crate::cli::bench) lost_percent: f64,
 }
 
-/// What the sender did.
+/// The result of the sender.
 struct Sent {
     datagrams: u64,
     took: Duration,
 }
 
 impl Between {
-    /// Datagrams of so many octets of payload, for so long and at most so many.
+    /// Sends datagrams of so many bytes of payload, for so long and at most so many.
     pub(in crate::cli::bench) fn datagrams(
         &self,
         octets: usize,
@@ -50,7 +51,7 @@ impl Between {
         self.flood(time, || send(place, octets.min(LARGEST), time, most))
     }
 
-    /// Datagrams of which each begins a flow, for so long and at most so many.
+    /// Sends datagrams of which each begins a flow, for so long and at most so many.
     pub(in crate::cli::bench) fn first_datagrams(
         &self,
         time: Duration,
@@ -79,7 +80,7 @@ impl Between {
 }
 
 impl Between {
-    /// A source port that is taken begins no flow, and is passed over.
+    /// Begins flows. A source port that is taken begins none, and is skipped.
     fn begin_flows(&self, time: Duration, most: u64) -> Sent {
         let begun = Instant::now();
         let mut datagrams = 0;
@@ -96,7 +97,7 @@ impl Between {
         let (round, at) = (number / SOURCES.len() as u64, number % SOURCES.len() as u64);
         let place = self.nth_place((round % u64::from(self.ports.max(1))) as u16);
         let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, SOURCES.start + at as u16))?;
-        // One that the own machine has no room for is lost like any other.
+        // A datagram that this machine has no room for is lost like any other.
         let _ = socket.send_to(&[7], place);
         Ok(())
     }
@@ -109,7 +110,7 @@ pub(super) fn listen(place: SocketAddrV4) -> io::Result<UdpSocket> {
     Ok(socket)
 }
 
-/// A datagram that the own machine has no room for is lost like any other.
+/// Sends datagrams. One that this machine has no room for is lost like any other.
 fn send(place: SocketAddrV4, octets: usize, time: Duration, most: u64) -> io::Result<Sent> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
     socket.connect(place)?;
@@ -125,7 +126,7 @@ fn send(place: SocketAddrV4, octets: usize, time: Duration, most: u64) -> io::Re
     Ok(Sent { datagrams, took: begun.elapsed() })
 }
 
-/// Until the sender has ended and nothing more comes.
+/// Receives until the sender has ended and nothing more arrives.
 pub(super) fn receive(socket: &UdpSocket, over: &AtomicBool) -> Received {
     let mut received = Received::default();
     let mut buffers = vec![[0_u8; LARGEST]; BATCH];
@@ -139,7 +140,7 @@ pub(super) fn receive(socket: &UdpSocket, over: &AtomicBool) -> Received {
             Ok(batch) => received.in_time += batch.count() as u64,
             Err(Errno::EINTR) => {}
             Err(_) if over.load(Ordering::Relaxed) => return received,
-            // Nothing has come for a while.
+            // Nothing has arrived for a while.
             Err(_) => {}
         }
     }

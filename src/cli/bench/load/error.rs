@@ -6,20 +6,20 @@ use std::io;
 use std::net::SocketAddrV4;
 use std::time::Duration;
 
-/// Why small packets gave no figure.
+/// The reason why small packets gave no figure.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The namespace could not be entered.
     #[error(transparent)]
     Netns(#[from] NetnsError),
-    /// A socket.
+    /// A system call on a socket failed.
     #[error("{what} {place}: {source}{}", way_out(source))]
     Socket {
-        /// What was tried.
+        /// The operation.
         what: &'static str,
-        /// Where.
+        /// The address and port.
         place: SocketAddrV4,
-        /// What the kernel said.
+        /// The kernel's error.
         source: io::Error,
     },
     /// The server did not start.
@@ -28,14 +28,14 @@ pub enum LoadError {
     /// The server failed.
     #[error("{0}")]
     Server(String),
-    /// Nothing came through.
+    /// Nothing arrived.
     #[error("{what} {place}: nothing came through within {within:?}")]
     Silence {
-        /// What was tried.
+        /// The operation.
         what: &'static str,
-        /// Where.
+        /// The address and port.
         place: SocketAddrV4,
-        /// How long it was tried.
+        /// The time for which it was tried.
         within: Duration,
     },
 }

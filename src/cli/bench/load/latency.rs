@@ -7,12 +7,12 @@ use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddrV4, TcpStream};
 use std::time::{Duration, Instant};
 
-/// Octets of a request, and of a response.
+/// Bytes of a request, and of a response.
 const OCTETS: usize = 64;
 /// Requests before the measured ones: the flow is established by then.
 const WARM_UP: u32 = 100;
 
-/// From sending a request to having the response, in microseconds.
+/// The time from sending a request to having the response, in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(in crate::cli::bench) struct Latency {
     pub(in crate::cli::bench) p50: f64,
@@ -20,7 +20,7 @@ pub(in crate::cli::bench) struct Latency {
 }
 
 impl Between {
-    /// For so long, and at most so many.
+    /// Measures for so long, and at most so many requests.
     pub(in crate::cli::bench) fn latency(
         &self,
         time: Duration,
@@ -58,7 +58,7 @@ fn request(stream: &mut TcpStream) -> io::Result<()> {
     stream.read_exact(&mut [0; OCTETS])
 }
 
-/// Until the client closes, or nothing comes for too long.
+/// Responds until the client closes, or nothing arrives for too long.
 pub(super) fn respond_often(mut stream: TcpStream) -> io::Result<()> {
     bound(&stream)?;
     let mut octets = [0; OCTETS];

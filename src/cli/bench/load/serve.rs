@@ -1,5 +1,5 @@
-//! The server of small packets: a process inside the server's namespace. It says `listening` when it listens, and ends when
-//! its standard input does, so that it outlives nobody.
+//! The server of small packets: a process inside the server's namespace. It prints `listening` when
+//! it listens, and ends when its standard input does, so that it never outlives its parent.
 
 use super::LoadError;
 use super::connections::{AT_ONCE, answer_once};
@@ -25,7 +25,7 @@ pub(in crate::cli::bench) struct ServeArgs {
     ports: u16,
 }
 
-/// Listens, serves until standard input ends, and prints what it counted.
+/// Listens, serves until standard input ends, and prints its counts.
 pub(in crate::cli::bench) fn serve(args: &ServeArgs) -> Result<ExitCode, LoadError> {
     let place = |n| SocketAddrV4::new(args.address, args.port.wrapping_add(n));
     let over = AtomicBool::new(false);
@@ -58,12 +58,12 @@ pub(in crate::cli::bench) fn serve(args: &ServeArgs) -> Result<ExitCode, LoadErr
         }
     };
     let counted = serde_json::to_string(&received).unwrap_or_default();
-    // Nobody may be left to read it.
+    // The reader may have ended.
     let _ = output::out(|w| writeln!(w, "{counted}"));
     Ok(ExitCode::SUCCESS)
 }
 
-/// A listener whose `accept` returns after [`GLANCE`] at the latest.
+/// Makes a listener whose `accept` returns after [`GLANCE`] at the latest.
 fn listen(place: SocketAddrV4) -> Result<TcpListener, LoadError> {
     let listener = TcpListener::bind(place);
     listener
@@ -77,7 +77,7 @@ fn listen_udp(place: SocketAddrV4) -> Result<UdpSocket, LoadError> {
 }
 
 fn until_end_of_input(over: &AtomicBool) {
-    // Both mean that nobody waits for the server.
+    // The end of input, or a failure of either, means that no client waits for the server.
     let _ = output::out(|w| writeln!(w, "{LISTENING}"));
     let _ = io::copy(&mut io::stdin(), &mut io::sink());
     over.store(true, Ordering::Relaxed);
@@ -90,7 +90,7 @@ fn serve_on(listener: &TcpListener, over: &AtomicBool, kind: Kind) {
     };
     while !over.load(Ordering::Relaxed) {
         if let Ok((stream, _)) = listener.accept() {
-            // What goes wrong is counted where it began.
+            // An error is counted on the other side.
             let _ = answer(stream);
         }
     }

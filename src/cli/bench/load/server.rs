@@ -1,4 +1,4 @@
-//! The server of small packets, as its client holds it.
+//! The server of small packets, as its client handles it.
 
 use super::{Between, LoadError};
 use crate::linux::exec::spawn_in;
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-/// What it serves.
+/// The service of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Kind {
     Connections,
@@ -24,10 +24,11 @@ impl Kind {
     }
 }
 
-/// What the server counted.
+/// The server's counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Received {
-    /// While the sender was at work. What waited in a queue until it had ended says nothing about a rate.
+    /// Packets while the sender was at work. Packets that waited in a queue until it had ended say
+    /// nothing about a rate.
     pub(super) in_time: u64,
     pub(super) late: u64,
 }
@@ -41,17 +42,17 @@ impl std::iter::Sum for Received {
     }
 }
 
-/// What it says when it listens.
+/// The line that it prints when it listens.
 pub(super) const LISTENING: &str = "listening";
 
-/// The server, as its client holds it. Dropping it ends it.
+/// The server, as its client handles it. Dropping it ends it.
 pub(super) struct Server {
     child: Child,
     lines: BufReader<ChildStdout>,
 }
 
 impl Server {
-    /// Returns when it listens.
+    /// Starts the server, and returns when it listens.
     pub(super) fn start(between: &Between, kind: Kind) -> Result<Self, LoadError> {
         let io_failed = |error: io::Error| LoadError::Server(format!("starting a server: {error}"));
         let [address, port, ports] =
@@ -68,12 +69,12 @@ impl Server {
             return Ok(server);
         }
         let mut said = String::new();
-        // Whatever it said is what there is to show.
+        // Its output so far is the explanation.
         let _ = server.child.stderr.take().map(|mut stderr| stderr.read_to_string(&mut said));
         Err(LoadError::Server(said.trim().trim_start_matches("egret: ").to_owned()))
     }
 
-    /// Ends it, and returns what it counted.
+    /// Ends it, and returns its counts.
     pub(super) fn end(mut self) -> Result<Received, LoadError> {
         drop(self.child.stdin.take());
         let counted = self.line().and_then(|line| serde_json::from_str(&line).ok());

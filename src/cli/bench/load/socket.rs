@@ -7,10 +7,10 @@ use std::net::{SocketAddrV4, TcpStream};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-/// How long a packet may take before it counts as lost.
+/// The time after which a packet counts as lost.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How often a waiting server looks whether it is still wanted.
+/// The interval at which a waiting server checks that it is still needed.
 pub(super) const GLANCE: Duration = Duration::from_millis(20);
 
 /// Connects, from the namespace that the calling thread is in.
@@ -20,14 +20,14 @@ pub(super) fn connect(place: SocketAddrV4) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Sees that no call on a connection waits for longer than [`PATIENCE`].
+/// Limits every call on a connection to a wait of [`PATIENCE`].
 pub(super) fn bound(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))
 }
 
-/// A receive timeout, which `accept` has as well.
+/// Sets a receive timeout, which `accept` obeys as well.
 pub(super) fn wait_at_most(socket: &impl AsFd, time: Duration) -> io::Result<()> {
     let microseconds = i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
     let time = TimeVal::new(microseconds / 1_000_000, microseconds % 1_000_000);
