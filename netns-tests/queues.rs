@@ -52,7 +52,7 @@ fn nothing_is_reordered_and_nothing_is_counted_twice() {
     assert!(lab.pings("web", "-c 3 -s 4000 10.0.1.10"));
 }
 
-/// What is offloaded to the kernel does not overtake what user space still has, in any queue.
+/// An offloaded flow does not overtake its packets that user space still has, in any queue.
 #[test]
 fn regression_nothing_is_reordered_when_flows_go_to_the_kernel() {
     if !can_run() {

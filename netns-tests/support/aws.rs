@@ -8,7 +8,7 @@ use std::process::Command;
 ///
 /// # Panics
 ///
-/// Where it cannot be made in CI (`CI=true`).
+/// In CI (`CI=true`), where the environment must exist.
 pub fn venv() -> Option<PathBuf> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/aws-venv");
     let output = Command::new(script).arg("--ready").output().unwrap();
