@@ -16,8 +16,9 @@ const MODEL_WALK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/netns-tests/suppo
 pub const DB: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 10);
 pub const CHECKIP: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
 
-/// Three private subnets and two security groups, of which the database admits one; a NAT gateway;
-/// and the public address of App Runner's own egress.
+/// Three private subnets, and two security groups of which the database admits one; a NAT gateway;
+/// an internet host; a second VPC, whose objects cannot be combined with the first one's; and a
+/// connector and a service of the lab file, whose names the API must not give to others.
 const SHOP: &str = r#"
 apprunner_public_ip = "198.51.100.1"
 [[vpc]]

@@ -1,5 +1,5 @@
-//! A change applies to every packet that is sent after `apply` has returned, however many packets
-//! the kernel carries by itself.
+//! A change applies to every packet that is sent after `apply` has returned, however many flows are
+//! offloaded.
 //!
 //! Datagrams have numbers. One that is sent after the change has a higher number than any that was
 //! sent before, so no clock and no pause decides which may still arrive.
@@ -289,8 +289,7 @@ fn so_far(task: &mut Agent) -> Sent {
     Sent { last, back, tries }
 }
 
-/// Begins to send, and waits until the kernel carries the flow by itself. Returns the sources that
-/// arrive.
+/// Begins to send, and waits until the flow is offloaded. Returns the sources that arrive.
 fn begin(lab: &Lab, task: &mut Agent, to: Ipv4Addr, server: &mut Agent) -> Vec<String> {
     server.ok(&json!(["forget_highest"]));
     let port: Value = task.ask(&json!(["begin_numbered", to, PORT]));

@@ -1,4 +1,4 @@
-//! The kernel carries exactly the flows that the engine has decided on, no longer than they are
+//! The kernel forwards exactly the flows that the engine has offloaded, no longer than they are
 //! valid, and everything is counted.
 
 use crate::support::comes;
@@ -37,7 +37,8 @@ fn flow(lab: &Lab, port: u16) -> FlowRow {
     flows.iter().find(own).unwrap_or_else(|| panic!("no flow from {port}: {flows:#?}")).clone()
 }
 
-/// Opens a connection, sends enough on it for the kernel to carry it, and returns its source port.
+/// Opens a connection, sends enough on it for its flow to be offloaded, and returns its source
+/// port.
 fn steady(lab: &Lab, task: &mut crate::support::lab::Agent, name: &str, address: Ipv4Addr) -> u16 {
     let port = u16::try_from(task.open(name, address, 443).as_u64().unwrap()).unwrap();
     assert_eq!(flow(lab, port).path, "userspace");
@@ -67,9 +68,9 @@ fn bulk_transfers_are_carried_by_the_kernel_with_right_checksums(device: &str) {
             }
         }
     }
-    // On a busy machine a queue may be full, and the scheduler determines when the kernel begins to
-    // carry a flow. These checks depend on neither: no verdict is wrong, the kernel carries each
-    // flow, and everything is counted once.
+    // On a busy machine a queue may be full, and the scheduler determines when a flow is offloaded.
+    // These checks depend on neither: no verdict is wrong, each flow is offloaded, and everything
+    // is counted once.
     assert_eq!(lab.verdicts(), []);
     let heavy: Vec<FlowRow> =
         lab.flows().into_iter().filter(|f| f.bytes_out + f.bytes_in > 1_000_000).collect();
@@ -307,8 +308,8 @@ fn where_offload_is_off_user_space_carries_everything() {
     );
 }
 
-/// The kernel also stops carrying flows for a process that hangs, and carries them again when the
-/// process continues.
+/// The kernel also stops forwarding flows for a process that hangs, and forwards them again when
+/// the process continues.
 #[test]
 fn regression_a_stopped_process_judges_nothing_so_that_nothing_passes() {
     if !can_run() {

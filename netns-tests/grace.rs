@@ -74,7 +74,7 @@ fn flows_go_on_until_the_next_process_has_them() {
     assert!(pins.exists());
 
     assert_eq!(lab.end_by(Signal::SIGKILL), None);
-    // The kernel carries the flow by itself.
+    // The kernel forwards the flow by itself.
     let seen = octets(&far);
     waits_until("the kernel goes on", || octets(&far) > seen + 10_000_000);
     // A new connection waits for the next process.
@@ -197,7 +197,7 @@ fn what_the_next_process_does_not_allow_does_not_go_on() {
         lab.flows().iter().any(|f| f.offloaded.packets_out > 0 && f.offloaded.packets_in > 0)
     });
     assert_eq!(lab.end_by(Signal::SIGKILL), None);
-    // The kernel carries the flow while no process runs.
+    // The kernel forwards the flow while no process runs.
     task.ok(&json!(["say", "kept"]));
     let text = std::fs::read_to_string(lab.file()).unwrap();
     let route = "routes = [{ destination = \"0.0.0.0/0\", target = \"nat-a\" }]";
@@ -219,8 +219,8 @@ fn what_the_next_process_does_not_allow_does_not_go_on() {
     assert!(lab.pings("web", &HOST.to_string()));
 }
 
-/// A file that the lab cannot change to is refused before anything of the lab is touched: what the
-/// kernel carries continues.
+/// A file that the lab cannot change to is refused before anything of the lab is touched: offloaded
+/// flows continue.
 #[test]
 fn a_lab_that_cannot_become_what_the_file_says_is_left_as_it_was() {
     if !can_run() {
@@ -357,7 +357,7 @@ fn every_thread_is_stopped(lab: &Lab) -> bool {
     })
 }
 
-/// Opens a connection that the kernel carries.
+/// Opens a connection whose flow is offloaded.
 fn keeps(lab: &Lab, task: &mut Agent) {
     assert!(task.open("kept", HOST, 443).is_u64());
     waits_until("the kernel carries both directions", || {
@@ -382,7 +382,7 @@ fn iperf(lab: &Lab, seconds: u32) -> Child {
     spawn_in(&lab.netns("web-1"), &mut command).unwrap()
 }
 
-/// Waits until the kernel carries all connections, one of which is a stream.
+/// Waits until the flows of all connections are offloaded, one of which is a stream.
 fn is_carried_by_the_kernel(lab: &Lab) {
     waits_until("the kernel carries the flow", || {
         let flows = lab.flows();

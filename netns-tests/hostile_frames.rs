@@ -1,4 +1,4 @@
-//! A hostile frame within a flow is treated alike by user space and by the kernel, which carries
+//! A hostile frame within a flow is treated alike by user space and by the kernel, which forwards
 //! offloaded flows. The same frames go into the same flows of two labs, and the test compares the
 //! packets that come out, the counters and the flows afterwards. No network stack answers on either
 //! side: both ends of every flow are made of frames.
@@ -25,7 +25,7 @@ const FIRST_PORT: u16 = 10_000;
 /// The number of flows that begin together, and of frames between two looks: fewer than a queue has
 /// room for.
 const BATCH: usize = 50;
-/// Packets each way after which the kernel carries a flow in both directions.
+/// Packets each way after which both directions of a flow are offloaded.
 const EXCHANGES: u32 = 20;
 /// The number of a flow that a hostile frame began.
 const NEW: u16 = u16::MAX;
@@ -134,7 +134,7 @@ impl Bed {
         bed
     }
 
-    /// Opens flows, and sends enough packets from both ends for the kernel to carry them.
+    /// Opens flows, and sends enough packets from both ends for the flows to be offloaded.
     fn open(&mut self, protocols: &[Protocol]) {
         let first = self.calls.len();
         let made = protocols.iter().zip(first as u16..).map(|(protocol, number)| {

@@ -114,7 +114,7 @@ fn eni(lab: &Lab, service: &str, task: u16) -> EniRow {
     enis.into_iter().find(|row| Some(&row.id) == own.eni.as_ref()).unwrap()
 }
 
-/// Sends enough on a connection for the kernel to carry it, and returns the flow.
+/// Sends enough on a connection for its flow to be offloaded, and returns the flow.
 fn steady(lab: &Lab, task: &mut Agent, port: u16) -> FlowRow {
     (0..20).for_each(|_| task.ok(&json!(["say", "kept", 10.0])));
     let own = |flow: &FlowRow| flow.inside.ends_with(&format!(":{port}")) && flow.path == "offload";

@@ -379,7 +379,7 @@ fn what_the_kernel_loses_is_listed_as_well() {
     };
     assert!(comes(is_empty), "{lost}: {:#?} {:?}", lab.flows(), lab.drops());
 
-    // Packets are read, and then the device does not accept writes any more.
+    // Packets are read while the device is down, so that they cannot be written.
     lab.signal(Signal::SIGSTOP);
     run(&task, &format!("ping -n -q -c 3 -i 0.01 -W 0.1 {DB}"));
     run_ok(&router, &format!("ip link set {} down", enis[0].device));

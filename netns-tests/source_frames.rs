@@ -1,5 +1,5 @@
 //! A task cannot send as another one by the kind of frame that it sends: ethertypes, VLAN tags, MAC
-//! addresses, both while user space handles the flows and while the kernel carries them.
+//! addresses, both while user space forwards the flows and while they are offloaded.
 
 use crate::support::comes;
 use crate::support::frames::{self, with};
@@ -82,7 +82,7 @@ impl Bed {
         flows.iter().find(own).unwrap_or_else(|| panic!("{inside}: {flows:#?}")).clone()
     }
 
-    /// Returns the packets of both flows, and which side carries them. The packets of TCP are not
+    /// Returns the packets of both flows, and which side forwards them. The packets of TCP are not
     /// counted, because acknowledgements come late.
     fn figures(&self) -> [(u64, u64, String); 2] {
         [FIRST, SECOND].map(|inside| {

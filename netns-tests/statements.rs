@@ -127,7 +127,8 @@ fn statement_4_a_database_a_cache_and_a_private_service_are_reached_through_a_co
     assert_eq!(orders.peers().iter().map(|peer| peer.0).collect::<Vec<_>>(), [eni]);
 }
 
-/// Statement 5: a VPC, at least one subnet and, if wanted, groups. Statement 6: of one VPC.
+/// Statement 5: a connector has a VPC, at least one subnet and, if wanted, groups. Statement 6: all
+/// are of one VPC.
 #[test]
 fn statement_5_and_statement_6_a_connector_is_subnets_and_groups_of_one_vpc() {
     let Some(shop) = Shop::open("") else { return };

@@ -32,7 +32,7 @@ fn ping_and_tcp_pass_on_both_kinds_of_device_with_right_checksums() {
         let bed = Bed::new(kind);
         assert!(pings(&bed.task, &DB.to_string()), "{kind:?}");
         assert!(pings(&bed.task, &FAR.to_string()), "{kind:?}");
-        // In fragments.
+        // The ping is sent in fragments.
         assert!(pings(&bed.task, &format!("-s 4000 {FAR}")), "{kind:?}");
         for (netns, address) in [(&bed.vpc, DB), (&bed.far, FAR)] {
             // A throughput of zero means that a path is broken; otherwise it depends on what else

@@ -5,8 +5,8 @@ import re
 from layers.rust import OUTSIDE, module_path
 
 # A file may use its own module and the layers below it. Two modules of one layer do not use each
-# other. src/lib.rs and src/main.rs stand outside: src/lib.rs declares the modules and gives them no
-# other names.
+# other. src/lib.rs and src/main.rs belong to no layer: src/lib.rs declares the modules and gives
+# them no other names.
 LAYERS = {
     "edge": 1,
     "packet": 1,

@@ -70,8 +70,8 @@ struct flow_entry {
 	__u64 idle;
 };
 
-// One direction's counters and state. It has its own cache line, because two CPUs may carry the two
-// directions.
+// One direction's counters and state. It has its own cache line, because two CPUs may forward the
+// two directions.
 struct direction {
 	__u64 packets;
 	__u64 segments;
@@ -502,7 +502,7 @@ static __always_inline int send_cached(struct __sk_buff *skb, __u8 echo)
 	}
 	if ((__s64)(now - own->seen) > 0)
 		own->seen = now;
-	// Two CPUs may carry one direction.
+	// Two CPUs may forward one direction.
 	__sync_fetch_and_add(&own->packets, 1);
 	__sync_fetch_and_add(&own->segments, segments);
 	__sync_fetch_and_add(&own->bytes, plain.total + (segments - 1) * plain.headers);

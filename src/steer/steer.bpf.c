@@ -6,8 +6,9 @@
 // addresses, and the engine does not see the link by which a packet came.
 //
 // Everything that is not redirected is dropped and counted: there is no path through the kernel's
-// own stack. With FLOW_CACHE defined (steer_cache.bpf.c), the flows that the engine has offloaded
-// are carried here (flow_cache.bpf.h). Keys and values are mirrored in src/linux/shared.rs.
+// own stack. With FLOW_CACHE defined (steer_cache.bpf.c), the flow cache (flow_cache.bpf.h)
+// forwards the flows that the engine has offloaded. Keys and values are mirrored in
+// src/linux/shared.rs.
 
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
