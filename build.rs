@@ -31,8 +31,8 @@ fn compile_all() -> Result<(), String> {
 fn compile(source: &Path, object: &Path) -> Result<(), String> {
     let clang = std::env::var("CLANG").unwrap_or_else(|_| "clang".to_owned());
     let mut command = Command::new(&clang);
-    // v3 has the atomic operations that return the old value, which the flow cache uses. A program without any of them
-    // still loads on a kernel that knows no v3.
+    // v3 has the atomic operations that return the old value, which the flow cache uses. A program
+    // that uses none of them still loads on a kernel that does not know v3.
     command.args(["-O2", "-g", "-Wall", "-Werror", "-target", "bpf", "-mcpu=v3"]);
     if let Some(headers) = asm_headers() {
         command.arg("-I").arg(headers);
@@ -51,8 +51,9 @@ fn compile(source: &Path, object: &Path) -> Result<(), String> {
 
 const REMEDY: &str = "install it with `apt-get install clang libbpf-dev` (or run `scripts/setup`)";
 
-/// Where `asm/types.h` is: Debian and its kin keep it in a directory named after the multiarch triplet, which clang
-/// does not search when its target is BPF. Elsewhere it is in `/usr/include`.
+/// Finds the directory of `asm/types.h`. Debian and its derivatives keep it in a directory named
+/// after the multiarch triplet, which clang does not search when its target is BPF. Elsewhere it is
+/// in `/usr/include`, and this returns `None`.
 fn asm_headers() -> Option<PathBuf> {
     let arch = std::env::var("CARGO_CFG_TARGET_ARCH").unwrap_or_default();
     let asked = ["gcc", "cc"].iter().find_map(|compiler| {

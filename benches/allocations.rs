@@ -1,4 +1,5 @@
-//! The fast path allocates nothing: not for a packet of an established flow, nor for a drop that was counted before.
+//! The fast path allocates nothing, neither for a packet of an established flow nor for a drop that
+//! was counted before.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
@@ -14,11 +15,11 @@ use support::{DATABASE, OUTSIDE, World, from_task};
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-    /// Octets allocated and not freed.
+    /// Bytes allocated and not freed.
     static OCTETS: Cell<i64> = const { Cell::new(0) };
 }
 
-/// The system's allocator, counting by thread.
+/// The system's allocator, with counts for each thread.
 struct Counting;
 
 #[allow(unsafe_code, reason = "an allocator cannot be written without; it passes everything on")]
@@ -54,7 +55,7 @@ static ALLOCATOR: Counting = Counting;
 
 const PACKETS: usize = 10_000;
 
-/// Judges the same packet many times, in a buffer made before; returns how often something was allocated.
+/// Judges the same packet many times, in an existing buffer, and returns the number of allocations.
 fn allocations(world: &mut World, device: Device, packet: &[u8], forwards: bool) -> u64 {
     let mut buffer = packet.to_vec();
     let before = ALLOCATIONS.get();
@@ -73,9 +74,10 @@ fn the_counter_counts() {
     assert_eq!(ALLOCATIONS.get() - before, 1);
 }
 
-/// An eighth of a million flows through a NAT gateway, over as many destinations as that takes. Tables double, so an
-/// eighth of the flows stands in tables an eighth as large, and a million takes eight times as much; the bench
-/// `flow_table` makes a million and asks the kernel.
+/// The test has an eighth of a million flows through a NAT gateway, over the number of destinations
+/// that this takes. Tables double, so an eighth of the flows needs tables an eighth as large, and a
+/// million needs eight times as much memory; the bench `flow_table` creates a million flows and
+/// asks the kernel.
 #[test]
 fn a_million_flows_live_within_a_gibibyte() {
     let mut world = World::new();

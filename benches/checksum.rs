@@ -1,4 +1,4 @@
-//! What the packet layer costs: parse, rewrite, checksum. Nanoseconds per packet.
+//! The cost of the packet layer: parse, rewrite, checksum, in nanoseconds per packet.
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use egret::packet::{Packet, Rewrite, TcpFlags, VnetHeader, builder, checksum};
@@ -44,7 +44,7 @@ fn rewrite(c: &mut Criterion) {
     for (name, bytes, vnet) in
         [("full", tcp, VnetHeader::default()), ("partial", partial, needs_checksum)]
     {
-        // Rewriting there and back keeps the packet valid without copying it inside the measurement.
+        // Rewriting back and forth keeps the packet valid without a copy inside the measurement.
         let inside = Rewrite { src: *TASK.ip(), sport: TASK.port(), ..OUTSIDE };
         let mut bytes = bytes;
         let mut out = false;

@@ -1,4 +1,5 @@
-//! How long 10,000 expectations take: of as many different questions, of a few, and with fixes for the first that fail.
+//! The time for 10,000 expectations: with 10,000 different questions, with a few, and with fixes
+//! for the first that fail.
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "a bench")]
 
@@ -15,7 +16,8 @@ const LAB: &str = include_str!("../examples/three-az.toml");
 const SERVICES: [&str; 5] = ["web", "api", "trap", "isolated", "public"];
 const DESTINATIONS: [&str; 5] = ["10.0.48.10", "cache", "example", "203.0.113.77", "internet"];
 
-/// Makes 10,000 expectations of each service and destination, with so many different ports.
+/// Makes 10,000 expectations, over all pairs of service and destination and over `ports` different
+/// ports.
 fn expectations(is: &str, ports: usize) -> Expectations {
     let mut text = String::new();
     for at in 0..10_000 {

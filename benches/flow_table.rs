@@ -1,4 +1,4 @@
-//! What a flow costs: to find, to make, to end, to keep.
+//! The cost of a flow: to find, to create, to end, to keep.
 
 #![allow(clippy::print_stdout, reason = "a bench reports")]
 #![allow(missing_docs, reason = "criterion's macros")]
@@ -84,7 +84,7 @@ fn table(c: &mut Criterion) {
     group.finish();
 }
 
-/// Flow, both entries, both leases, and the tables' spare room.
+/// Measures the memory of a flow: the flow, both entries, both leases, and the tables' spare room.
 fn memory(_: &mut Criterion) {
     let mut world = World::new();
     world.fill(10_000);

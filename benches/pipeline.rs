@@ -1,4 +1,4 @@
-//! What a packet costs: on the fast path, through the whole walk, and when it is dropped.
+//! The cost of a packet: on the fast path, through the whole walk, and when it is dropped.
 
 #![allow(clippy::print_stdout, reason = "a bench reports")]
 #![allow(missing_docs, reason = "criterion's macros")]
@@ -11,7 +11,8 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 use support::{DATABASE, NOW, OUTSIDE, TASK, World, from_task, nth, nth_syn};
 
-/// Parse, look-up, rewrite of a 40-octet TCP segment; the copy into the buffer is part of it, as reading is for a worker.
+/// Measures parse, look-up and rewrite of a 40-byte TCP segment. The copy into the buffer is
+/// included, as a worker's read would be.
 fn fast_path(c: &mut Criterion) {
     let mut group = c.benchmark_group("fast path");
     group.throughput(Throughput::Elements(1));
@@ -35,7 +36,8 @@ fn fast_path(c: &mut Criterion) {
     group.finish();
 }
 
-/// The same with many flows alive: one of them hot, and all of them in turn.
+/// Measures the fast path with many live flows: with one of them in use, and with all of them in
+/// turn.
 fn live_flows(c: &mut Criterion) {
     let mut group = c.benchmark_group("fast path among live flows");
     group.throughput(Throughput::Elements(1));
@@ -51,7 +53,8 @@ fn live_flows(c: &mut Criterion) {
                 black_box(world.judge(eni, &mut buffer))
             })
         });
-        // Prepared packets, so that only the look-up differs; 64 Ki of them exceed what the caches hold of the table.
+        // The packets are prepared, so that only the look-up differs; 64 Ki of them exceed the part
+        // of the table that fits into the caches.
         let mut state = 1_u64;
         let random: Vec<Vec<u8>> = (0..65_536)
             .map(|_| {
@@ -73,7 +76,8 @@ fn live_flows(c: &mut Criterion) {
     group.finish();
 }
 
-/// Five groups of 60 rules, 500 routes, ACLs of 20 rules each way; the last rule of the last group matches.
+/// Measures the walk with five groups of 60 rules, 500 routes, and ACLs of 20 rules each way; the
+/// last rule of the last group matches.
 fn walk(c: &mut Criterion) {
     let mut group = c.benchmark_group("walk");
     group.throughput(Throughput::Elements(1));
@@ -124,7 +128,7 @@ fn walk(c: &mut Criterion) {
     group.finish();
 }
 
-/// A packet that 300 rules refuse, counted in its row.
+/// Measures the drop of a packet that 300 rules do not match, which is counted in its row.
 fn drops(c: &mut Criterion) {
     let mut group = c.benchmark_group("drop");
     group.throughput(Throughput::Elements(1));

@@ -1,4 +1,5 @@
-//! How long a verdict over a set of packets takes: all that one service reaches, in a large lab and in the example.
+//! The time for a verdict over a set of packets: everything that one service reaches, in a large
+//! lab and in the example.
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "a bench")]
 
@@ -13,7 +14,7 @@ use egret::pipeline::reach::{self, Addresses, PortRange, Ports, Question, Ranges
 use egret::vpc::{Generation, ServiceIx, Snapshot};
 use std::hint::black_box;
 
-/// The VPC of both labs.
+/// The addresses of both labs' VPC.
 const VPC: (u32, u32) = (0x0a00_0000, 0x0a00_ffff);
 
 fn snapshot(text: &str) -> Snapshot {

@@ -1,7 +1,9 @@
-//! Where a worker's time goes: what each phase of a packet costs, on a TUN device with the kernel at the other end.
+//! The cost of each phase of a packet in a worker, on a TUN device with the kernel at the other
+//! end.
 //!
-//! What the worker does once for many packets is not among them: waiting, the clock, the configuration, statistics. Nor is
-//! what the receiver's kernel does with a packet, which on a lab's TUN happens within the write.
+//! The phases do not include what the worker does once for many packets: waiting, the clock, the
+//! configuration, statistics. Nor do they include what the receiver's kernel does with a packet,
+//! which on a lab's TUN device happens within the write.
 
 #![allow(
     clippy::print_stdout,
@@ -27,7 +29,7 @@ use support::{NOW, OUTSIDE, TASK, World};
 const BATCH: usize = 64;
 const ROUNDS: usize = 1000;
 const HEADROOM: usize = BUFFER - 65536;
-/// The NAT gateway's public address in [`support::largest_lab`], where replies come to.
+/// The NAT gateway's public address in [`support::largest_lab`], to which replies come.
 const NAT: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
 const PHASES: [&str; 5] = ["read", "parse", "lookup", "rewrite", "write"];
 
@@ -53,7 +55,7 @@ fn main() {
     }
 }
 
-/// A TUN device and another one that feeds it, by way of the kernel's forwarding.
+/// A TUN device, and another one that feeds it through the kernel's forwarding.
 struct Bed {
     tun: Device,
     feeder: Device,
@@ -80,7 +82,7 @@ impl Bed {
             assert!(ended.unwrap().success(), "ip {line}");
         };
         ip(&format!("route add {NAT} dev tun"));
-        // What is written goes no further than a look at the routes.
+        // A written packet gets no further than a look-up of its route.
         ip(&format!("route add blackhole {TASK}"));
         ip(&format!("route add {OUTSIDE} dev feeder"));
         let forward = || std::fs::write("/proc/sys/net/ipv4/ip_forward", "1");
@@ -88,8 +90,9 @@ impl Bed {
         Self { tun, feeder, _netns: netns }
     }
 
-    /// Each phase's cost in nanoseconds. Parsing and the look-up are measured alone, in every other round, since they are
-    /// part of the engine's verdict: the rest of that is the rewrite, with state and counters.
+    /// Measures each phase's cost in nanoseconds. Parsing and the look-up are measured alone, in
+    /// every other round, since they are part of the engine's verdict: the rest of the verdict is
+    /// the rewrite, with state and counters.
     fn measure(&self, payload: usize, clock: f64) -> [f64; 5] {
         let mut world = World::new();
         let (_, back, device) = world.connect(40_000, (OUTSIDE, 443));
@@ -139,7 +142,8 @@ impl Bed {
         [read, parse, lookup, (judge - parse - lookup).max(0.0), write]
     }
 
-    /// The next packet; whatever else the kernel sends, such as router solicitations, is passed over.
+    /// Reads the next IPv4 packet, and skips others that the kernel sends, such as router
+    /// solicitations.
     fn next(&self, buffer: &mut [u8]) -> (VnetHeader, usize) {
         loop {
             let (vnet, len) = self.tun.read(buffer).unwrap().expect("as many as were fed");
@@ -150,7 +154,8 @@ impl Bed {
     }
 }
 
-/// A segment back to the task with so many octets of payload, and the header that goes in front of it.
+/// Returns a segment back to the task with `payload` bytes of data, and the virtio-net header that
+/// precedes it.
 fn segment(back: &[u8], payload: usize) -> (Vec<u8>, VnetHeader) {
     let port = u16::from_be_bytes([back[22], back[23]]);
     let (src, dst) = (SocketAddrV4::new(OUTSIDE, 443), SocketAddrV4::new(NAT, port));
@@ -173,7 +178,7 @@ fn found(engine: &Engine, key: &FlowKey) -> bool {
     engine.flows().get(key).is_some()
 }
 
-/// What one look at the clock adds to a phase, in nanoseconds.
+/// Returns what one look at the clock adds to a phase, in nanoseconds.
 fn clock_cost() -> f64 {
     let costs = (0..1000).map(|_| {
         let begun = Instant::now();

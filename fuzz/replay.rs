@@ -1,8 +1,9 @@
-//! The fuzz targets' bodies over the inputs in `fuzz/seeds`, so that `cargo test` runs them too: what the fuzzer once
-//! found stays mended, and the targets keep compiling.
+//! The fuzz targets' bodies run over the inputs in `fuzz/seeds`, so that `cargo test` runs them
+//! too: faults that the fuzzer once found stay fixed, and the targets keep compiling.
 //!
-//! `cargo test --test fuzz_seeds -- --ignored` writes the seeds of the packet path and the pcapng writer anew; those of the
-//! lab file and of the importers are written by hand, and the examples.
+//! `cargo test --test fuzz_seeds -- --ignored` rewrites the seeds of the packet path and the pcapng
+//! writer; those of the lab file and of the importers are written by hand, and the examples are
+//! seeds too.
 
 #![allow(
     clippy::unwrap_used,
@@ -19,7 +20,7 @@ mod bodies;
 use bodies::{apprunner, control, import, lab, packets, pcapng, strings};
 use std::path::{Path, PathBuf};
 
-/// What a target does with an input.
+/// The function that a target runs on an input.
 type Body = fn(&[u8]);
 
 fn root() -> PathBuf {
@@ -46,7 +47,7 @@ fn packets_of_the_seeds() {
     replay("fuzz/seeds/packets", packets::run);
 }
 
-/// The seeds would be worth little if their packets died at once.
+/// The seeds would be worth little if their packets were dropped immediately.
 #[test]
 fn most_packets_of_the_seeds_pass() {
     let forwarded: usize =
@@ -92,7 +93,7 @@ fn requests_of_the_seeds_are_taken() {
     }
 }
 
-/// The seeds would be worth little if their calls were refused at once.
+/// The seeds would be worth little if their calls were refused immediately.
 #[test]
 fn most_calls_of_the_seeds_are_met() {
     let data = std::fs::read(root().join("fuzz/seeds/apprunner/flow")).unwrap();
@@ -100,7 +101,7 @@ fn most_calls_of_the_seeds_are_met() {
     assert!(statuses.len() > 15 && statuses.iter().all(|status| *status == 200), "{statuses:?}");
 }
 
-/// Each seed, cut anywhere and with any octet turned over, is an input too: a small fuzzer without a fuzzer.
+/// Each seed, cut at any place and with any byte inverted, is an input too: this is a small fuzzer.
 #[test]
 fn pieces_of_the_seeds() {
     let bodies: [(&str, Body); 8] = [

@@ -1,4 +1,4 @@
-//! Is a lab, after any sequence of applies, what its file and the tasks made by hand say?
+//! After any sequence of applies, a lab is what its file and the tasks added by hand say.
 
 use crate::support::lab::{Lab, both_streams, can_run};
 use crate::support::run_ok;
@@ -19,11 +19,12 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 const DB: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 10);
-/// How many random sequences are tried, each with a lab of its own.
+/// Random sequences to try, each with its own lab.
 const SEQUENCES: usize = 3;
 const STEPS: usize = 12;
 
-/// All but the services. The kernel keeps the links of tasks by name, so that they can be listed.
+/// The lab file without the services. The kernel keeps the links of tasks by name, so that they can
+/// be listed.
 const NETWORK: &str = r#"
 offload = "on"
 offload_grace = "60s"
@@ -59,7 +60,7 @@ subnets = ["subnet-a", "subnet-b"]
 security_groups = ["sg-app"]
 "#;
 
-/// The services that a file may have, each with what makes it one of its kind.
+/// The services that a file may have, each with the key that determines its kind.
 const SERVICES: [(&str, &str); 6] = [
     ("web", "vpc_connector = \"main\""),
     ("api", "vpc_connector = \"main\""),
@@ -72,18 +73,18 @@ const SERVICES: [(&str, &str); 6] = [
     ("pub", "egress = \"default\""),
 ];
 
-/// A service, and how many tasks the file gives it.
+/// A service, and the number of its tasks in the file.
 type Count = (&'static str, u16);
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// Another file: these services in this order.
+    /// Applies another file: these services in this order.
     Apply(Vec<Count>),
-    /// `task add` for one of the services.
+    /// Adds a task to one of the services, with `task add`.
     Add(Index),
-    /// `task remove` of one of the tasks.
+    /// Removes one of the tasks, with `task remove`.
     Remove(Index),
-    /// The process is killed, and the next one resumes the lab.
+    /// Kills the process; the next one resumes the lab.
     Kill,
 }
 
@@ -183,18 +184,19 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What there must be.
+/// The services and tasks that must exist.
 #[derive(Debug, Default)]
 struct Model {
-    /// The services of the file.
+    /// The services of the file, and the number of tasks of each.
     file: BTreeMap<String, u16>,
-    /// The tasks, each with whether it was made by hand.
+    /// The tasks; `true` for one that was added by hand.
     tasks: BTreeMap<(String, u16), bool>,
 }
 
 impl Model {
-    /// A file makes the tasks by which it has more than the one before, and takes those over that are there. What it no longer
-    /// counts goes, unless it was made by hand; all tasks go with their service.
+    /// Applies a file to the model. A file creates the tasks by which it has more than the previous
+    /// one, and takes over existing ones. A task that it no longer counts is removed, unless it was
+    /// added by hand; all tasks are removed with their service.
     fn apply(&mut self, file: &[Count]) {
         let before = std::mem::take(&mut self.file);
         self.file = file.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect();
@@ -224,7 +226,7 @@ impl World {
         world
     }
 
-    /// Does a step, and compares all that there is with the model.
+    /// Does a step, and compares the whole lab with the model.
     fn take(&mut self, step: &Step) {
         println!("{step:?}");
         match step {
@@ -292,7 +294,8 @@ impl World {
         self.check_state(&rows);
     }
 
-    /// Each task has its namespace, where its address is, and its files in `/etc/netns`. There are no others.
+    /// Checks that each task has its namespace, with its address, and its files in `/etc/netns`,
+    /// and that there are no others.
     fn check_namespaces(&self, rows: &[PsRow]) {
         let prefix = format!("{}-", self.lab.name());
         let own = |names: Vec<String>| -> BTreeSet<String> {
@@ -315,7 +318,8 @@ impl World {
         }
     }
 
-    /// The tc programs know the tasks and no others, each at its link and with the device of its ENI.
+    /// Checks that the tc programs know exactly the tasks, each at its link and with the device of
+    /// its ENI.
     fn check_tc(&self, rows: &[PsRow]) {
         let router = self.lab.netns("router");
         let index = |link: &str| -> u32 {
@@ -351,7 +355,8 @@ impl World {
         self.check_links(&addresses);
     }
 
-    /// There is a link, with a program on it, for each task and for no other.
+    /// Checks that each task has a link with a program on it, and that there are no other such
+    /// links.
     fn check_links(&self, addresses: &BTreeSet<Ipv4Addr>) {
         let expected: BTreeSet<String> = addresses.iter().map(|a| task_link_name(*a)).collect();
         let router = self.lab.netns("router");
@@ -365,7 +370,7 @@ impl World {
         assert_eq!(pinned.map(str::to_owned).collect::<BTreeSet<_>>(), expected);
     }
 
-    /// What is kept for the next process is what there is.
+    /// Checks that the state kept for the next process matches the lab.
     fn check_state(&self, rows: &[PsRow]) {
         let left = std::fs::read_to_string(self.state("left.json")).unwrap();
         let left: Value = serde_json::from_str(&left).unwrap();
@@ -390,12 +395,12 @@ impl World {
         Path::new("/run/egret").join(self.lab.name()).join(file)
     }
 
-    /// The entries of a map of the lab's process.
+    /// Reads the entries of a map of the lab's process.
     fn map<K: aya::Pod, V: aya::Pod>(&self, name: &str) -> impl Iterator<Item = (K, V)> {
         let process = std::fs::read_to_string(self.state("lock")).unwrap();
         let descriptors = Path::new("/proc").join(process.trim()).join("fdinfo");
         let ids = names_in(&descriptors).into_iter().filter_map(|descriptor| {
-            // The process may have closed it since.
+            // The process may have closed the descriptor since.
             let text = std::fs::read_to_string(descriptors.join(descriptor)).ok()?;
             let id = text.lines().find_map(|line| line.strip_prefix("map_id:"))?;
             id.trim().parse::<u32>().ok()
@@ -413,7 +418,7 @@ struct LeftTask {
     service: String,
     number: u16,
     address: Ipv4Addr,
-    /// `"file"`, `"api"`, or the command that made it.
+    /// `"file"`, `"api"`, or the command that created the task.
     origin: Value,
     namespace: String,
 }
@@ -437,7 +442,7 @@ fn names_in(directory: &Path) -> Vec<String> {
     entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
 
-/// A task as the tc programs know it: its address, then its device.
+/// Returns a task as the tc programs know it: its address, then its device.
 fn task_of((link, task): (u32, [u8; 8])) -> (u32, (Ipv4Addr, u32)) {
     (link, (address_in(&task[..4]), first_number(&task[4..])))
 }

@@ -1,4 +1,5 @@
-//! Do AWS's own tools get what they know from App Runner, and do packets go where they said?
+//! AWS's own tools get the answers that they know from App Runner, and packets take the paths that
+//! the answers describe.
 
 use crate::support::aws;
 use crate::support::comes;
@@ -15,7 +16,9 @@ const MODEL_WALK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/netns-tests/suppo
 pub const DB: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 10);
 pub const CHECKIP: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
 
-/// Three private subnets and two groups, of which the database lets one in; a NAT gateway; what the API is given away for.
+/// Three private subnets, and two security groups of which the database admits one; a NAT gateway;
+/// an internet host; a second VPC, whose objects cannot be combined with the first one's; and a
+/// connector and a service of the lab file, whose names the API must not give to others.
 const SHOP: &str = r#"
 apprunner_public_ip = "198.51.100.1"
 [[vpc]]
@@ -105,7 +108,8 @@ pub struct Shop {
 }
 
 impl Shop {
-    /// `keys` are more keys of `[apprunner]`, and sections behind it. Nothing where a tool is missing.
+    /// Opens a lab with further keys of `[apprunner]`, and sections after it, in `keys`. Returns
+    /// `None` where a tool is missing.
     pub fn open(keys: &str) -> Option<Self> {
         if !can_run() {
             return None;
@@ -114,7 +118,7 @@ impl Shop {
         Some(Self { lab: Lab::up("auto", &shop(keys)), venv })
     }
 
-    /// As [`Shop::open`], in the home of another user.
+    /// Does as [`Shop::open`], in the home of another user.
     pub fn open_of_another_user() -> Option<Self> {
         if !can_run() {
             return None;
@@ -123,7 +127,7 @@ impl Shop {
         Some(Self { lab: Lab::up_of_another_user(&shop("")), venv })
     }
 
-    /// As [`Shop::open`], with a terminal that hears what the lab complains about.
+    /// Does as [`Shop::open`], and returns the terminal on which the lab prints its complaints.
     pub fn open_on_terminal(keys: &str) -> Option<(Self, Terminal)> {
         if !can_run() {
             return None;
@@ -150,7 +154,7 @@ impl Shop {
         self.aws_of_any(id, secret, &[&["apprunner"], words].concat())
     }
 
-    /// Runs `aws`, whatever the service.
+    /// Runs `aws` for any service.
     fn aws_of_any(&self, id: &str, secret: &str, words: &[&str]) -> Output {
         self.aws_with_config(Path::new("/dev/null"), (id, secret), words)
     }
@@ -166,7 +170,7 @@ impl Shop {
         let mut command = Command::new(self.venv.join("bin/aws"));
         command.args(["--endpoint-url", self.lab.api(), "--region", "us-east-1"]);
         command.args(words).env("AWS_ACCESS_KEY_ID", id).env("AWS_SECRET_ACCESS_KEY", secret);
-        // Nothing of whoever runs the tests.
+        // No configuration of the user who runs the tests is read.
         command.env("AWS_CONFIG_FILE", config).env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
         command.env("AWS_MAX_ATTEMPTS", "1");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -179,14 +183,14 @@ impl Shop {
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
-    /// A call that must fail, with this in what the CLI says.
+    /// Makes a call that must fail, with `part` in what the CLI prints.
     pub fn refused(&self, words: &[&str], part: &str) {
         let output = self.aws(words);
         let said = both_streams(&output);
         assert!(!output.status.success() && said.contains(part), "{words:?}: {said}");
     }
 
-    /// A connector in these subnets with these groups; its ARN.
+    /// Creates a connector with these subnets and security groups, and returns its ARN.
     pub fn connector(&self, name: &str, subnets: &[&str], groups: &[&str]) -> String {
         let mut input = tempfile::NamedTempFile::new().unwrap();
         let request =
@@ -198,12 +202,12 @@ impl Shop {
         made["VpcConnector"]["VpcConnectorArn"].as_str().unwrap().to_owned()
     }
 
-    /// Begins to create a service; its ARN.
+    /// Begins to create a service, and returns its ARN.
     pub fn create(&self, name: &str, connector: &str) -> String {
         self.create_with(name, &["--network-configuration", &through(connector)])
     }
 
-    /// As [`Shop::create`], with more words.
+    /// Does as [`Shop::create`], with further arguments.
     pub fn create_with(&self, name: &str, words: &[&str]) -> String {
         let source = image();
         let least = ["create-service", "--service-name", name, "--source-configuration", &source];
@@ -216,7 +220,7 @@ impl Shop {
         self.ok(&["describe-service", "--service-arn", arn])["Service"].clone()
     }
 
-    /// The service once nothing is in progress.
+    /// Waits until no operation on the service is in progress, and returns the service.
     pub fn settled(&self, arn: &str) -> Value {
         loop {
             let service = self.service(arn);
@@ -226,20 +230,21 @@ impl Shop {
         }
     }
 
-    /// Asks for another way out, and waits until it is in force.
+    /// Asks for another network configuration, and waits until it is applied.
     pub fn update(&self, arn: &str, network: &str) -> Value {
         self.ok(&["update-service", "--service-arn", arn, "--network-configuration", network]);
         self.settled(arn)
     }
 
-    /// The last operation on a service: its type and status.
+    /// Returns the type and the status of the last operation on a service.
     pub fn last_operation(&self, arn: &str) -> (Value, Value) {
         let list = self.ok(&["list-operations", "--service-arn", arn]);
         let last = &list["OperationSummaryList"][0];
         (last["Type"].clone(), last["Status"].clone())
     }
 
-    /// Who a host on the internet sees when the service opens a connection.
+    /// Returns the source address that a host on the internet sees when the service opens a
+    /// connection.
     pub fn seen_as(&self, task: &str) -> Ipv4Addr {
         let mut host = Lab::agent(&self.lab.netns("internet"));
         host.ok(&json!(["serve", CHECKIP, 4443]));
@@ -252,7 +257,7 @@ fn shop(keys: &str) -> String {
     format!("{SHOP}[apprunner]\napi = \"127.0.0.1:0\"\n{keys}")
 }
 
-/// A `SourceConfiguration` that needs no role.
+/// Returns a `SourceConfiguration` that needs no role.
 pub fn image() -> String {
     let image = json!({"ImageRepository": {
         "ImageIdentifier": "public.ecr.aws/aws-containers/hello-app-runner:latest",
@@ -268,8 +273,9 @@ pub const DEFAULT: &str = "EgressConfiguration={EgressType=DEFAULT}";
 pub const NAT: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
 pub const APP_RUNNER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
 
-/// Statement 10: the connector is given by an update, too. Statement 14: ENIs are there once a service uses it. Statement 32:
-/// the destination's groups must let the connector's in. Statement 38: `EgressConfiguration` says so.
+/// Statement 10: an update can give the connector, too. Statement 14: ENIs exist once a service
+/// uses the connector. Statement 32: the destination's security groups must admit the connector's.
+/// Statement 38: `EgressConfiguration` says so.
 #[test]
 fn the_cli_takes_a_service_into_a_vpc_and_out_again() {
     let Some(shop) = Shop::open("") else { return };
@@ -284,7 +290,7 @@ fn the_cli_takes_a_service_into_a_vpc_and_out_again() {
     shop.lab.task("web-1").tcp(DB, 5432);
     assert_eq!(shop.seen_as("web-1"), NAT);
 
-    // Out of the VPC, and back.
+    // The service leaves the VPC and returns.
     let public = shop.update(&service, DEFAULT);
     assert_eq!(
         public["NetworkConfiguration"]["EgressConfiguration"],
@@ -296,7 +302,7 @@ fn the_cli_takes_a_service_into_a_vpc_and_out_again() {
     shop.lab.task("web-1").tcp(DB, 5432);
     assert_eq!(shop.seen_as("web-1"), NAT);
 
-    // Without the group that the database lets in, it is the database that does not answer.
+    // Without the group that the database admits, the database's group drops the packets.
     let other = shop.connector("other-connector", &subnets, &["sg-app"]);
     shop.update(&service, &through(&other));
     shop.lab.drops_for("sg-ingress-implicit-deny", "sg-db", || {
@@ -304,7 +310,7 @@ fn the_cli_takes_a_service_into_a_vpc_and_out_again() {
     });
     assert_eq!(shop.seen_as("web-1"), NAT);
 
-    // A paused service has nothing that could send, and nobody makes something that can.
+    // A paused service has no task that could send, and none can be made.
     shop.lab.egret_ok("task add web-1");
     shop.ok(&["pause-service", "--service-arn", &service]);
     assert_eq!(shop.settled(&service)["Status"], "PAUSED");
@@ -327,7 +333,7 @@ fn the_cli_takes_a_service_into_a_vpc_and_out_again() {
     assert_eq!(enis(), before);
 }
 
-/// Surprise 3: an error's type is in the body.
+/// Surprise 3: the body has an error's type.
 #[test]
 fn boto3_finds_the_model_kept_and_every_error() {
     let quotas = "service_quota = 3\nvpc_connector_quota = 3\n";
@@ -360,7 +366,7 @@ fn what_was_answered_is_there_after_a_restart() {
         shop.lab.task("web-1").tcp(DB, 5432);
     }
 
-    // ARNs have the region in them.
+    // ARNs contain the region.
     let text = std::fs::read_to_string(shop.lab.file()).unwrap();
     std::fs::write(shop.lab.file(), format!("region = \"eu-central-1\"\n{text}")).unwrap();
     let moved = shop.lab.egret(&format!("apply {}", shop.lab.file().display()));
@@ -370,7 +376,7 @@ fn what_was_answered_is_there_after_a_restart() {
     );
     std::fs::write(shop.lab.file(), &text).unwrap();
 
-    // One lab at a time, whatever it is called.
+    // A store serves one lab at a time, whatever the lab's name is.
     let store = format!("[apprunner]\nstore = \"{}\"\n", shop.lab.store().display());
     let name = format!("lab = \"{}", shop.lab.name());
     let same_store = text.replace(&name, &format!("{name}-2")).replace("[apprunner]\n", &store);
@@ -381,7 +387,7 @@ fn what_was_answered_is_there_after_a_restart() {
     assert!(!another.status.success());
     assert!(both_streams(&another).contains("in use: another lab serves"), "{another:?}");
 
-    // A lab file that no longer has what the connector needs.
+    // The lab file no longer has a group that the connector needs.
     shop.lab.end_by(Signal::SIGTERM);
     let text = std::fs::read_to_string(shop.lab.file()).unwrap();
     std::fs::write(shop.lab.file(), text.replace("\"sg-db-client\"", "\"sg-db-customer\""))
@@ -394,7 +400,7 @@ fn what_was_answered_is_there_after_a_restart() {
         "{said}"
     );
 
-    // Something else in its place.
+    // Another file is in the place of the store.
     std::fs::write(shop.lab.file(), text).unwrap();
     std::fs::write(shop.lab.store(), "not a database, whatever it is called".repeat(100)).unwrap();
     let foreign = up_command(shop.lab.file()).output().unwrap();
@@ -430,8 +436,8 @@ fn only_keys_of_the_lab_file_sign() {
     }
 }
 
-/// Statement 8: once, services take longer to start. Statement 9: until then they are not RUNNING. Statement 11 and
-/// Statement 13: only where ENIs are new.
+/// Statement 8: the first time, services take longer to start. Statement 9: until then they are not
+/// RUNNING. Statement 11 and Statement 13: only where ENIs are new.
 #[test]
 fn the_first_use_of_subnets_and_groups_takes_its_time() {
     // Long enough for the calls below on a busy machine: 10 s.
@@ -448,7 +454,8 @@ fn the_first_use_of_subnets_and_groups_takes_its_time() {
     assert_eq!(shop.settled(&first)["Status"], "RUNNING");
     assert_eq!(shop.seen_as("web-1"), NAT);
 
-    // Another connector with the same ones does not wait: it took no time by the operation's own clock.
+    // Another connector with the same subnets and groups does not wait: by the operation's own
+    // clock it took no time.
     let same = shop.connector("same-connector", &["subnet-b"], &["sg-app"]);
     let second = shop.create("web-2", &same);
     assert_eq!(shop.settled(&second)["Status"], "RUNNING");
@@ -460,7 +467,7 @@ fn the_first_use_of_subnets_and_groups_takes_its_time() {
     assert!(took(&first) >= 10.0 && took(&second) < took(&first), "{}", took(&second));
 }
 
-/// Statement 36, and Statement 21 as the documentation has it.
+/// Statement 36, and Statement 21 as the documentation says it.
 #[test]
 fn public_subnets_are_refused_as_the_documentation_has_it() {
     let Some(shop) = Shop::open("public_subnets = \"refuse\"\n") else { return };
@@ -495,7 +502,7 @@ fn it_listens_on_loopback_unless_told_otherwise() {
     let output = up_command(file.path()).args(["--api", &address]).output().unwrap();
     assert!(both_streams(&output).contains(&format!("cannot listen at {address}")), "{output:?}");
     assert!(both_streams(&output).contains("give another port"), "{output:?}");
-    // Nothing was made for it.
+    // Nothing was made for the refused lab.
     assert!(!state("loopback").exists());
     let store = format!("{}.apprunner.sqlite", file.path().display());
     assert!(!std::path::Path::new(&store).exists());
@@ -531,7 +538,7 @@ fn regression_an_up_after_sigkill_waits_for_the_kernel_to_close_what_was_open() 
     }
     lab.task("of-file-service").tcp(CHECKIP, 443);
 
-    // One that does not come up takes nothing away from the next.
+    // A lab that fails to come up takes nothing from the next one.
     lab.end_by(Signal::SIGKILL);
     let taken = std::net::TcpListener::bind(free).unwrap();
     let failed = up_command(lab.file()).output().unwrap();
@@ -542,7 +549,7 @@ fn regression_an_up_after_sigkill_waits_for_the_kernel_to_close_what_was_open() 
     assert!(!state(lab.name()).exists());
 }
 
-/// What a lab has of its own in `/run`.
+/// Returns a lab's own folder in `/run`.
 fn state(lab: &str) -> PathBuf {
     PathBuf::from("/run/egret").join(lab)
 }
@@ -577,7 +584,8 @@ fn what_the_api_makes_is_checked_as_it_comes_and_by_check_of_the_running_lab() {
     assert!(!rules(&of_file, "warnings").iter().any(|(_, line)| *line == 0), "{of_file:?}");
 }
 
-/// Statement 45: the example of App Runner's documentation on VPC access, by files as it has them.
+/// Statement 45: the example of App Runner's documentation on VPC access works, with the files as
+/// the documentation has them.
 #[test]
 fn statement_45_the_documented_example_works_as_it_is_written() {
     let Some((shop, mut terminal)) = Shop::open_on_terminal("") else { return };
@@ -614,8 +622,8 @@ fn statement_45_the_documented_example_works_as_it_is_written() {
     assert_eq!(shop.seen_as("my-vpc-service"), NAT);
 }
 
-/// What concerns image, code, role or size alone is accepted by default, and the operation's log says what App Runner asks
-/// for; packets go through the connector all the same.
+/// A parameter that concerns only image, code, role or size is accepted by default, and the
+/// operation's log names App Runner's requirement; packets still take the connector.
 #[test]
 fn regression_what_egret_does_not_run_keeps_no_service_from_its_vpc() {
     let Some(shop) = Shop::open("") else { return };
@@ -714,7 +722,7 @@ fn calls_for_other_services_are_answered_in_their_own_protocols() {
     }
 }
 
-/// Statement 11.
+/// Statement 11: the latency of a new ENI survives a restart.
 #[test]
 fn statement_11_the_latency_of_an_eni_survives_a_restart() {
     // Long enough for the calls below on a busy machine: 60 s.
@@ -726,7 +734,8 @@ fn statement_11_the_latency_of_an_eni_survives_a_restart() {
     shop.lab.end_by(Signal::SIGTERM);
     shop.lab.up_again();
     assert_eq!(shop.service(&first)["Status"], "OPERATION_IN_PROGRESS");
-    // The ENI still comes up: another service with the same subnets and groups waits for it too.
+    // The ENI is still coming up: another service with the same subnets and groups waits for it
+    // too.
     let same = shop.connector("same-connector", &["subnet-b"], &["sg-app"]);
     let second = shop.create("web-2", &same);
     assert_eq!(shop.settled(&first)["Status"], "RUNNING");
@@ -796,7 +805,8 @@ fn check_of_a_running_lab_counts_the_services_of_the_api_and_names_those_it_has_
     assert_eq!((&answer["services"], &answer["not_checked"]), (&json!(3), &missing));
 }
 
-/// What a service is about to be stands beside what it is, and is no service more.
+/// The pending configuration of a service is listed beside the present one, and does not count as
+/// another service.
 #[test]
 fn service_that_is_being_updated_is_counted_once_by_check() {
     let keys = "startup_latency = \"50m\"\n";

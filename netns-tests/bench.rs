@@ -1,4 +1,5 @@
-//! Does `egret bench` give every figure it names, say why where it cannot, and leave nothing behind?
+//! `egret bench` gives every figure that it names, says why where it cannot, and leaves nothing
+//! behind.
 
 use crate::support::lab::{Lab, can_run};
 use egret::linux::netns;
@@ -62,7 +63,7 @@ fn a_labs_own_path_is_measured_and_what_the_rules_refuse_is_said() {
         assert!(keys.contains(&key), "{key} in {keys:?}");
     }
 
-    // TCP alone may go there, and another port is taken.
+    // TCP alone may pass, and another port is in use.
     let partly = lab.egret("bench web/1 db:5210 --seconds 0.1 --json");
     let partly_said = String::from_utf8_lossy(&partly.stderr).into_owned();
     assert!(partly_said.contains("web/1 may not send udp to db:5210"), "{partly_said}");

@@ -1,7 +1,8 @@
-//! Does a change hold for every packet that is sent after `apply` has returned, however many the kernel carries by itself?
+//! A change applies to every packet that is sent after `apply` has returned, however many flows are
+//! offloaded.
 //!
-//! Datagrams have numbers. What is sent after the change has a higher number than any that was sent before, so no clock and
-//! no pause decides what may still arrive.
+//! Datagrams have numbers. One that is sent after the change has a higher number than any that was
+//! sent before, so no clock and no pause decides which may still arrive.
 
 use crate::support::comes;
 use crate::support::lab::{Agent, Lab, can_run};
@@ -14,7 +15,8 @@ const DB: Ipv4Addr = Ipv4Addr::new(10, 0, 3, 10);
 const PEER: Ipv4Addr = Ipv4Addr::new(172, 31, 0, 10);
 const PORT: u16 = 9000;
 
-/// The packets that must be dropped after a change before anything is said of it: more than all queues on the way hold.
+/// The packets that must be dropped after a change before the test judges it: more than all queues
+/// on the path hold.
 const JUDGED: u64 = 3_000;
 
 const LAB: &str = r#"
@@ -143,7 +145,7 @@ const NAT_A: &str =
     "[[nat_gateway]]\nid = \"nat-a\"\nsubnet = \"public\"\npublic_ip = \"198.51.100.7\"\n";
 const TO_PEER: &str = "    { destination = \"172.31.0.0/16\", target = \"pcx\" },\n";
 
-/// What a change does to a flow.
+/// The effect of a change on a flow.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Then {
     /// No request arrives any more.
@@ -152,11 +154,12 @@ enum Then {
     NoReply,
     /// Nothing arrives from the old source.
     OtherSource,
-    /// It goes on: the flow is tracked.
+    /// The flow continues, because it is tracked.
     GoesOn,
 }
 
-/// A change of the lab's file, with the destination whose flow it is about.
+/// A change of the lab's file: its name, the destination of the flow to watch, the effect, and the
+/// passages to replace.
 type Change = (&'static str, Ipv4Addr, Then, &'static [(&'static str, &'static str)]);
 
 const CHANGES: [Change; 17] = [
@@ -269,14 +272,14 @@ fn arrived(server: &mut Agent) -> HashMap<String, u64> {
     serde_json::from_value(server.ask(&json!(["highest"]))).unwrap()
 }
 
-/// What a task has sent so far.
+/// The datagrams that a task has sent so far.
 #[derive(Clone, Copy, Debug)]
 struct Sent {
-    /// The highest number that may have left.
+    /// The highest number that may have been sent.
     last: u64,
-    /// The last one that came back.
+    /// The number of the last datagram that came back.
     back: u64,
-    /// How often a datagram was given to the kernel, which may have refused it.
+    /// The number of calls to send, some of which the kernel may have refused.
     tries: u64,
 }
 
@@ -286,7 +289,7 @@ fn so_far(task: &mut Agent) -> Sent {
     Sent { last, back, tries }
 }
 
-/// Begins to send, and waits until the kernel carries the flow by itself. Returns the sources that arrive.
+/// Begins to send, and waits until the flow is offloaded. Returns the sources that arrive.
 fn begin(lab: &Lab, task: &mut Agent, to: Ipv4Addr, server: &mut Agent) -> Vec<String> {
     server.ok(&json!(["forget_highest"]));
     let port: Value = task.ask(&json!(["begin_numbered", to, PORT]));
@@ -310,7 +313,8 @@ fn refused(lab: &Lab) -> u64 {
     all.map(|row| row.packets).sum()
 }
 
-/// Waits until packets that were sent after a change are judged, and with them all that were sent before: queues keep order.
+/// Waits until packets that were sent after a change are judged. All packets that were sent before
+/// are judged by then, because queues keep order.
 fn await_judged(lab: &Lab, server: &mut Agent, (last, then, old): (u64, Then, &[String])) {
     match then {
         Then::NoRequest | Then::NoReply => {
@@ -385,7 +389,7 @@ fn nothing_passes_from_a_task_once_it_is_removed_and_its_address_inherits_nothin
     assert!(sources.iter().all(|source| found[source] <= last), "{found:?} {last}");
     assert!(so_far(&mut task).back <= last);
     assert_eq!(lab.flows(), []);
-    // The pool has two addresses, of which the first rests.
+    // The pool has two addresses, of which the first is in quarantine.
     let rule = "egress = [{ protocol = \"udp\", ports = \"9000\", to = \"0.0.0.0/0\" }]";
     apply(&lab, &[(rule, "egress = []")]);
     while lab.ps().iter().all(|row| row.address != address) {

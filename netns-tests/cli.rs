@@ -31,7 +31,7 @@ fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
-/// What egret says to a text on its standard input.
+/// Runs egret with a text on its standard input.
 fn given(words: &[&str], text: &str) -> Output {
     let mut command = command(words);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -39,7 +39,7 @@ fn given(words: &[&str], text: &str) -> Output {
     let mut input = child.stdin.take().unwrap();
     let text = text.to_owned();
     let writer = std::thread::spawn(move || {
-        // One that has read enough does not read the rest.
+        // A program that has read enough does not read the rest.
         let _ = input.write_all(text.as_bytes());
     });
     let output = child.wait_with_output().unwrap();
@@ -270,7 +270,8 @@ fn an_import_writes_a_lab_file_that_is_sound() {
     assert!(stdout(&json).starts_with("# Written by `egret import`"));
 }
 
-/// What the source's rules say is found in the source, not in a lab file that nobody has.
+/// A finding about a rule of the source points into the source, not into a lab file that does not
+/// exist.
 #[test]
 fn a_source_answers_without_a_lab_file() {
     let forward = egret(&["explain", "web", "orders-db", "--from", VPC]);
@@ -311,7 +312,8 @@ fn a_source_that_is_none_is_refused_with_its_place() {
 
 const THREE_AZ: &str = "examples/three-az.toml";
 
-/// Writes a file of expectations about `examples/three-az.toml`, and returns its folder and its path.
+/// Writes a file of expectations about `examples/three-az.toml`, and returns its folder and its
+/// path.
 fn expectations(text: &str) -> (tempfile::TempDir, String) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("expectations.toml");
@@ -390,7 +392,7 @@ fn a_test_that_cannot_be_made_exits_with_2() {
     }
 }
 
-/// `egret check` finds a misspelt name in a lab file's expectations, which no packet depends on.
+/// `egret check` finds a misspelt name in a lab file's expectations, on which no packet depends.
 #[test]
 fn check_looks_names_of_expectations_up() {
     let text = std::fs::read_to_string(LAB).unwrap();
@@ -414,7 +416,7 @@ fn expectations_name_places_of_a_source() {
     assert!(said.contains("(describe-security-groups.json: SecurityGroups[1])"), "{said}");
 }
 
-/// Runs what the example workflow runs, past the installation.
+/// Runs the commands of the example workflow, except the installation.
 #[test]
 fn the_commands_of_the_example_workflow_pass() {
     let workflow = std::fs::read_to_string("examples/ci/egret.yml").unwrap();
@@ -480,7 +482,7 @@ name = "web"
 vpc_connector = "c"
 "#;
 
-/// What `patch` and `git` make of a patch of `lab.toml` in a folder.
+/// Applies a patch to `lab.toml` with `patch` or `git`, in a folder, which it returns.
 fn patched_by(program: &str, arguments: &[&str], patch: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("lab.toml"), CLOSED).unwrap();
@@ -552,7 +554,7 @@ fn what_cannot_be_patched_says_why() {
 #[test]
 fn the_change_for_a_source_is_printed_in_its_own_words() {
     let source = egret(&["explain", "web", "sessions-001", "--from", VPC, "--fix"]);
-    // The first of two changes.
+    // The answer is the first of two changes.
     assert_eq!(source.status.code(), Some(1), "{}", stderr(&source));
     let (commands, notes) = (stdout(&source), stderr(&source));
     assert!(commands.starts_with("aws ec2 authorize-security-group-egress"), "{commands}");
@@ -695,7 +697,7 @@ fn empty_file_is_the_same_error_for_each_command() {
     }
 }
 
-/// Its name may say nothing, and a pipe is read once.
+/// A file's name may say nothing about its kind, and a pipe can be read only once.
 #[test]
 fn diff_tells_a_lab_file_from_a_source_by_its_text() {
     let directory = tempfile::tempdir().unwrap();

@@ -1,4 +1,5 @@
-//! Does a real kernel find what the NAT checklist promises: fragments in any order, sizes, forged resets?
+//! A real kernel confirms what the NAT checklist requires: fragments in any order, sizes, forged
+//! resets.
 
 use crate::icmp::{HOST, LAB, PUBLIC, TASK};
 use crate::support::frames;
@@ -19,7 +20,7 @@ fn lab_with_far_host(device: &str) -> (Lab, Netns) {
     (lab, far)
 }
 
-/// A datagram of 4,000 octets in three fragments, the last one first, as frames to send.
+/// Returns a datagram of 4,000 bytes in three fragments, the last one first, as frames to send.
 fn reversed_fragments(
     from: (Ipv4Addr, u16),
     to: (Ipv4Addr, u16),
@@ -51,31 +52,35 @@ fn send(agent: &mut Agent, frames: Vec<String>) {
     agent.ok(&json!(request));
 }
 
-/// Checklist U13, U14: the kernel at the other end puts together what came last first, and what egret had to split.
+/// Checklist U13, U14: the kernel at the other end reassembles fragments that came in reverse
+/// order, and a packet that egret had to split.
 fn fragments_pass_in_any_order_and_what_is_too_big_leaves_in_fragments(device: &str) {
     let (lab, far) = lab_with_far_host(device);
     let web = lab.netns("web-1");
     let mut server = Lab::agent(&far);
     server.ok(&json!(["serve_udp", HOST, 53]));
     let mut task = lab.task("web");
-    // From the task. Its kernel has no such socket, and says so to the server, which is an error from inside.
+    // From the task, whose kernel has no such socket and says so to the server: an ICMP error from
+    // inside.
     send(&mut task, reversed_fragments((TASK, 5000), (HOST, 53), 1, Mac::near(TASK)));
-    // What went before it on the same way has arrived when this one has.
+    // Everything sent before it on the same path has arrived when this datagram has.
     task.udp(HOST, 53);
     let peers = server.peers();
     assert!(peers.len() == 2 && peers.iter().all(|peer| peer.0 == PUBLIC), "{peers:?}");
     assert_eq!(snmp(&far, "Ip", "ReasmOKs"), 1);
-    // To the task, last fragment first too. The echo of the first one came in fragments as well, in order.
+    // To the task, last fragment first too. The echo of the first datagram came in fragments as
+    // well, in order.
     let reassembled = snmp(&web, "Ip", "ReasmOKs");
     assert_eq!(reassembled, 1);
     let (_, port) = peers[0];
     send(&mut server, reversed_fragments((HOST, 53), (PUBLIC, port), 2, Mac::near(HOST)));
     task.udp(HOST, 53);
     assert_eq!(snmp(&web, "Ip", "ReasmOKs"), reassembled + 1);
-    // With DF, the task's kernel learns the MTU and refuses by itself.
+    // With DF, the task's kernel learns the MTU, and then refuses by itself.
     assert_eq!(task.ask(&json!(["udp", HOST, 53, 0, 4000, 5.0])), "EMSGSIZE");
     assert_eq!(lab.packets_dropped("mtu-exceeded"), 1);
-    // Without DF, egret splits it. To another port, for which the kernel has learnt nothing.
+    // Without DF, egret splits the packet. It goes to another port, for which the kernel has learnt
+    // nothing.
     web.run(|| std::fs::write("/proc/sys/net/ipv4/ip_no_pmtu_disc", "1")).unwrap().unwrap();
     web.run(|| std::fs::write("/proc/sys/net/ipv4/route/flush", "1")).unwrap().unwrap();
     let reassembled = snmp(&far, "Ip", "ReasmOKs");
@@ -87,8 +92,8 @@ fn fragments_pass_in_any_order_and_what_is_too_big_leaves_in_fragments(device: &
     assert_eq!(lab.packets_dropped("fragment-unclaimed") + lab.packets_dropped("fragment"), 0);
 }
 
-/// Checklist 7857-RST, T4: one out of the window is the task's own to ignore; the connection goes on. A SYN that nobody
-/// asked for is not answered.
+/// Checklist 7857-RST, T4: the task itself ignores a reset out of the window, and the connection
+/// continues. A SYN that no task has asked for is not answered.
 fn a_forged_reset_reaches_the_task_and_ends_nothing(device: &str) {
     let (lab, far) = lab_with_far_host(device);
     let mut server = Lab::agent(&far);
@@ -105,7 +110,7 @@ fn a_forged_reset_reaches_the_task_and_ends_nothing(device: &str) {
         builder.write(&mut packet, &[]).unwrap();
         frames::ipv4(Mac::near(HOST), &packet)
     };
-    // Of eight numbers spread over all of them, one at most is in the window.
+    // Of eight sequence numbers at equal distances, at most one is in the window.
     let resets = (0..8).map(|eighth| segment(port, eighth << 29, true)).collect();
     send(&mut server, resets);
     task.ok(&json!(["say", "kept"]));

@@ -1,4 +1,4 @@
-//! Does a program that knows nothing of egret get its page, and does it learn which rule kept it from one?
+//! A program that knows nothing of egret gets its page, and learns which rule blocked another one.
 
 use crate::support::Background;
 use crate::support::lab::{Lab, for_both_kinds};
@@ -77,20 +77,21 @@ fn curl_gets_its_page_through_the_nat_gateway_and_times_out_where_a_rule_says_no
     let mut lab = Lab::up(device, LAB);
     let far = lab.far("internet", "net0", &[HOST]);
     let directory = tempfile::tempdir().unwrap();
-    // Large enough for many segments, and different everywhere.
+    // The page is large enough for many segments, and differs everywhere.
     let page: String = (0..40_000).map(|line| format!("line {line}\n")).collect();
     std::fs::write(directory.path().join("page"), &page).unwrap();
     let mut site = http_server(&far, directory.path(), 80);
     let _silent = http_server(&far, directory.path(), 8080);
 
-    // By its name, which stands in the task's hosts file.
+    // By its name, which is in the task's hosts file.
     let got = curl(&lab, "http://site/page");
     assert_eq!(got.status.code(), Some(0), "{}", String::from_utf8_lossy(&got.stderr));
     let (body, code) = got.stdout.split_at(got.stdout.len() - 3);
     assert_eq!(code, b"200");
     assert!(body == page.as_bytes(), "{} octets of {}", body.len(), page.len());
 
-    // A name with an IPv6 address too, which comes first: the refusal leaves the time for the other one.
+    // A name that has an IPv6 address too, which comes first: the refusal leaves time for the other
+    // address.
     if ipv6::refusal(&lab.netns("router")).is_none() {
         let both = format!("both:80:[2001:db8::10],{HOST}");
         let drop = lab.drops_for("ipv6", "", || {
@@ -108,7 +109,7 @@ fn curl_gets_its_page_through_the_nat_gateway_and_times_out_where_a_rule_says_no
     assert_eq!((drop.service.as_deref(), drop.task), (Some("web"), Some(1)));
     assert!(lab.line(drop.line).contains("sg-app") || lab.line(drop.line).contains("[[security"));
 
-    // The site saw the NAT gateway's address only.
+    // The site saw only the NAT gateway's address.
     site.0.kill().unwrap();
     let mut log = String::new();
     site.0.stderr.take().unwrap().read_to_string(&mut log).unwrap();
@@ -126,7 +127,7 @@ fn curl_with(lab: &Lab, options: &[&str], url: &str) -> std::process::Output {
     lab.egret_words(&words.collect::<Vec<_>>())
 }
 
-/// A web server that listens when this returns.
+/// Starts a web server, which listens when this returns.
 fn http_server(netns: &Netns, directory: &Path, port: u16) -> Background {
     let mut command = Command::new("python3");
     command.args(["-u", "-m", "http.server", "--bind", &HOST.to_string(), "--directory"]);

@@ -1,4 +1,4 @@
-//! Does the demo show what it says, and leave nothing behind?
+//! The demo shows what it says, and leaves nothing behind.
 
 use crate::support::is_root;
 use egret::linux::netns;

@@ -1,4 +1,5 @@
-//! Ten random changes: do real packets before and after `egret apply` meet what `egret diff` says of them?
+//! For ten random changes, real packets before and after `egret apply` pass exactly where `egret
+//! diff` says so.
 
 use crate::generator::{Tape, lab};
 use crate::support::lab::{Lab, both_streams, can_run};
@@ -11,12 +12,12 @@ use serde_json::{Value, json};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::{Duration, Instant};
 
-/// A failure is repeated with its seed alone: `EGRET_DIFF_SEEDS=7`.
+/// The seeds of the changes. One seed repeats a failure: `EGRET_DIFF_SEEDS=7`.
 const SEEDS: [u64; 10] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10];
-/// How long a packet waits for its answer that must pass, and one that must not.
+/// The longest wait for the answer to a packet that must pass; `SHORT` is for one that must not.
 const LONG: Duration = Duration::from_secs(10);
 const SHORT: Duration = Duration::from_millis(700);
-/// The number of packets of each kind (lost, gained, unchanged) in one pair, at most.
+/// The largest number of packets of each kind (lost, gained, unchanged) in one pair.
 const MOST: usize = 40;
 
 #[test]
@@ -40,20 +41,20 @@ fn ten_random_changes_do_what_diff_says() {
     println!("{changed:?} packets of classes that are lost and gained");
 }
 
-/// The packets that were sent, by what `diff` says of them.
+/// The number of packets that were sent, by what `diff` says of them.
 struct Counts {
     lost: usize,
     gained: usize,
     unchanged: usize,
 }
 
-/// A packet from the first task of a service to a place where something listens.
+/// A packet from the first task of a service to a listener.
 #[derive(Clone, Debug)]
 struct Packet {
     service: String,
     protocol: Protocol,
     to: SocketAddrV4,
-    /// `diff` says that it passes before, and after.
+    /// The verdicts of `diff`: before and after; `true` means that the packet passes.
     passes: [bool; 2],
 }
 
@@ -97,7 +98,8 @@ fn one_change(seed: u64) -> Counts {
     }
 }
 
-/// Has `egret test --live` send packets of every class of the lab. Most verdicts are mixed, and all packets agree with them.
+/// Has `egret test --live` send packets of every class of the lab. Most verdicts are mixed, and all
+/// packets agree with them.
 fn no_packet_contradicts_a_verdict(lab: &Lab, seed: u64) {
     let file = tempfile::NamedTempFile::new().unwrap();
     let expect = "[[expect]]\nfrom = \"*\"\nto = \"0.0.0.0/0:*\"\nis = \"reachable\"\n";
@@ -135,7 +137,7 @@ fn pair(seed: u64) -> [String; 2] {
     }
 }
 
-/// Has every resource and internet host of a lab listen.
+/// Adds listeners to every resource and internet host of a lab.
 fn listening(text: &str) -> String {
     let listen = "listen = [\"443/tcp\", \"5432/tcp\", \"53/udp\"]\n";
     ["[[resource]]\n", "[[internet_host]]\n"]
@@ -147,8 +149,9 @@ fn lowered(text: &str) -> Snapshot {
     egret::config::Lab::parse("lab.toml", text).unwrap().lower(Generation(1))
 }
 
-/// Chooses packets that a comparison says something about, and some that it says nothing about. What it says of a part of
-/// the packets to a destination only, such as those of some source ports, is left out.
+/// Chooses packets for which a comparison has a verdict, and some that it does not mention.
+/// Verdicts that are only about a part of the packets to a destination, such as those of some
+/// source ports, are left out.
 fn packets(before: &Snapshot, diff: &Value, reach: &Value) -> Vec<Packet> {
     let rows = |of: &Value| of["rows"].as_array().unwrap().clone();
     let (changes, reached) = (rows(diff), rows(reach));
@@ -195,7 +198,7 @@ fn listeners(snapshot: &Snapshot) -> Vec<(Protocol, SocketAddrV4)> {
     all
 }
 
-/// Decides whether a row is about packets of a service to an address and port.
+/// Returns whether a row is about packets of a service to an address and port.
 fn is_about(row: &Value, service: &str, protocol: Protocol, to: SocketAddrV4) -> bool {
     let address =
         |span: &Value, key: &str| span[key].as_str().unwrap().parse::<Ipv4Addr>().unwrap();
@@ -212,7 +215,7 @@ fn is_about(row: &Value, service: &str, protocol: Protocol, to: SocketAddrV4) ->
         && list("ports").iter().any(has_port)
 }
 
-/// Sends packets at a time, and says of each whether it is answered.
+/// Sends packets, many at a time, and returns for each whether it is answered.
 fn send(lab: &Lab, packets: &[Packet], side: usize) -> Vec<bool> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let one = |packet: &Packet| {

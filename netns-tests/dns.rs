@@ -14,8 +14,8 @@ const RESOLVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
 const LINK_LOCAL: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 253);
 const TIME_SYNC: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 123);
 
-/// A group whose only rule is not for DNS, and a network ACL that denies everything. The other VPC has the same
-/// addresses, and no DNS.
+/// A group whose only rule is not for DNS, and a network ACL that denies everything. The other VPC
+/// has the same addresses and no DNS.
 const LAB: &str = r#"
 apprunner_public_ip = "198.51.100.99"
 region = "eu-central-1"
@@ -91,7 +91,8 @@ name = "public"
 egress = "default"
 "#;
 
-/// A database of a peer, and an endpoint of image registries. Both VPCs have other addresses.
+/// A database of a peer, and an endpoint of image registries. The two VPCs have different
+/// addresses.
 const PEERED: &str = r#"
 apprunner_public_ip = "198.51.100.99"
 region = "us-east-1"
@@ -179,7 +180,7 @@ fn lab() -> Lab {
     Lab::up("auto", &LAB.replace("LONG", &"x".repeat(250)).replace("\"two\"", &many()))
 }
 
-/// Strings that make an answer larger than 1,232 octets.
+/// Returns strings that make an answer larger than 1,232 bytes.
 fn many() -> String {
     let texts: Vec<String> = (0..8).map(|n| format!("\"{}\"", n.to_string().repeat(200))).collect();
     texts.join(", ")
@@ -192,12 +193,12 @@ fn question(name: &str, record_type: RecordType) -> Vec<u8> {
     message.to_vec().unwrap()
 }
 
-/// Sends a question from a namespace; what came back, if anything did.
+/// Sends a question from a namespace, and returns the answer, if one comes.
 fn over_udp(from: &Netns, server: Ipv4Addr, octets: &[u8]) -> Option<Vec<u8>> {
     over_udp_within(LONG, from, server, octets)
 }
 
-/// How long an answer may take that must not come, and one that must.
+/// The longest wait for an answer that must not come.
 const SHORT: Duration = Duration::from_millis(700);
 const LONG: Duration = Duration::from_secs(30);
 
@@ -248,7 +249,7 @@ fn addresses(from: &Netns, name: &str) -> Vec<Ipv4Addr> {
     answers.filter_map(|record| address(&record.data)).collect()
 }
 
-/// Surprise 11 of spec 14 with real packets, and what the names are.
+/// Surprise 11 of spec 14 with real packets, and the addresses of the names.
 #[test]
 fn names_resolve_through_no_security_group_and_no_network_acl() {
     if !can_run() {
@@ -269,14 +270,15 @@ fn names_resolve_through_no_security_group_and_no_network_acl() {
     }
     assert_eq!(addresses(&web, "www.example.com."), [Ipv4Addr::new(203, 0, 113, 10)]);
 
-    // As a program asks, with the search list of resolv.conf.
+    // The query is as a program makes it, with the search list of resolv.conf.
     assert!(lab.exec_ok("web", "getent ahostsv4 db").starts_with("10.0.1.10"));
     assert!(lab.exec_ok("web", "getent hosts orders.corp.internal").starts_with("10.0.1.10"));
     assert!(lab.exec_ok("web", "getent hosts 10.0.1.10").contains("ip-10-0-1-10"));
     assert!(lab.exec_ok("public", "getent hosts www.example.com").starts_with("203.0.113.10"));
     assert!(!lab.exec("public", "getent hosts db").0, "no VPC's names for a public service");
 
-    // What does not exist: no address, and for how long that may be believed (RFC 2308).
+    // A name that does not exist has no address, and the answer says for how long that may be
+    // cached (RFC 2308).
     for name in
         ["nobody.", "shadow.corp.internal.", "db-b.", "ip-10-1-1-10.eu-central-1.compute.internal."]
     {
@@ -292,16 +294,16 @@ fn names_resolve_through_no_security_group_and_no_network_acl() {
     let ttl = ask(&web, RESOLVER, "db.corp.internal.", RecordType::A).answers[0].ttl;
     assert_eq!(ttl, 17);
 
-    // Too large for UDP: truncated there, whole over TCP.
+    // The answer is too large for UDP: truncated there, whole over TCP.
     let cut = ask(&web, RESOLVER, "many.corp.internal.", RecordType::TXT);
     assert!(cut.metadata.truncation);
     let whole = over_tcp(&web, LINK_LOCAL, &question("many.corp.internal.", RecordType::TXT));
     assert_eq!(Message::from_vec(&whole).unwrap().answers.len(), 9);
 
-    // Nothing was filtered, nothing was remembered.
+    // Nothing was filtered, and no flow was created.
     assert!(lab.drops().is_empty(), "{:?}", lab.drops());
     assert!(lab.flows().is_empty(), "{:?}", lab.flows());
-    // But the ENI has carried the questions and the answers.
+    // But the ENI has counted the questions and the answers.
     let enis: Vec<EniRow> = lab.rows("enis");
     let carried = |eni: &EniRow| eni.packets_out > 8 && eni.packets_in > 8;
     assert!(enis.iter().any(carried), "{enis:?}");
@@ -310,7 +312,7 @@ fn names_resolve_through_no_security_group_and_no_network_acl() {
     assert!(explained.contains("no security group or network ACL filters this"), "{explained}");
 }
 
-/// AWS's names of managed databases are public, whatever VPC their addresses are in.
+/// AWS's names of managed databases are public, whichever VPC has their addresses.
 #[test]
 fn a_public_name_of_a_peers_database_resolves_and_leads_there() {
     if !can_run() {
@@ -331,7 +333,8 @@ fn a_public_name_of_a_peers_database_resolves_and_leads_there() {
     }
 }
 
-/// As AWS's public DNS has it: the public address, but for the VPC itself and for peers that are allowed the private one.
+/// As in AWS's public DNS, the name resolves to the public address, except for the VPC itself and
+/// for peers that are allowed the private one.
 #[test]
 fn a_public_name_resolves_to_the_public_address_outside_of_its_vpc() {
     if !can_run() {
@@ -367,7 +370,7 @@ fn a_public_name_resolves_to_the_public_address_outside_of_its_vpc() {
     lab.task("web").tcp(peer.parse().unwrap(), 5432);
 }
 
-/// Without the wildcard no image could be pulled through the endpoint.
+/// Without the wildcard, no image could be pulled through the endpoint.
 #[test]
 fn a_registrys_name_resolves_to_all_interfaces_of_its_endpoint() {
     if !can_run() {
@@ -413,7 +416,7 @@ fn malformed_questions_harm_nobody_and_no_one_else_may_answer() {
     assert_eq!(Message::from_vec(&answer).unwrap().metadata.response_code, ResponseCode::NotImp);
     assert_eq!(addresses(&web, "db."), [Ipv4Addr::new(10, 0, 1, 10)], "it still answers");
 
-    // A VPC that has the resolver's address sends to a task: no ENI has that address there.
+    // A VPC host with the resolver's address sends to a task: no ENI has that address there.
     let task = lab.ps().iter().find(|row| row.service == "web").unwrap().address;
     let vpc = lab.netns("vpc-a");
     run_ok(&vpc, &format!("ip address add {LINK_LOCAL}/32 dev vpc0"));
@@ -443,7 +446,7 @@ fn dns_support_off_is_silence_and_too_many_packets_are_counted() {
     let said = String::from_utf8(explained.stdout).unwrap();
     assert!(said.contains("enable_dns_support = true"), "{said}");
 
-    // Answers do not count, questions do, of all tasks of the ENI.
+    // Questions count, answers do not, for all tasks of the ENI together.
     let octets = question("db.", RecordType::A);
     let burst = |from: &Netns| {
         let socket = from.run(|| UdpSocket::bind("0.0.0.0:0").unwrap()).unwrap();
@@ -451,12 +454,14 @@ fn dns_support_off_is_silence_and_too_many_packets_are_counted() {
         for _ in 0..300 {
             socket.send(&octets).unwrap();
         }
-        // Open until the end: were it closed, late answers would be answered with ICMP errors, which count as well.
+        // The socket stays open until the end: if it were closed, late answers would cause ICMP
+        // errors, which count as well.
         socket
     };
     let mut open = Vec::new();
     let dropped = loop {
-        // A slow machine may take longer than a second for 200 of them, and the router answers when it gets to it.
+        // A slow machine may take longer than a second for 200 of them, and the router answers when
+        // it gets to them.
         open.extend([burst(&web), burst(&lab.netns("web-2"))]);
         let dropped = lab.packets_dropped("dns-throttled");
         if dropped > 0 || open.len() == 40 {

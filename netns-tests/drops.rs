@@ -1,4 +1,4 @@
-//! Does `egret drops` know everything for good, whatever a reload changes or removes meanwhile?
+//! `egret drops` keeps every drop, whatever a reload changes or removes meanwhile.
 
 use crate::support::lab::{Lab, both_streams, can_run, snmp};
 use crate::support::run_ok;
@@ -49,12 +49,12 @@ vpc_connector = "main"
 const ANOTHER: &str = "[[service]]\nname = \"another\"\negress = \"default\"\n";
 const MOVED: (&str, &str) = ("subnets = [\"subnet-a\"]", "subnets = [\"subnet-b\"]");
 
-/// Applies the lab's file with passages exchanged, and with more at its end.
+/// Applies the lab's file with passages replaced, and with more at its end.
 fn apply(lab: &Lab, changes: &[(&str, &str)], more: &str) {
     lab.apply(&format!("{LAB}{more}"), changes);
 }
 
-/// What a row says of its rule.
+/// Returns what a row says about its rule.
 fn rule(row: &DropRow) -> (Option<&str>, Option<u16>, &str, Option<u32>, u64) {
     (row.service.as_deref(), row.task, &row.rule, row.rule_generation, row.packets)
 }
@@ -82,7 +82,7 @@ fn a_row_keeps_its_names_and_its_rule_through_more_changes_than_are_remembered()
     assert_eq!(rows.iter().map(rule).collect::<Vec<_>>(), [expected], "one row");
     assert_eq!(rows[0].line, Some(line));
 
-    // The same rules further down.
+    // The same rules are further down in the file.
     apply(
         &lab,
         &[("[[security_group]]\nid = \"sg-app\"", "\n\n[[security_group]]\nid = \"sg-app\"")],
@@ -92,7 +92,7 @@ fn a_row_keeps_its_names_and_its_rule_through_more_changes_than_are_remembered()
     assert_eq!(rows.iter().map(rule).collect::<Vec<_>>(), [expected]);
     assert_eq!(rows[0].line, Some(line + 2));
 
-    // Other rules: what was dropped before is of the rules before.
+    // The rules have changed: earlier drops belong to the earlier rules.
     let generation = lab.ps()[0].generation;
     apply(&lab, &[("ports = \"9\"", "ports = \"10\"")], "");
     denied();
@@ -104,7 +104,7 @@ fn a_row_keeps_its_names_and_its_rule_through_more_changes_than_are_remembered()
     assert_eq!(found, [now, (Some("web"), Some(1), rule, then, 2)]);
     assert!(then.is_some_and(|then| then <= generation), "{then:?}");
 
-    // A service that is removed is still known by its drops, and its task by its number.
+    // Drops keep the name of a removed service, and the number of its task.
     apply(&lab, &[("name = \"web\"", "name = \"other\"")], "");
     let packets: u64 = of_web(&lab).iter().map(|row| row.packets).sum();
     assert_eq!(packets, 3, "{:#?}", lab.drops());
@@ -128,7 +128,7 @@ fn the_losses_of_a_removed_device_stay_listed() {
     let lost = said[0]["stats64"]["tx"]["dropped"].as_u64().unwrap();
     lab.signal(Signal::SIGCONT);
     assert!(lost >= 500, "{lost}");
-    // The worker may overflow again while it catches up.
+    // The worker's queue may overflow again while the worker catches up.
     apply(&lab, &[MOVED], "");
     let row = |rows: Vec<DropRow>| rows.into_iter().find(|row| row.reason == "queue-full").unwrap();
     let kept = row(lab.drops());
@@ -147,7 +147,7 @@ fn every_packet_that_a_move_loses_is_in_a_row() {
     let (vpc, task) = (lab.netns("vpc-a"), lab.netns("web-1"));
     let mut db = Lab::agent(&vpc);
     db.ok(&json!(["serve_sink_udp", DB, 9]));
-    // Whatever becomes of them there: a datagram counts for UDP only when it is read.
+    // All packets that arrive count: UDP counts a datagram only when it is read.
     let arrived = || snmp(&vpc, "Ip", "InReceives");
     let (sent_before, arrived_before) = (snmp(&task, "Udp", "OutDatagrams"), arrived());
     let mut web = lab.task("web");

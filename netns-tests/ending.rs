@@ -1,4 +1,4 @@
-//! Does a signal end `egret up`, whatever it is at, and clean up?
+//! A signal ends `egret up` in any phase, and the lab is cleaned up.
 
 use crate::lifecycle::{LAB, leftovers};
 use crate::support::lab::{Lab, both_streams, can_run, finish};
@@ -12,14 +12,14 @@ use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
-/// So many tasks take long enough to make for a signal to come in between.
+/// The number of tasks, which takes long enough to create for a signal to arrive meanwhile.
 const TASKS: usize = 600;
 
 fn with_tasks(text: &str, count: usize) -> String {
     text.replace("name = \"web\"", &format!("name = \"web\"\ntasks = {count}"))
 }
 
-/// An `egret up` of its own, which may not get ready.
+/// A separate `egret up`, which may not get ready.
 struct Starting {
     name: String,
     up: Child,
@@ -38,7 +38,7 @@ impl Starting {
         Self { name, up, _file: file }
     }
 
-    /// Waits until the first task is there.
+    /// Waits until the first task exists.
     fn has_begun(&mut self) {
         while !netns::exists(&format!("{}-web-1", self.name)) {
             assert!(self.up.try_wait().unwrap().is_none(), "it has ended");
@@ -55,7 +55,7 @@ impl Starting {
     }
 }
 
-/// What is left of a lab by its name.
+/// Lists what is left of a lab by its name.
 fn left(name: &str) -> Vec<String> {
     let names = netns::list().unwrap();
     let mut left: Vec<String> =
@@ -83,7 +83,8 @@ fn signal_during_the_start_ends_it_and_leaves_nothing() {
     }
 }
 
-/// The second one may come before or after everything is taken down: the process ends, and says what it has left.
+/// The second signal may arrive before or after everything is taken down: the process ends, and
+/// prints what it has left.
 #[test]
 fn second_signal_during_the_start_ends_it_at_once() {
     if !can_run() {
@@ -92,7 +93,7 @@ fn second_signal_during_the_start_ends_it_at_once() {
     let mut starting = Starting::new("twice", &with_tasks(LAB, TASKS), |_| {});
     starting.has_begun();
     starting.signal(Signal::SIGINT);
-    // The first has been heard once the lab is being taken down.
+    // The first signal has been handled once the lab is being taken down.
     while netns::exists(&format!("{}-web-1", starting.name))
         && starting.up.try_wait().unwrap().is_none()
     {
@@ -112,7 +113,7 @@ fn second_signal_during_the_start_ends_it_at_once() {
     assert_eq!(left(&name), [""; 0]);
 }
 
-/// As timeout(1) does.
+/// timeout(1) sends such signals.
 #[test]
 fn two_sigterms_that_come_together_are_one() {
     if !can_run() {
@@ -133,11 +134,11 @@ fn signal_ends_a_start_whose_output_nobody_reads() {
     for signals in [&[Signal::SIGTERM][..], &[Signal::SIGINT, Signal::SIGINT]] {
         let (reader, writer) = std::io::pipe().unwrap();
         fcntl(&writer, FcntlArg::F_SETPIPE_SZ(4096)).unwrap();
-        // Its tables are larger than the pipe.
+        // The tables are larger than the pipe.
         let mut starting = Starting::new("unread", &with_tasks(LAB, 60), |command| {
             command.stdout(writer);
         });
-        // The steps are said before the tables, and the last of them is about the devices.
+        // The steps are printed before the tables, and the last of them is about the devices.
         let steps = BufReader::new(starting.up.stderr.take().unwrap());
         let mut steps = steps.lines().map_while(Result::ok);
         assert!(steps.any(|line| line.contains("one worker each")));

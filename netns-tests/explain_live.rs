@@ -1,4 +1,4 @@
-//! Does `egret explain` say of a running lab what then happens to real packets?
+//! `egret explain` predicts for a running lab what then happens to real packets.
 
 use crate::support::lab::{Agent, CLOSED_FLOWS_STAY, Lab, both_streams, for_both_kinds};
 use egret::explain::{EniRow, FlowRow};
@@ -76,14 +76,14 @@ fn network_acls_are_explained_as_they_act(device: &str) {
 fn a_running_lab_knows_which_ports_are_taken(device: &str) {
     let limit = "[limits]\nnat_connections_per_destination = 1\n";
     let lab = Lab::up(device, &format!("{}\n{limit}", crate::routing::LAB));
-    // Asking takes no port, however often.
+    // A question takes no port, however often it is asked.
     for _ in 0..3 {
         assert_eq!(explain(&lab, "private", "host:443").0, "forward");
     }
     assert_eq!((lab.flows(), lab.drops()), (vec![], vec![]));
     let mut task = lab.task("private");
     assert!(task.open("kept", [203, 0, 113, 10].into(), 443).is_u64());
-    // The verdict is about the configuration; what the lab would do now is beside it.
+    // The verdict is about the configuration; the answer also has what the lab would do now.
     let (verdict, explained) = explain(&lab, "private", "host:443");
     assert_eq!((verdict.as_str(), &explained["reason"]), ("forward", &Value::Null));
     assert_eq!(explained["now"]["reason"], "nat-ports-exhausted");
@@ -95,7 +95,7 @@ fn a_running_lab_knows_which_ports_are_taken(device: &str) {
     assert_eq!(offline.status.code(), Some(0), "{}", both_streams(&offline));
 }
 
-/// The subnet of the second task leads nowhere.
+/// The subnet of the second task has no route.
 fn tasks_that_run_are_asked_alone(device: &str) {
     let lab = Lab::up(device, include_str!("../src/explain/cases/subnets-differ.toml"));
     let both = lab.egret("explain web db:5432 --running");
@@ -110,7 +110,8 @@ fn tasks_that_run_are_asked_alone(device: &str) {
     assert!(both_streams(&none).contains("service web has no task now"), "{}", both_streams(&none));
 }
 
-/// The addresses of a running lab are real, and a reload is seen; expectations alone change nothing in it.
+/// `egret test` uses the addresses of a running lab and sees a reload; expectations alone change
+/// nothing in the lab.
 fn expectations_are_tested_by_the_running_configuration(device: &str) {
     let text = include_str!("../examples/minimal.toml");
     let expect = "[[expect]]\nfrom = \"web\"\nto = \"orders-db\"\nis = \"reachable\"\n";
@@ -186,7 +187,7 @@ fn explained_as_they_act(lab: &Lab, packets: &[(&str, &str)]) {
     assert!(verdicts("drop") > 0 && verdicts("forward") > 0);
 }
 
-/// The flow that the explained packet made.
+/// Returns the flow that the explained packet created.
 fn flow_of(lab: &Lab, explained: &Value) -> FlowRow {
     let inside = &explained["inside"];
     let (protocol, to) = (inside["protocol"].as_str().unwrap(), inside["dst"].as_str().unwrap());
@@ -200,7 +201,7 @@ fn flow_of(lab: &Lab, explained: &Value) -> FlowRow {
     lab.flows().into_iter().find(is_it).unwrap_or_else(|| panic!("no flow for {explained:#}"))
 }
 
-/// The verdict and everything else, for one packet.
+/// Returns the verdict and the whole answer for one packet.
 fn explain(lab: &Lab, task: &str, to: &str) -> (String, Value) {
     let output = lab.egret(&format!("explain {task} {to} --json"));
     let explained: Value = serde_json::from_slice(&output.stdout)
@@ -210,7 +211,7 @@ fn explain(lab: &Lab, task: &str, to: &str) -> (String, Value) {
     (verdict, explained)
 }
 
-/// Sends what was explained, and waits for an answer.
+/// Sends the explained packet, and returns whether it is answered.
 fn passes(lab: &Lab, task: &str, agent: &mut Agent, explained: &Value) -> bool {
     let inside = &explained["inside"];
     let (to, port) = (inside["dst"].as_str().unwrap(), &inside["dport"]);

@@ -1,5 +1,5 @@
-//! Commands that `egret explain --from` proposes, run with the AWS CLI against another EC2 endpoint (moto): collected and
-//! imported again, the packets pass.
+//! The commands that `egret explain --from` proposes are run with the AWS CLI against another EC2
+//! endpoint (moto): once the VPC is collected and imported again, the packets pass.
 
 use super::support::aws;
 use super::support::moto::{Moto, text};
@@ -10,10 +10,11 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
 
-/// The changes that follow each other until all packets pass.
+/// The most rounds of changes until all packets pass.
 const MOST_ROUNDS: usize = 4;
 
-/// A service of the account, as moto has no App Runner: connectors of the command line.
+/// A VPC in moto's account with a service. moto has no App Runner, so the connectors are given on
+/// the command line.
 struct Account<'m> {
     moto: &'m Moto,
     ids: HashMap<String, String>,
@@ -24,7 +25,7 @@ impl Account<'_> {
         &self.ids[name]
     }
 
-    /// Collects the VPC into a further folder.
+    /// Collects the VPC into a new folder, which it returns.
     fn collected(&self) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         let output = self.moto.snapshot(self.id("vpc"), folder.path());
@@ -33,7 +34,7 @@ impl Account<'_> {
         folder
     }
 
-    /// Returns what `explain --json` says.
+    /// Returns the answer of `explain --json`.
     fn explained(&self, folder: &Path, (service, to): (&str, &str)) -> Value {
         let connectors = [
             format!("app={},{}:app", self.id("private_a"), self.id("private_b")),
@@ -49,7 +50,7 @@ impl Account<'_> {
         serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {errors}"))
     }
 
-    /// Runs proposed commands as they are, in a shell.
+    /// Runs proposed commands unchanged, in a shell.
     fn run(&self, commands: &str) {
         let mut shell = self.moto.command("bash");
         shell.args(["-euc", commands]).env("AWS_ENDPOINT_URL", &self.moto.endpoint);
@@ -59,16 +60,18 @@ impl Account<'_> {
     }
 }
 
-/// What fails, and the first words of the commands that are proposed for it, in order.
+/// The packets that fail, and for each the first words of the commands that are proposed for it, in
+/// order.
 const QUESTIONS: [((&str, &str), &[&str]); 5] = [
-    // A group, and an ACL's entry before the one that refuses zone b.
+    // A rule of a group, and an entry of a network ACL before the one that denies zone b.
     (("app", "orders-db:6379"), &["authorize-security-group-ingress"]),
     (("app", "orders-db:5432"), &["create-network-acl-entry"]),
-    // An entry of the list that the group's rule names, by the version that the list has.
+    // An entry of the prefix list that the group's rule names, by the list's current version.
     (("app", "203.0.113.99:443"), &["modify-managed-prefix-list"]),
-    // The endpoint's own list, whose id only AWS knows.
+    // The endpoint's own prefix list, whose id only AWS knows.
     (("app", "s3:443"), &["authorize-security-group-egress"]),
-    // The ACL, the main table, which the account lists, and the ACL again, for replies of the internet.
+    // The network ACL, the main route table, which the account lists, and the ACL again, for
+    // replies from the internet.
     (
         ("data", "203.0.113.9:443"),
         &["create-network-acl-entry", "create-route", "create-network-acl-entry"],
@@ -112,12 +115,12 @@ fn the_commands_of_a_fix_let_the_packets_pass_in_the_account() {
 fn verb(commands: &str) -> &str {
     let last = commands.rsplit("aws ec2 ").next().unwrap();
     let first = commands.split("aws ec2 ").nth(1).unwrap();
-    // Substitutions within a command ask, and the command itself stands before them.
+    // Substitutions within a command only describe, and the command itself precedes them.
     let is_asked = last.starts_with("describe-");
     (if is_asked { first } else { last }).split_whitespace().next().unwrap()
 }
 
-/// Routes that are there already, in states that AWS shows, and a table that an endpoint lacks.
+/// The routes exist already, in states that AWS shows, and an endpoint lacks a route table.
 #[test]
 fn a_route_is_replaced_and_a_table_is_added_in_the_account() {
     let Some(venv) = aws::venv() else { return };
@@ -156,7 +159,7 @@ fn a_route_is_replaced_and_a_table_is_added_in_the_account() {
     assert_eq!(there["verdict"], "forward", "{there:#}");
 }
 
-/// Adds an endpoint that failed to a folder, so that the source names its service.
+/// Adds a failed endpoint to a folder, so that the source names its service.
 fn add_failed_endpoint(folder: &Path, service: &str) {
     let file = folder.join("describe-vpc-endpoints.json");
     let mut answer: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
@@ -170,7 +173,7 @@ fn add_failed_endpoint(folder: &Path, service: &str) {
     std::fs::write(&file, answer.to_string()).unwrap();
 }
 
-/// The VPC has no way to the internet, no other interface endpoint, and no hostnames.
+/// The VPC has no path to the internet, no other interface endpoint, and no hostnames.
 #[test]
 fn an_interface_endpoint_with_a_group_is_created_in_the_account() {
     let Some(venv) = aws::venv() else { return };
@@ -206,7 +209,8 @@ fn an_interface_endpoint_with_a_group_is_created_in_the_account() {
     assert_eq!(there["verdict"], "forward", "{there:#}");
 }
 
-/// Answers calls of App Runner, which moto does not have, with one answer; returns what was sent.
+/// Serves a number of calls of App Runner, which moto does not have, with one answer. Returns the
+/// endpoint, and the thread that returns the requests.
 fn app_runner(calls: usize) -> (String, std::thread::JoinHandle<Vec<Value>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
@@ -269,7 +273,7 @@ fn a_connector_is_made_anew_and_its_service_uses_the_new_one() {
     let [made, used]: [Value; 2] = calls.join().unwrap().try_into().unwrap();
     assert_eq!(made["VpcConnectorName"], "shop");
     assert_eq!(made["SecurityGroups"], json!(["sg-005e081784b117b65"]));
-    // The private one of the same zone.
+    // The answer names the private subnet of the same zone.
     assert_eq!(made["Subnets"], json!(["subnet-0a0803cf8ee70aa5f"]));
     assert_eq!(used["ServiceArn"], described_service());
     let egress = json!({ "EgressType": "VPC", "VpcConnectorArn": NEW_CONNECTOR });

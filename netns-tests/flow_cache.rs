@@ -1,4 +1,5 @@
-//! Does the kernel carry what the engine has decided on, no more and no longer, and is everything counted?
+//! The kernel forwards exactly the flows that the engine has offloaded, no longer than they are
+//! valid, and everything is counted.
 
 use crate::support::comes;
 use crate::support::frames;
@@ -24,19 +25,20 @@ const HOST: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
 const NEAR: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 10);
 const FAR: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 20);
 
-/// A lab that must offload, with more settings in front.
+/// Brings up a lab that must offload, with further settings at the beginning of its file.
 fn lab(device: &str, settings: &str) -> Lab {
     Lab::up(device, &format!("offload = \"on\"\n{settings}{}", crate::offload::LAB))
 }
 
-/// The flow from a source port.
+/// Returns the flow from a source port.
 fn flow(lab: &Lab, port: u16) -> FlowRow {
     let flows = lab.flows();
     let own = |flow: &&FlowRow| flow.inside.ends_with(&format!(":{port}"));
     flows.iter().find(own).unwrap_or_else(|| panic!("no flow from {port}: {flows:#?}")).clone()
 }
 
-/// Opens a connection, and says so much on it that the kernel takes it; its source port.
+/// Opens a connection, sends enough on it for its flow to be offloaded, and returns its source
+/// port.
 fn steady(lab: &Lab, task: &mut crate::support::lab::Agent, name: &str, address: Ipv4Addr) -> u16 {
     let port = u16::try_from(task.open(name, address, 443).as_u64().unwrap()).unwrap();
     assert_eq!(flow(lab, port).path, "userspace");
@@ -50,8 +52,8 @@ fn bulk_transfers_are_carried_by_the_kernel_with_right_checksums(device: &str) {
     for (near, link, address) in [("internet", "net0", HOST), ("vpc-a", "vpc0", FAR)] {
         let far = lab.far(near, link, &[address]);
         let task = lab.netns("web-1");
-        // TCP is paced, so that its queue runs dry: one that never does opens after 4,096 packets only, and 10 MB are a few
-        // hundred super-packets.
+        // TCP is paced, so that its queue runs dry: the reordering barrier of a queue that never
+        // does opens only after 4,096 packets, and 10 MB are a few hundred super-packets.
         for options in [
             "-P 4 -b 200M -n 40M",
             "-b 1G -n 40M -R",
@@ -66,8 +68,9 @@ fn bulk_transfers_are_carried_by_the_kernel_with_right_checksums(device: &str) {
             }
         }
     }
-    // On a busy machine a queue may be full, and the scheduler says how soon the kernel has a flow: that no verdict is wrong,
-    // that each is carried by it, and that all is counted once depends on neither.
+    // On a busy machine a queue may be full, and the scheduler determines when a flow is offloaded.
+    // These checks depend on neither: no verdict is wrong, each flow is offloaded, and everything
+    // is counted once.
     assert_eq!(lab.verdicts(), []);
     let heavy: Vec<FlowRow> =
         lab.flows().into_iter().filter(|f| f.bytes_out + f.bytes_in > 1_000_000).collect();
@@ -97,7 +100,8 @@ fn a_connection_that_ends_or_rests_is_told_as_ever(device: &str) {
     let mut task = lab.task("web");
     let ended = steady(&lab, &mut task, "ended", HOST);
     task.ok(&json!(["close", "ended"]));
-    // Closed flows are kept for two seconds, at this speed not even for one: its state is seen, or it is gone.
+    // Closed flows are kept for two seconds, at this speed for less than one: either the flow's
+    // state is seen, or the flow is not listed any more.
     let gone = comes(|| {
         let own = |flow: &FlowRow| flow.inside.ends_with(&format!(":{ended}"));
         lab.flows()
@@ -129,7 +133,8 @@ fn a_connection_that_ends_or_rests_is_told_as_ever(device: &str) {
     });
 }
 
-/// More than half of all sequence numbers pass between two looks at the kernel's counters: the process is stopped meanwhile.
+/// The process is stopped while more than half of all sequence numbers pass, and so between two
+/// looks at the kernel's counters.
 fn regression_a_connection_that_carried_much_between_two_looks_ends(device: &str) {
     let lab = lab(device, &format!("offload_grace = \"60s\"\n{CLOSED_FLOWS_STAY}"));
     let mut server = Lab::agent(&lab.netns("internet"));
@@ -181,7 +186,7 @@ egress = [{ rule = 100, action = "deny", protocol = "tcp", ports = "5201", cidr 
 ingress = [{ rule = 100, action = "allow", protocol = "all", cidr = "0.0.0.0/0" }]
 "#;
 
-/// Puts the lab's file in force with a passage exchanged.
+/// Applies the lab's file with one passage replaced.
 fn apply(lab: &Lab, old: &str, new: &str) {
     let text = std::fs::read_to_string(lab.file()).unwrap();
     assert_eq!(text.matches(old).count(), 1, "{old}");
@@ -224,7 +229,7 @@ fn a_rule_cuts_streams_at_once_and_a_group_does_not() {
     let denied = |lab: &Lab| lab.packets_dropped("nacl-egress-deny");
     assert!(comes(|| denied(&lab) > 4), "{:#?}", lab.drops());
     assert_eq!(server.sniffed("net0"), then, "nothing of a denied flow passes");
-    // What the rule lets pass goes on, and back to the kernel.
+    // A connection that the rule allows continues, and is offloaded again.
     task.ok(&json!(["say", "kept", 10.0]));
     assert_eq!(flow(&lab, kept).path, "offload");
 
@@ -266,7 +271,7 @@ fn what_somebody_watches_is_carried_by_the_engine() {
     let other = steady(&lab, &mut task, "other", NEAR);
     let said = std::thread::scope(|scope| {
         let trace = scope.spawn(|| lab.egret_ok(&format!("trace --dst {HOST} --count 20 --json")));
-        // Who is watched is taken out before the trace says anything.
+        // A watched flow leaves the flow cache before the trace prints anything.
         assert!(comes(|| flow(&lab, watched).path == "userspace"));
         assert_eq!(flow(&lab, other).path, "offload");
         while !trace.is_finished() {
@@ -278,7 +283,7 @@ fn what_somebody_watches_is_carried_by_the_engine() {
     let rows: Vec<TraceRow> = said.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
     assert_eq!((&*rows[0].record, rows[0].flows), ("userspace", Some(1)), "{said}");
     assert!(rows[1..].iter().all(|row| row.record == "forward"), "{said}");
-    // It was asked for in vain, and is again with the next packet.
+    // Its offload was refused while it was watched; the next packet asks again.
     let back = comes(|| {
         task.ok(&json!(["say", "watched", 10.0]));
         flow(&lab, watched).path == "offload"
@@ -294,7 +299,8 @@ fn where_offload_is_off_user_space_carries_everything() {
     let lab = Lab::up("auto", &format!("offload = \"off\"\n{}", crate::offload::LAB));
     iperf(&lab.netns("web-1"), &lab.netns("vpc-a"), NEAR, "-n 20M");
     let flows = lab.flows();
-    // iperf3 ends when it has written so much, and may reset the connection before all of it has left.
+    // iperf3 ends when it has written this much, and may reset the connection before all of it has
+    // been sent.
     assert!(flows.iter().any(|flow| flow.bytes_out > 5_000_000), "{flows:#?}");
     assert!(
         flows.iter().all(|f| f.path == "userspace" && f.offloaded.bytes_out == 0),
@@ -302,7 +308,8 @@ fn where_offload_is_off_user_space_carries_everything() {
     );
 }
 
-/// The kernel's word for a process that hangs ends too, and comes back with it.
+/// The kernel also stops forwarding flows for a process that hangs, and forwards them again when
+/// the process continues.
 #[test]
 fn regression_a_stopped_process_judges_nothing_so_that_nothing_passes() {
     if !can_run() {

@@ -1,4 +1,4 @@
-//! Do all formats of a command say the same of a running lab?
+//! All formats of a command say the same about a running lab.
 
 use crate::security_group::LAB;
 use crate::support::lab::{Lab, can_run};

@@ -1,4 +1,5 @@
-//! Which packets go by a gateway endpoint, and what is seen behind it?
+//! Packets take a gateway endpoint by its prefix list, and arrive behind it with the ENI's private
+//! address.
 
 use crate::support::lab::{Lab, for_both_kinds};
 use serde_json::json;
@@ -12,7 +13,7 @@ const HOST: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
 const ENI: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 4);
 const PUBLIC: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
 
-/// Two services, of which only the first one's table has the endpoint.
+/// Two services, of which only the first one's route table has the endpoint.
 const LAB: &str = r#"
 [[vpc]]
 id = "vpc-a"
@@ -110,7 +111,7 @@ egress = "vpc"
 vpc_connector = "plain"
 "#;
 
-/// Statement 24.
+/// Statement 24: the path to an AWS API is an endpoint or a NAT gateway.
 fn its_prefix_list_goes_by_the_endpoint_and_the_rest_by_the_nat_gateway(device: &str) {
     let lab = Lab::up(device, LAB);
     let (mut web, mut plain) = (lab.task("web"), lab.task("plain"));
@@ -125,7 +126,8 @@ fn its_prefix_list_goes_by_the_endpoint_and_the_rest_by_the_nat_gateway(device: 
         agent.peers().iter().map(|(address, _)| *address).collect()
     };
 
-    // By the endpoint, from the private address; the echo that egret listens with is there too.
+    // The connections take the endpoint, from the private address; the echo server with which egret
+    // listens is there too.
     web.tcp(BUCKET, 443);
     web.tcp(BUCKET, 80);
     assert!(lab.pings("web", "192.0.2.10"));
@@ -136,7 +138,8 @@ fn its_prefix_list_goes_by_the_endpoint_and_the_rest_by_the_nat_gateway(device: 
     };
     assert!(entered && said.contains("192.0.2.10/32") && said.contains("192.0.2.80/32"), "{said}");
 
-    // A more specific route of the user's, and what is in no list; and another subnet's table (surprise 12).
+    // A more specific route of the user, a destination that is in no list, and another subnet's
+    // table (surprise 12).
     web.tcp(OTHER_BUCKET, 443);
     web.tcp(HOST, 443);
     plain.tcp(BUCKET, 443);

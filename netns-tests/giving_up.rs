@@ -1,4 +1,5 @@
-//! What becomes of a request whose client gives up, and of a client whose lab does not answer?
+//! A request whose client gives up is not executed unless it has begun, and a client reports a lab
+//! that does not answer.
 
 use crate::lifecycle::LAB;
 use crate::support::comes;
@@ -10,7 +11,7 @@ use std::io::Write as _;
 use std::os::unix::net::UnixStream;
 use std::process::Output;
 
-/// A call as a client sends it; dropping the stream gives up.
+/// Sends a call as a client does; dropping the stream gives up.
 fn call(lab: &Lab, method: &str, path: &str, body: &str) -> UnixStream {
     let mut client =
         UnixStream::connect(format!("/run/egret/{}/control.sock", lab.name())).unwrap();
@@ -23,7 +24,7 @@ fn call(lab: &Lab, method: &str, path: &str, body: &str) -> UnixStream {
     client
 }
 
-/// A lab file with so many tasks of `web`.
+/// Returns the lab file with this number of tasks of `web`.
 fn with_tasks(lab: &Lab, count: usize) -> String {
     let text = std::fs::read_to_string(lab.file()).unwrap();
     text.replace("name = \"web\"", &format!("name = \"web\"\ntasks = {count}"))
@@ -51,12 +52,12 @@ fn request_that_is_given_up_while_the_lab_is_stopped_is_not_executed() {
     ];
     drop(given_up);
     lab.signal(Signal::SIGCONT);
-    // They came first, so whatever becomes of them has become of them once later ones are answered.
+    // The requests came first, so they have been handled or discarded once later ones are answered.
     for _ in 0..20 {
         assert_eq!(lab.ps().len(), tasks, "{:?}", lab.ps());
     }
     assert!(lab.ps().iter().all(|row| row.generation == 1));
-    // One whose client waits is executed.
+    // A request whose client waits is executed.
     lab.signal(Signal::SIGSTOP);
     let waiting = call(&lab, "POST", "/v1/tasks", &one_more);
     lab.signal(Signal::SIGCONT);
@@ -107,7 +108,7 @@ fn clients_of_a_stopped_lab_say_so_and_what_to_do() {
     assert_eq!(lab.end_by(Signal::SIGTERM), Some(0));
 }
 
-/// A reload that has begun is not left half done, whatever becomes of its client.
+/// A reload that has begun is completed, even if its client has given up.
 #[test]
 fn change_that_has_begun_is_made_whole_after_its_client_has_gone() {
     if !can_run() {

@@ -1,4 +1,4 @@
-//! Do established flows outlive the lab's process for as long as the file says, and no longer?
+//! Established flows outlive the lab's process for as long as the file says, and no longer.
 
 use crate::lifecycle::leftovers;
 use crate::offload::LAB;
@@ -22,7 +22,7 @@ fn with_grace(grace: &str) -> String {
     format!("offload = \"on\"\noffload_grace = \"{grace}\"\n{LAB}")
 }
 
-/// What is pinned for a lab.
+/// Returns the folder of what is pinned for a lab.
 fn pins(lab: &Lab) -> PathBuf {
     PathBuf::from("/sys/fs/bpf/egret").join(lab.name())
 }
@@ -42,7 +42,8 @@ fn nothing_goes_on_by_default() {
     let killed = Instant::now();
     let received = octets(&far);
     stays_silent(&lab, &far);
-    // What was on its way still came: no more than the receiver's window (tcp_rmem, 6 MiB) and what is sent twice of it.
+    // What was on its way still arrived: no more than the receiver's window (tcp_rmem, 6 MiB) and
+    // the part of it that was sent twice.
     assert!(octets(&far) - received < 12 << 20, "{:?}", killed.elapsed());
 }
 
@@ -61,7 +62,7 @@ fn flows_go_on_until_the_next_process_has_them() {
     task.ok(&json!(["say", "kept"]));
     assert_eq!(server.peers().len(), 1);
     lab.egret_ok("task add web");
-    // Another configuration than it came up with, if only by its lines.
+    // The configuration differs from the first one, if only by its line numbers.
     let text = std::fs::read_to_string(lab.file()).unwrap();
     std::fs::write(lab.file(), format!("\n{text}")).unwrap();
     lab.egret_ok(&format!("apply {}", lab.file().display()));
@@ -73,10 +74,10 @@ fn flows_go_on_until_the_next_process_has_them() {
     assert!(pins.exists());
 
     assert_eq!(lab.end_by(Signal::SIGKILL), None);
-    // The kernel goes on by itself.
+    // The kernel forwards the flow by itself.
     let seen = octets(&far);
     waits_until("the kernel goes on", || octets(&far) > seen + 10_000_000);
-    // What is new waits for the next process.
+    // A new connection waits for the next process.
     task.begin(&json!(["tcp", HOST, 443, 0, 20.0]));
     lab.up_again();
     assert!(task.answer().is_u64());
@@ -84,25 +85,26 @@ fn flows_go_on_until_the_next_process_has_them() {
     assert_eq!(lab.egret_ok("ps"), tasks);
     assert!(lab.pings("web/2", &HOST.to_string()));
 
-    // The same ports, and more in the same counters.
+    // Flows have the same ports, and their counters have increased.
     for flow in &before {
         let after = lab.flows();
         let now = after.iter().find(|now| now.inside == flow.inside);
         let now = now.unwrap_or_else(|| panic!("{flow:?} is not in {after:#?}"));
         assert_eq!((&now.outside, now.eni_port), (&flow.outside, flow.eni_port));
         assert_eq!(now.admitted_by, flow.admitted_by);
-        // A packet that user space still had when the kernel began is not told on.
+        // A packet that user space had not yet sent when the kernel took over is not in the
+        // handover.
         let carried = now.offloaded.packets_out >= flow.offloaded.packets_out;
         assert!(carried && now.age_ms > flow.age_ms, "{flow:?} {now:?}");
     }
     let (before, after) = (sum(&before), sum(&lab.flows()));
     assert!(after > before + 10_000_000, "{before} {after}");
-    // What says nothing has no need to go back to the kernel.
+    // A connection that sends nothing need not be offloaded again.
     waits_until("the kernel carries the stream again", || {
         let is_back = |flow: &FlowRow| flow.path == "offload" && flow.bytes_out > 10_000_000;
         lab.flows().iter().any(is_back)
     });
-    // Only the one that was new has come to the server meanwhile.
+    // The new connection is the only one that reached the server meanwhile.
     assert_eq!(server.peers().len(), 1);
     let report = client.wait_with_output().unwrap();
     let report: Value = serde_json::from_slice(&report.stdout).unwrap();
@@ -116,7 +118,7 @@ fn flows_go_on_until_the_next_process_has_them() {
     assert!(!pins.exists());
 }
 
-/// As another version of egret may have left them: each map in turn holds other things.
+/// Pinned maps may be left by another version of egret: each map in turn has another layout.
 #[test]
 fn regression_pinned_maps_of_another_layout_are_cleared_and_the_lab_starts_afresh() {
     if !can_run() {
@@ -170,7 +172,7 @@ fn a_grace_is_over_when_it_is_over() {
     assert_eq!(lab.end_by(Signal::SIGKILL), None);
     stays_silent(&lab, &far);
     drop(client);
-    // Cleared without the process.
+    // `down` clears the lab without the process.
     let pins = pins(&lab);
     assert!(pins.exists());
     let down = lab.egret("down");
@@ -195,7 +197,7 @@ fn what_the_next_process_does_not_allow_does_not_go_on() {
         lab.flows().iter().any(|f| f.offloaded.packets_out > 0 && f.offloaded.packets_in > 0)
     });
     assert_eq!(lab.end_by(Signal::SIGKILL), None);
-    // Carried without anybody.
+    // The kernel forwards the flow while no process runs.
     task.ok(&json!(["say", "kept"]));
     let text = std::fs::read_to_string(lab.file()).unwrap();
     let route = "routes = [{ destination = \"0.0.0.0/0\", target = \"nat-a\" }]";
@@ -206,7 +208,7 @@ fn what_the_next_process_does_not_allow_does_not_go_on() {
         assert_ne!(task.ask(&json!(["say", "kept"])), "ok");
     });
 
-    // Nor does anything go on with one that has no grace.
+    // A lab without `offload_grace` takes over nothing either.
     let pins = pins(&lab);
     assert!(pins.exists());
     assert_eq!(lab.end_by(Signal::SIGKILL), None);
@@ -217,7 +219,8 @@ fn what_the_next_process_does_not_allow_does_not_go_on() {
     assert!(lab.pings("web", &HOST.to_string()));
 }
 
-/// A file that the lab cannot become is refused before anything of it is touched: what the kernel carries goes on.
+/// A file that the lab cannot change to is refused before anything of the lab is touched: offloaded
+/// flows continue.
 #[test]
 fn a_lab_that_cannot_become_what_the_file_says_is_left_as_it_was() {
     if !can_run() {
@@ -250,7 +253,7 @@ fn a_lab_that_cannot_become_what_the_file_says_is_left_as_it_was() {
     assert_eq!(server.peers().len(), 1, "one connection");
 }
 
-/// The port of a listener is taken when the next process comes.
+/// The port of a listener is already used when the next process starts.
 #[test]
 fn a_resumption_that_fails_leaves_the_lab_closed_for_another_attempt() {
     if !can_run() {
@@ -282,7 +285,8 @@ fn a_resumption_that_fails_leaves_the_lab_closed_for_another_attempt() {
     task.ok(&json!(["say", "kept", 30.0]));
     assert!(lab.pings("web", &HOST.to_string()));
 
-    // Another attempt that fails is not the end of it either, and what is not wanted any more is cleared.
+    // Further failing attempts do not end the lab either, and `down` clears it when it is not
+    // needed any more.
     assert_eq!(lab.end_by(Signal::SIGKILL), None);
     let mut other = Lab::agent(&internet);
     other.ok(&json!(["serve", HOST, 9]));
@@ -308,7 +312,7 @@ fn flows_that_were_opening_or_closing_at_the_kill_are_listed_as_lost() {
     waits_until("it has begun to end", || {
         lab.flows().iter().filter(|flow| is_closing(flow)).all(|flow| flow.path == "userspace")
     });
-    // Its SYN is in the queue of a process that will not read it.
+    // The SYN is in the queue of a process that will not read it.
     lab.signal(Signal::SIGSTOP);
     waits_until("every thread has stopped", || every_thread_is_stopped(&lab));
     opener.begin(&json!(["tcp", HOST, 443, 4999, 60.0]));
@@ -333,11 +337,11 @@ fn flows_that_were_opening_or_closing_at_the_kill_are_listed_as_lost() {
         assert_eq!((&flow["service"], &flow["task"]), (&json!("web"), &json!(1)), "{flow}");
         assert_eq!(flow["destination"], format!("{HOST}:443"));
     }
-    // The SYN that is sent again opens it after all.
+    // The retransmitted SYN opens the connection.
     assert!(opener.answer().is_u64());
     task.ok(&json!(["say", "kept"]));
 
-    // For people: the one that closes is lost once more, and the other one has ended.
+    // In the output for people, the closing flow is lost once more, and the other one has ended.
     assert_eq!(lab.end_by(Signal::SIGKILL), None);
     let said = lab.up_again_saying();
     let line = format!("  lost: web/1 tcp {closing} -> {HOST}:443, closing");
@@ -353,7 +357,7 @@ fn every_thread_is_stopped(lab: &Lab) -> bool {
     })
 }
 
-/// Opens a connection that the kernel carries.
+/// Opens a connection whose flow is offloaded.
 fn keeps(lab: &Lab, task: &mut Agent) {
     assert!(task.open("kept", HOST, 443).is_u64());
     waits_until("the kernel carries both directions", || {
@@ -362,7 +366,7 @@ fn keeps(lab: &Lab, task: &mut Agent) {
     });
 }
 
-/// Tries to bring the lab up, which must fail; what it says.
+/// Tries to bring the lab up, which must fail, and returns what it prints.
 fn does_not_come_up(lab: &Lab) -> String {
     let mut up = up_command(lab.file());
     let output = finish(up.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
@@ -370,7 +374,7 @@ fn does_not_come_up(lab: &Lab) -> String {
     String::from_utf8(output.stderr).unwrap()
 }
 
-/// iperf3 in task 1 of `web`, toward the host: what it prints is its report.
+/// Starts iperf3 in task 1 of `web`, toward the host; its output is its report.
 fn iperf(lab: &Lab, seconds: u32) -> Child {
     let mut command = Command::new("iperf3");
     command.args(["-J", "-c", &HOST.to_string(), "-t", &seconds.to_string()]);
@@ -378,7 +382,7 @@ fn iperf(lab: &Lab, seconds: u32) -> Child {
     spawn_in(&lab.netns("web-1"), &mut command).unwrap()
 }
 
-/// Waits until the kernel carries all connections, one of which is a stream.
+/// Waits until the flows of all connections are offloaded, one of which is a stream.
 fn is_carried_by_the_kernel(lab: &Lab) {
     waits_until("the kernel carries the flow", || {
         let flows = lab.flows();
@@ -388,7 +392,7 @@ fn is_carried_by_the_kernel(lab: &Lab) {
     });
 }
 
-/// Waits until not one octet more arrives, for a second in which the task tries.
+/// Waits until not one more byte arrives, for a second in which the task tries to connect.
 fn stays_silent(lab: &Lab, far: &Netns) {
     let mut task = Lab::agent(&lab.netns("web-1"));
     waits_until("nothing arrives", || {
@@ -402,7 +406,7 @@ fn sum(flows: &[FlowRow]) -> u64 {
     flows.iter().map(|flow| flow.bytes_out).sum()
 }
 
-/// What a namespace has received.
+/// Returns the number of bytes that a namespace has received.
 fn octets(netns: &Netns) -> u64 {
     run_ok(netns, "cat /sys/class/net/eth0/statistics/rx_bytes").trim().parse().unwrap()
 }

@@ -1,4 +1,4 @@
-//! What does SIGHUP mean: read the file again, or that the terminal has gone?
+//! SIGHUP reads the file again, or ends the lab when its terminal is closed.
 
 use crate::lifecycle::{LAB, leftovers};
 use crate::support::comes;
@@ -36,13 +36,14 @@ fn a_hangup_with_a_wrong_file_says_why_and_the_lab_goes_on() {
     std::fs::write(lab.file(), right.replace("name = \"web\"", "name = \"web\"\ntasks = 2"))
         .unwrap();
     lab.signal(Signal::SIGHUP);
-    // The signal has no answer; each look is a call that waits for a reload at work.
+    // The signal has no answer; each look is a call that waits for a running reload.
     assert!(comes(|| lab.ps().iter().all(|row| row.generation == 2)), "{:?}", lab.ps());
     lab.task("web/2").tcp(DB, 5432);
     web.ok(&json!(["say", "db"]));
 }
 
-/// A shell sends its jobs a hangup of its own beside the kernel's: however many come, the lab ends in order.
+/// A shell sends its jobs a hangup of its own beside the kernel's: however many arrive, the lab
+/// ends in order.
 #[test]
 fn a_terminal_that_goes_away_ends_the_lab_and_leaves_nothing() {
     if !can_run() {

@@ -1,6 +1,7 @@
-//! Is a hostile frame in the midst of a flow treated alike, whether user space handles the flow or the kernel carries it?
-//! The same frames go into the same flows of two labs, and what comes out, what is counted and what becomes of the flows is
-//! compared. No stack answers on either side: both ends of every flow are made of frames.
+//! A hostile frame within a flow is treated alike by user space and by the kernel, which forwards
+//! offloaded flows. The same frames go into the same flows of two labs, and the test compares the
+//! packets that come out, the counters and the flows afterwards. No network stack answers on either
+//! side: both ends of every flow are made of frames.
 
 use crate::support::comes;
 use crate::support::frames::frame;
@@ -21,9 +22,10 @@ use twists::{Sent, Twist, twists};
 const TASK: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 1);
 /// The source port, or the identifier, of the first flow.
 const FIRST_PORT: u16 = 10_000;
-/// Flows that begin together, and frames between two looks: fewer than a queue has room for.
+/// The number of flows that begin together, and of frames between two looks: fewer than a queue has
+/// room for.
 const BATCH: usize = 50;
-/// Packets each way after which the kernel carries a flow in both directions.
+/// Packets each way after which both directions of a flow are offloaded.
 const EXCHANGES: u32 = 20;
 /// The number of a flow that a hostile frame began.
 const NEW: u16 = u16::MAX;
@@ -54,12 +56,12 @@ fn hostile_frames_are_treated_alike_whoever_carries_their_flows() {
     found.must_equal(&expected, &all);
 }
 
-/// What became of all frames.
+/// The result of all frames.
 #[derive(Debug, Default, PartialEq)]
 struct Outcome {
-    /// By the number of the frame, those that the sender's kernel did not send.
+    /// The frames that the sender's kernel refused to send, by number, with the error.
     refused: Vec<(usize, String)>,
-    /// What came out at the server's side and at the task's, sorted.
+    /// The frames that came out at the server's side and at the task's, sorted.
     out: [Vec<String>; 2],
     drops: BTreeMap<String, u64>,
     flows: BTreeMap<String, String>,
@@ -67,7 +69,7 @@ struct Outcome {
 }
 
 impl Outcome {
-    /// Panics with nothing but what differs.
+    /// Panics with the differences only, if there are any.
     fn must_equal(&self, expected: &Self, all: &[Twist]) {
         let mut differences = Vec::new();
         for (side, (found, expected)) in
@@ -96,25 +98,26 @@ impl Outcome {
     }
 }
 
-/// One flow for each frame, and one more for what shows that all before it was handled.
+/// A lab with one flow for each frame, and one more for the marker that shows that everything
+/// before it was handled.
 struct Bed {
     lab: Lab,
     task: Agent,
     server: Agent,
     router: [Mac; 2],
     calls: Vec<Call>,
-    /// The flow of a source port at the NAT gateway.
+    /// The number of a flow by its protocol and its port at the NAT gateway.
     by_outside: BTreeMap<(u8, u16), u16>,
 }
 
 impl Bed {
     fn up(offload: &str, all: &[Twist]) -> Self {
-        // Nothing is to expire in one lab and not in the other.
+        // Nothing may expire in one lab and not in the other.
         let text = format!("offload = \"{offload}\"\n{}", crate::offload::LAB);
         let lab = Lab::up("vnet", &format!("{text}\n[timeouts]\ntime_scale = 0.001\n"));
         let (mut task, mut server) = (lab.task("web"), Lab::agent(&lab.netns("internet")));
         assert_eq!(lab.ps()[0].address, TASK);
-        // The stacks of both ends leave alone what is for no address of theirs.
+        // The stacks of both ends ignore packets for addresses that they do not have.
         lab.exec_ok("web", &format!("ip route del local {TASK} dev eth0 table local"));
         let (ok, said) = lab.exec_internet(&format!("ip address del {HOST}/32 dev net0"));
         assert!(ok, "{said}");
@@ -131,7 +134,7 @@ impl Bed {
         bed
     }
 
-    /// Opens flows, and lets both ends say so much that the kernel may carry them.
+    /// Opens flows, and sends enough packets from both ends for the flows to be offloaded.
     fn open(&mut self, protocols: &[Protocol]) {
         let first = self.calls.len();
         let made = protocols.iter().zip(first as u16..).map(|(protocol, number)| {
@@ -163,8 +166,8 @@ impl Bed {
         if egress { (&mut self.task, &mut self.server) } else { (&mut self.server, &mut self.task) }
     }
 
-    /// What an agent is given to send. What the kernel's IP would send of a task goes through IP: the kernel carries none of a
-    /// packet socket's.
+    /// Returns what an agent has to send. A task's packet that the kernel's IP would send as it is
+    /// goes through IP, because the kernel offloads no packet of a packet socket.
     fn sendable(&self, egress: bool, sent: Sent) -> String {
         if egress && sent.is_plain() {
             return format!("packet {}", hexadecimal(&sent.packet));
@@ -202,7 +205,7 @@ impl Bed {
                 self.mark(egress, &mut outcome);
             }
         }
-        // Whatever a frame has done to its flow shows in what the flow does with the next packets.
+        // What a frame has changed in its flow shows in the next packets of the flow.
         for egress in [true, false] {
             for batch in numbers.chunks(BATCH) {
                 let next = |n: &usize| self.sendable(egress, self.honest(*n, egress).into());
@@ -216,7 +219,7 @@ impl Bed {
         outcome
     }
 
-    /// The next packet of one side of a flow that knows of no hostile frame.
+    /// Returns the next packet of one side of a flow, as if there had been no hostile frame.
     fn honest(&self, number: usize, egress: bool) -> Vec<u8> {
         numbered(&self.calls[number].packet(egress, b"honest"), number as u16)
     }
@@ -225,8 +228,8 @@ impl Bed {
         self.sendable(twist.egress, twist.frame(&self.calls[number]))
     }
 
-    /// Sends a packet that no cache takes, since its header has options, and takes all that came out until it has come
-    /// out, too: one queue leads there.
+    /// Sends a packet that no flow cache handles, since its header has options, and takes all
+    /// frames that come out up to that packet: one queue leads there.
     fn mark(&mut self, egress: bool, outcome: &mut Outcome) {
         let marker = self.calls.len() as u16 - 1;
         let packet = self.calls[usize::from(marker)].packet(egress, b"marker");
@@ -245,7 +248,7 @@ impl Bed {
         self.take_rest(outcome);
     }
 
-    /// Takes what has come out, on either side.
+    /// Takes the frames that have come out, on either side.
     fn take_rest(&mut self, outcome: &mut Outcome) {
         for (side, egress) in [(0, true), (1, false)] {
             let (_, end) = self.ends(egress);
@@ -257,13 +260,13 @@ impl Bed {
         }
     }
 
-    /// Looks at what is counted, and at what has come out since the last look.
+    /// Reads the counters, and takes the frames that have come out since the last look.
     fn look(&mut self, outcome: &mut Outcome) {
         self.take_rest(outcome);
         outcome.drops.clear();
-        // Those that wait for the first fragment of their datagram are dropped some time later.
+        // Fragments that wait for the first fragment of their datagram are dropped some time later.
         for row in self.lab.drops().into_iter().filter(|row| row.reason != "fragment-unclaimed") {
-            // A port at the gateway is another one in each lab.
+            // The port at the gateway differs between the labs.
             let port = row.port.filter(|_| row.task.is_some() || row.service.is_some());
             let DropRow { reason, rule, service, task, source, destination, protocol, .. } = &row;
             let key = format!(
@@ -286,8 +289,9 @@ impl Bed {
         outcome.enis = enis.iter().map(counted).collect();
     }
 
-    /// Writes a frame without what differs from lab to lab: the port at the NAT gateway, which is chosen at random, and the
-    /// identification of fragments and of what no end of a flow has sent.
+    /// Writes a frame without what differs between labs: the port at the NAT gateway, which is
+    /// chosen at random, and the identification of fragments and of packets that no end of a flow
+    /// has sent.
     fn normalized(&self, frame: &[u8]) -> Option<String> {
         let (vnet, bytes) = frame.split_at(VnetHeader::default().to_bytes().len());
         let vnet = VnetHeader::from_bytes(vnet.try_into().unwrap());
@@ -324,8 +328,8 @@ impl Bed {
         *address == self.calls[0].outside.ip().octets()
     }
 
-    /// Puts the number of the flow in the place of its port, and by how much the checksum is wrong in the place of the checksum:
-    /// a port that changes with its checksum changes nothing there.
+    /// Replaces the port by the number of the flow, and the checksum by its error: a port that
+    /// changes together with its checksum changes neither.
     fn hide_ports(&self, packet: &mut [u8], header: usize) {
         let protocol = packet[9];
         let (at, sum_at) = match protocol {
@@ -337,7 +341,7 @@ impl Bed {
         if packet.len() < sum_at + 2 {
             return;
         }
-        // A checksum of 0 is none where the protocol is UDP.
+        // A checksum of 0 means none where the protocol is UDP.
         if protocol != 17 || packet[sum_at..sum_at + 2] != [0, 0] {
             let wrong = wrong_by(packet, header);
             packet[sum_at..sum_at + 2].copy_from_slice(&wrong.to_be_bytes());
@@ -353,7 +357,8 @@ impl Bed {
         port.copy_from_slice(&number.unwrap_or(&NEW).to_be_bytes());
     }
 
-    /// The same for the quoted packet of an ICMP error. Of its checksums nothing is told.
+    /// Does as [`Bed::hide_ports`] for the quoted packet of an ICMP error, whose checksums are left
+    /// out.
     fn hide_quoted(&self, packet: &mut [u8], header: usize) {
         let is_valid = checksum::is_valid(&packet[header..]);
         packet[header + 2..header + 4].copy_from_slice(&[0, u8::from(is_valid)]);
@@ -379,7 +384,7 @@ impl Bed {
     }
 }
 
-/// By how much the checksum of an L4 header is wrong; 0 if it is right.
+/// Returns by how much the checksum of an L4 header is wrong; 0 if it is right.
 fn wrong_by(packet: &[u8], header: usize) -> u16 {
     let words = |bytes: &[u8]| -> u32 {
         bytes.chunks(2).map(|c| u32::from(c[0]) << 8 | c.get(1).map_or(0, |c| u32::from(*c))).sum()
@@ -390,7 +395,8 @@ fn wrong_by(packet: &[u8], header: usize) -> u16 {
     ((pseudo + words(&packet[header..])) % 0xffff) as u16
 }
 
-/// A frame as the kernel takes it from a packet socket: behind a header whose places count from the frame's beginning.
+/// Returns a frame as the kernel takes it from a packet socket: behind a header whose offsets count
+/// from the frame's beginning.
 fn behind_vnet(vnet: VnetHeader, frame: &str) -> String {
     let is_asked = vnet.is_partial() || vnet.is_super_packet();
     let start = if is_asked { vnet.csum_start + ETHERNET as u16 } else { 0 };
@@ -403,7 +409,7 @@ fn request(operation: &str, frames: Vec<String>) -> Value {
     [operation.to_owned()].into_iter().chain(frames).map(Value::from).collect()
 }
 
-/// The frames that came in at an end, behind their virtio-net headers: so many, if they come.
+/// Takes up to `count` frames that came in at an end, with their virtio-net headers.
 fn taken(end: &mut Agent, count: usize) -> Vec<Vec<u8>> {
     let frames: Vec<String> =
         serde_json::from_value(end.ask(&json!(["wire_take", count]))).unwrap();

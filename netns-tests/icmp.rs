@@ -1,4 +1,4 @@
-//! Do pings, and errors about other packets, find their way through two translations?
+//! Pings, and errors about other packets, reach their destination through two translations.
 
 use crate::support::frames;
 use crate::support::lab::{Lab, for_both_kinds, snmp};
@@ -105,7 +105,7 @@ fn lab_with_far_host(device: &str, settings: &str) -> (Lab, Netns) {
     (lab, far)
 }
 
-/// Checklist I1.
+/// Checklist I1: two tasks ping one host with one identifier.
 fn equal_identifiers_of_two_tasks_do_not_collide(device: &str) {
     let (lab, far) = lab_with_far_host(device, "");
     std::thread::scope(|scope| {
@@ -126,7 +126,7 @@ fn equal_identifiers_of_two_tasks_do_not_collide(device: &str) {
     assert_eq!(snmp(&far, "Icmp", "InCsumErrors"), 0);
 }
 
-/// Checklist T9.
+/// Checklist T9: a closed port is reported to the task.
 fn a_closed_port_refuses_a_datagram_through_nat_and_without(device: &str) {
     let (mut lab, _far_host) = lab_with_far_host(device, "");
     let far = lab.far("vpc-a", "vpc0", &[FAR]);
@@ -140,7 +140,7 @@ fn a_closed_port_refuses_a_datagram_through_nat_and_without(device: &str) {
     assert_eq!(lab.drops(), []);
 }
 
-/// Checklist I9.
+/// Checklist I9: the NAT gateway's private address is the source of its errors.
 fn traceroute_shows_the_nat_gateway_by_its_private_address(device: &str) {
     let (lab, _far) = lab_with_far_host(device, "");
     for options in ["-I", "-T -p 443", "-U -p 33434"] {
@@ -159,7 +159,7 @@ fn traceroute_shows_the_nat_gateway_by_its_private_address(device: &str) {
     assert!(lab.packets_dropped("ttl-expired") >= 4);
 }
 
-/// The gateway's own subnet has no way to the internet, and the gateway is a hop all the same.
+/// The gateway's own subnet has no path to the internet, and the gateway is a hop nevertheless.
 fn traceroute_shows_the_nat_gateway_whatever_is_behind_it(device: &str) {
     let lab = Lab::up(device, &LAB.replace("target = \"igw-a\"", "target = \"blackhole\""));
     let said = lab.exec_ok("web", &format!("traceroute -U -n -q 1 -N 1 -w 1 -m 2 {HOST}"));
@@ -170,7 +170,7 @@ fn traceroute_shows_the_nat_gateway_whatever_is_behind_it(device: &str) {
     assert_eq!(lab.packets_dropped("nat-blackhole"), 1);
 }
 
-/// Network ACLs are stateless, for what a NAT gateway says itself too: a rule must let ICMP in.
+/// Network ACLs are stateless, also for what a NAT gateway sends itself: a rule must let ICMP in.
 fn an_acl_without_icmp_keeps_the_nat_gateways_own_errors_from_the_task(device: &str) {
     let acl = |more: &str| {
         let at = "route_table = \"rtb-private\"\n\n[[route_table]]";
@@ -192,7 +192,8 @@ ingress = [
             LAB.replace(at, with_acl)
         )
     };
-    // Of 1,500 bytes with "don't fragment", which the NAT gateway's next link does not take.
+    // Packets of 1,500 bytes with "don't fragment", which are larger than the MTU of the NAT
+    // gateway's next link.
     let send = |lab: &Lab| {
         lab.exec("web", &format!("traceroute -F -U -n -q 1 -w 1 -f 2 -m 2 {HOST} 1500")).1
     };
@@ -210,11 +211,12 @@ ingress = [
     assert!(said.contains(&NAT.to_string()) && said.contains("!F-1400"), "{said}");
 }
 
-/// Checklist U13.
+/// Checklist U13: too large a packet is answered with the MTU.
 fn what_is_too_big_is_told_the_mtu(device: &str) {
     let (mut lab, _far_host) = lab_with_far_host(device, "mtu = 9001\ninternet_mtu = 1400");
     lab.far("vpc-a", "vpc0", &[FAR]);
-    // By egret, in the name of the NAT gateway; then the kernel knows, and refuses by itself.
+    // egret answers in the name of the NAT gateway; then the task's kernel knows the MTU, and
+    // refuses by itself.
     lab.drops_for("mtu-exceeded", "packet", || {
         let said = lab.exec("web", &format!("ping -n -M do -s 1373 -c 1 -W 2 {HOST}")).1;
         assert!(said.contains(&format!("From {NAT}")) && said.contains("mtu = 1400"), "{said}");
@@ -222,13 +224,13 @@ fn what_is_too_big_is_told_the_mtu(device: &str) {
     let said = lab.exec("web", &format!("ping -n -M do -s 1373 -c 1 -W 2 {HOST}")).1;
     assert!(said.contains("message too long, mtu=1400"), "{said}");
     assert!(lab.pings("web", &format!("-M do -s 1372 {HOST}")));
-    // By a router beyond the ENI, whose link is smaller than the VPC's.
+    // A router beyond the ENI answers, whose link has a smaller MTU than the VPC's.
     let said = lab.exec("web", &format!("ping -n -M do -s 4000 -c 1 -W 2 {FAR}")).1;
     assert!(said.contains("From 10.0.1.10") && said.contains("mtu = 1500"), "{said}");
     assert!(lab.pings("web", &format!("-M do -s 1472 {FAR}")));
 }
 
-/// Checklist T10.
+/// Checklist T10: an error that quotes no known flow is dropped.
 fn an_error_about_nothing_of_ours_goes_nowhere(device: &str) {
     let (lab, far) = lab_with_far_host(device, "");
     let mut server = Lab::agent(&far);
@@ -247,7 +249,7 @@ fn an_error_about_nothing_of_ours_goes_nowhere(device: &str) {
     lab.drops_for("icmp-error-no-flow", "flow-table", || {
         send(&error(&frames::udp(PUBLIC, HOST, 443)));
     });
-    // About a connection that there is, to a port of the host that it does not go to.
+    // The error quotes an existing connection, but with another port of the host.
     let mut quoted = frames::tcp_ack(PUBLIC, HOST, 8443);
     quoted[20..22].copy_from_slice(&port.to_be_bytes());
     lab.drops_for("icmp-error-no-flow", "flow-table", || send(&error(&quoted)));
@@ -261,7 +263,7 @@ fn an_error_about_nothing_of_ours_goes_nowhere(device: &str) {
     lab.drops_for("unsolicited", "flow-table", || send(&frames::icmp(HOST, PUBLIC, request, b"")));
     assert_eq!(task.sniffed("eth0"), []);
 
-    // An error about the connection itself arrives, and ends nothing.
+    // An error about the connection itself arrives, and does not end it.
     let mut quoted = frames::tcp_ack(PUBLIC, HOST, 443);
     quoted[20..22].copy_from_slice(&port.to_be_bytes());
     send(&error(&quoted));
@@ -270,8 +272,8 @@ fn an_error_about_nothing_of_ours_goes_nowhere(device: &str) {
     assert_eq!(sniffed, 1, "to {TASK}");
 }
 
-/// As AWS has it: only UDP's fragments pass a NAT gateway. Two tasks ping at once, whose fragments must not mix.
-/// Checklist U14.
+/// As in AWS, only fragments of UDP pass a NAT gateway. Two tasks ping at once, whose fragments
+/// must not mix. Checklist U14.
 fn a_large_ping_comes_back_inside_the_vpc_and_dies_at_a_nat_gateway(device: &str) {
     let (mut lab, _far_host) = lab_with_far_host(device, "");
     let far = lab.far("vpc-a", "vpc0", &[FAR]);

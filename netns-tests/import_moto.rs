@@ -1,5 +1,6 @@
-//! A VPC that was built with the AWS CLI at another EC2 endpoint (moto), collected with `scripts/snapshot-vpc`, imported and
-//! explained. moto differs from EC2 in ways that an import has to take, and to say (spec 12).
+//! A VPC that was built with the AWS CLI at another EC2 endpoint (moto) is collected with
+//! `scripts/snapshot-vpc`, imported and explained. moto differs from EC2 in ways that an import
+//! must accept and report (spec 12).
 
 use super::support::aws;
 use super::support::moto::{Moto, text};
@@ -13,7 +14,8 @@ fn a_vpc_in_moto_is_collected_imported_and_explained() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
 
-    // Everything but App Runner, which moto does not have: said, recorded, and no reason to stop.
+    // Everything is collected except App Runner, which moto does not have: that is reported and
+    // recorded, and does not stop the collection.
     let collected = moto.snapshot(&ids["vpc"], folder);
     let said = String::from_utf8_lossy(&collected.stderr).into_owned();
     assert_eq!(collected.status.code(), Some(3), "{said}");
@@ -44,10 +46,10 @@ fn a_vpc_in_moto_is_collected_imported_and_explained() {
     let lab = text(&imported);
     let findings = String::from_utf8_lossy(&imported.stderr).into_owned();
     let quirks = [
-        // What moto has otherwise than EC2.
+        // Where moto differs from EC2.
         format!("nat gateway {}", ids["nat"]),
         format!("vpc endpoint {}", ids["secrets"]),
-        // What it has not.
+        // The calls that moto does not have.
         "call aws apprunner list-vpc-connectors".to_owned(),
         "call aws apprunner list-services".to_owned(),
     ];
@@ -59,13 +61,14 @@ fn a_vpc_in_moto_is_collected_imported_and_explained() {
     }
 
     for (task, to, outcome) in [
-        // Group to group, zone a, through the ACL of the data subnet; from zone b it refuses by number.
+        // A rule from group to group, in zone a, through the ACL of the data subnet; the ACL's
+        // entry for zone b denies.
         ("app/1", "orders-db:5432", "FORWARD"),
         ("app/2", "orders-db:5432", "DROP nacl-ingress-deny"),
         ("app/1", "orders-db:6379", "DROP sg-ingress-implicit-deny"),
         ("app/1", "orders-db:8080", "DROP sg-egress-implicit-deny"),
         ("app/1", "10.0.10.20:5432", "FORWARD"),
-        // A prefix list, out through the NAT gateway; what is beside it, no rule allows.
+        // A prefix list, by way of the NAT gateway; no rule allows addresses outside of the list.
         ("app/1", "203.0.113.9:443", "FORWARD"),
         ("app/1", "203.0.113.99:443", "DROP sg-egress-implicit-deny"),
         ("trap/1", "203.0.113.9:443", "DROP igw-no-public-address"),

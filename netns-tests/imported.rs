@@ -1,4 +1,4 @@
-//! Does a VPC run as it is written down elsewhere, with no lab file in between?
+//! A VPC runs from its description by other tools, with no lab file in between.
 
 use crate::support::comes;
 use crate::support::lab::{Lab, can_run};
@@ -13,7 +13,7 @@ const CACHE: Ipv4Addr = Ipv4Addr::new(10, 20, 21, 44);
 const FAR: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
 const GROUPS: &str = "describe-security-groups.json";
 
-/// A copy of the example that a test may change.
+/// Returns a copy of the example that a test may change.
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/vpc");
@@ -31,7 +31,7 @@ fn a_folder_of_describe_output_carries_packets_and_is_read_again_on_a_hangup() {
     }
     let folder = folder();
     let lab = Lab::up_from(folder.path());
-    // Task 2 is in the other zone: the data subnets' ACL lets only that one to the cache.
+    // Task 2 is in the other zone: the data subnets' ACL admits only that zone to the cache.
     lab.exec_ok("web/2", "true");
     let mut web = lab.task("web/2");
     web.tcp(DB, 5432);
@@ -49,7 +49,7 @@ fn a_folder_of_describe_output_carries_packets_and_is_read_again_on_a_hangup() {
     }));
     fs::write(&path, groups.to_string()).unwrap();
     lab.signal(Signal::SIGHUP);
-    // The signal has no answer; each look is a call that waits for a reload at work.
+    // The signal has no answer; each look is a call that waits for a running reload.
     assert!(comes(|| lab.ps().iter().all(|row| row.generation == 2)), "{:?}", lab.ps());
     web.tcp(CACHE, 6379);
 }

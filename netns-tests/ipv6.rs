@@ -1,4 +1,5 @@
-//! Does a task that tries IPv6 learn at once that it has none, and does the lab say whose packet it was?
+//! A task that tries IPv6 learns immediately that it has none, and the lab reports whose packet it
+//! was.
 
 use crate::support::frames;
 use crate::support::lab::{Lab, for_both_kinds};
@@ -15,7 +16,7 @@ for_both_kinds!(
 
 const HOST: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x10);
 const IPV6: u16 = 0x86dd;
-/// How long a refusal may take, in seconds; reached only where there is none.
+/// Seconds that a refusal may take; a test reaches it only where no refusal comes.
 const PATIENCE: f64 = 30.0;
 
 /// A service of each kind.
@@ -65,7 +66,7 @@ subnets = ["subnet-a"]
 security_groups = ["sg-app"]
 "#;
 
-/// Whether the kernel has IPv6; says why a test does not run where it has none.
+/// Returns whether the kernel has IPv6, and prints why a test does not run where it has none.
 fn has_ipv6(lab: &Lab) -> bool {
     let missing = ipv6::refusal(&lab.netns("router"));
     if let Some(why) = &missing {
@@ -78,7 +79,7 @@ fn ipv6_rows(lab: &Lab) -> usize {
     lab.drops().iter().filter(|row| row.reason == "ipv6").count()
 }
 
-/// Statement 35.
+/// Statement 35: IPv6 is refused.
 fn regression_ipv6_of_a_task_has_a_drop_row_with_its_task_and_fails_at_once(device: &str) {
     let lab = Lab::up(device, LAB);
     if !has_ipv6(&lab) {
@@ -113,7 +114,7 @@ fn regression_ipv6_that_the_kernel_refuses_has_a_row_with_its_task_by_other_mean
     let lab = Lab::up(device, LAB);
     let mut task = lab.task("web/2");
     let [own, other] = [2, 1].map(|last| Ipv4Addr::new(100, 64, 0, last));
-    // Not there where the kernel has no IPv6.
+    // The setting does not exist where the kernel has no IPv6.
     let _ = lab.exec("web/2", "sysctl -q net.ipv6.conf.all.disable_ipv6=1");
     assert_ne!(task.ask(&json!(["refused6", "tcp", HOST, 443, PATIENCE])), "timeout");
     for source in [
@@ -132,7 +133,7 @@ fn regression_ipv6_that_the_kernel_refuses_has_a_row_with_its_task_by_other_mean
     }
 }
 
-/// Below 1280 bytes a link carries no IPv6, and the kernel forgets what it had.
+/// A link with an MTU below 1280 bytes carries no IPv6, and the kernel removes what was configured.
 fn ipv6_is_refused_at_once_again_after_a_smaller_mtu(device: &str) {
     let lab = Lab::up(device, &format!("mtu = 1500\n{LAB}"));
     if !has_ipv6(&lab) {

@@ -1,4 +1,5 @@
-//! Do Lambda functions and Fargate tasks leave by ENIs of their own, seen as AWS would show them?
+//! Lambda functions and Fargate tasks leave by ENIs of their own, which are shown as AWS would show
+//! them.
 
 use crate::support::lab::{Agent, Lab, both_streams, can_run, for_both_kinds};
 use egret::explain::{EniRow, Fate, FlowRow, Reload};
@@ -113,7 +114,7 @@ fn eni(lab: &Lab, service: &str, task: u16) -> EniRow {
     enis.into_iter().find(|row| Some(&row.id) == own.eni.as_ref()).unwrap()
 }
 
-/// Says so much on a connection that the kernel takes it, and what became of the flow.
+/// Sends enough on a connection for its flow to be offloaded, and returns the flow.
 fn steady(lab: &Lab, task: &mut Agent, port: u16) -> FlowRow {
     (0..20).for_each(|_| task.ok(&json!(["say", "kept", 10.0])));
     let own = |flow: &FlowRow| flow.inside.ends_with(&format!(":{port}")) && flow.path == "offload";
@@ -127,7 +128,8 @@ fn functions_share_and_each_fargate_task_is_seen_by_its_own_address(device: &str
         .map(|(service, task)| eni(&lab, service, task));
     assert_eq!((&resize.id, &resize.id), (&other.id, &notify.id));
     assert_ne!(resize.id, web.id);
-    // Only App Runner's own has its tag, and does a part of its work outside the VPC.
+    // Only App Runner's own ENI has its tag, and only App Runner does a part of its work outside
+    // the VPC.
     let wide = lab.egret_ok("enis -o wide");
     for row in [&web, &resize, &eni(&lab, "job", 1)] {
         let line = wide.lines().find(|line| line.starts_with(&row.id)).unwrap();
@@ -149,7 +151,7 @@ fn functions_share_and_each_fargate_task_is_seen_by_its_own_address(device: &str
     server.ok(&json!(["serve", FAR, 7000]));
     lab.task("resize/2").tcp(FAR, 7000);
     assert_eq!(server.peers()[0].0, resize.address.unwrap());
-    // Two tasks, one port, one destination: told apart by their addresses.
+    // Two tasks use one port for one destination, and differ by their addresses.
     let [mut one, mut two] = ["job/1", "job/2"].map(|task| lab.task(task));
     let own = [1, 2].map(|number| eni(&lab, "job", number));
     assert_eq!((own[0].kind.as_str(), own[0].tasks), ("task", 1));
@@ -160,7 +162,7 @@ fn functions_share_and_each_fargate_task_is_seen_by_its_own_address(device: &str
     assert_eq!(seen, own.map(|eni| (eni.address.unwrap(), 4444)));
     assert_eq!(steady(&lab, &mut one, 4444).outside, format!("{}:4444", seen[0].0));
 
-    // Another task is another ENI, for as long as it is there.
+    // Another task has another ENI, for as long as the task exists.
     let enis = || lab.rows::<EniRow>("enis").len();
     let before = enis();
     lab.egret_ok("task add job");
@@ -197,7 +199,7 @@ fn a_public_address_leads_out_and_a_public_subnet_without_one_nowhere(device: &s
     assert_eq!(server.peers(), [(public, 443)]);
     assert_eq!(steady(&lab, &mut edge, 443).outside, format!("{public}:443"));
     assert!(lab.pings("edge", &HOST.to_string()));
-    // The host's own error finds the task: nobody listens there.
+    // The host's own error reaches the task: nothing listens there.
     assert_eq!(edge.ask(&json!(["udp", HOST, 9, 0, 5, 10.0])), "ECONNREFUSED");
 
     let row = lab.drops_for("igw-no-public-address", "igw-a", || {
@@ -211,7 +213,8 @@ fn a_public_address_leads_out_and_a_public_subnet_without_one_nowhere(device: &s
     assert!(!passes && said.contains("assign_public_ip = true"), "{said}");
 }
 
-/// What was created through the API and by hand, too, in the order in which it was, which the lab file does not have.
+/// Services and tasks that were created through the API and by hand are restored too, in the order
+/// of their creation, which the lab file does not have.
 #[test]
 fn another_process_goes_on_with_what_no_lab_file_has() {
     if !can_run() {
@@ -256,7 +259,7 @@ fn another_process_goes_on_with_what_no_lab_file_has() {
         }
     };
     services.iter().for_each(|arn| settled(&lab, arn, "RUNNING"));
-    // Without the one before it, the address of its ENI would be another.
+    // Without the service before it, the ENI of `orders` would have another address.
     let address = eni(&lab, "orders", 1).address;
     call(&lab, "DeleteService", &json!({"ServiceArn": services[0]}));
     settled(&lab, &services[0], "DELETED");
@@ -278,7 +281,7 @@ fn another_process_goes_on_with_what_no_lab_file_has() {
         task.ok(&json!(["say", "kept", 10.0]));
     }
     assert_eq!(server.peers().len(), 2, "no connection is a new one");
-    // What was there goes as it would have gone.
+    // What was restored can be removed as before.
     let removed = lab.egret("task remove job/3");
     assert_eq!(removed.status.code(), Some(3), "its agent still runs: {}", both_streams(&removed));
     call(&lab, "DeleteService", &json!({"ServiceArn": services[1]}));
@@ -286,7 +289,8 @@ fn another_process_goes_on_with_what_no_lab_file_has() {
     lab.task("job/1").tcp(FAR, 7000);
 }
 
-/// The group of all tasks is open both ways: a Fargate task's ENI does not track its flows, a connector's does.
+/// The group of all tasks is open both ways: a Fargate task's ENI does not track its flows, a
+/// connector's does.
 fn an_untracked_flow_ends_with_its_rule_though_the_kernel_carries_it(device: &str) {
     let group = "id = \"sg-app\"\nvpc = \"vpc-a\"\n";
     let open = format!("{group}ingress = [{{ protocol = \"all\", from = \"0.0.0.0/0\" }}]\n");
@@ -316,7 +320,7 @@ fn an_untracked_flow_ends_with_its_rule_though_the_kernel_carries_it(device: &st
         let forecast = apply(shut, "--dry-run");
         job.ok(&json!(["say", "kept", 10.0]));
         for reload in [forecast, apply(shut, "")] {
-            // One that was closed may be listed too.
+            // A flow that was closed may be listed too.
             let affected = reload.flows.affected.iter().filter(|f| f.inside.ends_with(&own));
             let affected = affected.map(|f| (&*f.task, f.fate, &*f.reason));
             assert_eq!(affected.collect::<Vec<_>>(), [("job/1", fate, "sg-untracked-flow")]);
@@ -326,7 +330,7 @@ fn an_untracked_flow_ends_with_its_rule_though_the_kernel_carries_it(device: &st
         });
         assert_eq!(drop.service.as_deref(), Some("job"));
         web.ok(&json!(["say", "kept", 10.0]));
-        // It goes on with the rule: TCP sends what was lost again.
+        // The connection continues with the rule: TCP retransmits what was lost.
         apply(&text, "");
         job.ok(&json!(["say", "kept", 10.0]));
         job.ok(&json!(["close", "kept"]));

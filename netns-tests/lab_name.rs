@@ -1,4 +1,5 @@
-//! Which lab is a file's, where `--lab` or `EGRET_LAB` names another than the file does?
+//! A file belongs to the lab that `--lab` or `EGRET_LAB` names, if they name another than the file
+//! does.
 
 use crate::lifecycle::{LAB, leftovers};
 use crate::support::comes;
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Output;
 
-/// Runs `egret` with no lab named but in its words.
+/// Runs `egret` with no lab named except in `words`.
 fn unnamed(lab: &Lab, words: &[&str]) -> Output {
     lab.egret_under(None, words)
 }
@@ -26,7 +27,7 @@ fn name_of_the_command_line_takes_the_place_of_the_files() {
         assert!(netns::exists(&format!("{}-router", lab.name())));
         assert!(!netns::exists(&format!("{}-router", lab.name_in_file())));
 
-        // A reload keeps the name, however it comes.
+        // A reload keeps the name, by a signal and by a command.
         let text = std::fs::read_to_string(&file).unwrap();
         std::fs::write(&file, text.replace("name = \"web\"", "name = \"web\"\ntasks = 2")).unwrap();
         lab.signal(Signal::SIGHUP);
@@ -51,7 +52,7 @@ fn apply_says_which_lab_it_changes_and_takes_another_labs_file_only_where_it_is_
     let said = both_streams(&refused);
     assert_eq!(refused.status.code(), Some(2), "{said}");
     assert!(said.contains(&format!("no lab `{other}` is running")), "{said}");
-    // Other labs may run beside this one, of which the first is in the command.
+    // Other labs may run beside this one; the proposed command has the first of them.
     assert!(said.contains(&name) && said.contains(&format!("apply {file} --lab ")), "{said}");
 
     let text = std::fs::read_to_string(&file).unwrap();

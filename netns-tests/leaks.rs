@@ -1,4 +1,4 @@
-//! Does a lab hold no more after many changes than it did before them?
+//! A lab holds no more after many changes than before them.
 
 use crate::support::comes;
 use crate::support::lab::{Agent, Lab, can_run};
@@ -12,13 +12,13 @@ use std::process::{Command, Stdio};
 
 const DB: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 10);
 
-/// The applies before the first count: more than the configurations that are remembered.
+/// The applies before the first count: more than the number of configurations that are remembered.
 const WARM_UP: usize = 80;
 const APPLIES: usize = 200;
 const TASKS: usize = 200;
 
-/// What the allocator may hold on to: the parts of the flow table grow one by one as flows come to them. A leak of 40 KB for each apply
-/// would be 8 MB.
+/// The most by which the memory may grow, because the parts of the flow table grow one by one as
+/// flows are put into them. A leak of 40 KB for each apply would be 8 MB.
 const MEMORY_KB: u64 = 7 << 10;
 
 const LAB: &str = r#"
@@ -68,7 +68,8 @@ name = "web"
 vpc_connector = "conn"
 "#;
 
-/// What comes and goes: a VPC with a connector, its ENI and two tasks, a NAT gateway, a service beside the others, a rule.
+/// The objects that are added and removed: a VPC with a connector, its ENI and two tasks, a NAT
+/// gateway, a service beside the others, a rule.
 const CHANGES: [&[(&str, &str)]; 4] = [
     &[(
         "[[vpc_connector]]\nname = \"conn\"",
@@ -89,25 +90,27 @@ const CHANGES: [&[(&str, &str)]; 4] = [
     &[("protocol = \"all\"", "protocol = \"tcp\", ports = \"5000-6000\"")],
 ];
 
-/// The runtime keeps threads that wait for work, as many as there was ever work for at once: each is used again before it has been
-/// idle for so long that it ends. A leak would be one for each of hundreds of changes.
+/// The runtime keeps threads that wait for work, as many as ever had work at once: each is used
+/// again before it has been idle long enough to end. A leak would be one thread for each of
+/// hundreds of changes.
 const IDLE_THREADS: usize = 8;
 
-/// What a lab holds, by kind.
+/// The number of things that a lab holds, by kind.
 #[derive(Debug, PartialEq, Eq)]
 struct Held {
-    /// Open descriptors of the process by what they are: maps and programs of BPF, sockets, devices.
+    /// Open descriptors of the process by kind: maps and programs of BPF, sockets, devices.
     descriptors: BTreeMap<String, usize>,
     namespaces: usize,
-    /// The interfaces in all of them, and the programs at these.
+    /// The interfaces in all namespaces. `programs` counts the programs at them.
     links: usize,
     programs: usize,
-    /// Maps and links that are kept for a process that follows.
+    /// Maps and links that are pinned for the next process.
     pins: usize,
 }
 
 impl Held {
-    /// Decides whether nothing is there that was not there before. Less may be: a client's connection that had not ended yet.
+    /// Returns whether nothing was added since `before`. There may be less: a client's connection
+    /// that had not ended yet.
     fn is_within(&self, before: &Self) -> bool {
         let had = |kind: &String| before.descriptors.get(kind).copied().unwrap_or(0);
         let all = |held: &Self| [held.namespaces, held.links, held.programs, held.pins];
@@ -121,7 +124,7 @@ impl Held {
         for descriptor in entries("fd") {
             let Ok(target) = std::fs::read_link(descriptor.path()) else { continue };
             let kind = target.to_string_lossy().split([':', '[']).take(2).collect::<String>();
-            // Inodes have numbers, which are never the same.
+            // Inodes have numbers, which always differ.
             let kind = kind.trim_end_matches(|c: char| c.is_ascii_digit() || c == ']').to_owned();
             *descriptors.entry(kind).or_default() += 1;
         }
@@ -166,7 +169,7 @@ fn threads(lab: &Lab) -> usize {
     std::fs::read_dir(format!("/proc/{}/task", lab.pid())).unwrap().count()
 }
 
-/// Returns the memory of the lab's process that is not of files, in KB.
+/// Returns the memory of the lab's process that is not backed by files, in KB.
 fn memory(lab: &Lab) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", lab.pid())).unwrap();
     let line = status.lines().find(|line| line.starts_with("RssAnon:")).unwrap();
@@ -177,7 +180,7 @@ fn apply(lab: &Lab, changes: &[(&str, &str)]) {
     lab.apply(LAB, changes);
 }
 
-/// Applies so many files, the last of which is the first one, while connections come and go.
+/// Applies this many files, the last of which is the first one, while connections begin and end.
 fn apply_many(lab: &Lab, web: &mut Agent, count: usize) {
     for round in 0..count / 10 {
         web.begin(&json!(["connections", DB, 5432, 50, 5.0]));
@@ -189,7 +192,7 @@ fn apply_many(lab: &Lab, web: &mut Agent, count: usize) {
     }
 }
 
-/// Adds so many tasks and removes them, some at once.
+/// Adds and removes this many tasks, twenty at a time.
 fn add_and_remove(lab: &Lab, count: usize) {
     for _ in 0..count / 20 {
         lab.egret_ok("task add web --count 20");
@@ -222,7 +225,8 @@ fn a_lab_holds_no_more_after_hundreds_of_applies_and_tasks() {
     apply_many(&lab, &mut web, APPLIES);
     let memory_of_applies = memory(&lab);
     add_and_remove(&lab, TASKS);
-    // A connection of a client that has ended may still be listed for a moment, and the runtime's idle threads end by and by.
+    // A client's connection that has ended may still be listed for a moment, and the runtime's idle
+    // threads end one after another.
     let is_back =
         || Held::by(&lab).is_within(&before) && threads(&lab) <= threads_before + IDLE_THREADS;
     assert!(comes(is_back), "{before:#?} {threads_before} {:#?} {}", Held::by(&lab), threads(&lab));

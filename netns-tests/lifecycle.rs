@@ -1,4 +1,4 @@
-//! Does a lab come and go whole, whatever ends it, and do tasks within it?
+//! A lab is created and removed completely, however it ends, and so are the tasks within it.
 
 use crate::support::comes;
 use crate::support::lab::{CLOSED_FLOWS_STAY, Lab, both_streams, can_run, finish, for_both_kinds};
@@ -97,7 +97,7 @@ fn two_of_one_name_are_one_too_many() {
     let second = finish(command.spawn().unwrap());
     assert_eq!(second.status.code(), Some(1));
     assert!(both_streams(&second).contains("is up already"), "{}", both_streams(&second));
-    // And the first is none the worse.
+    // The first lab is not affected.
     lab.task("web").tcp(DB, 5432);
 }
 
@@ -177,7 +177,7 @@ fn what_somebody_else_made_stays() {
     if !can_run() {
         return;
     }
-    // A whole lab does not come up over it, in either place.
+    // A whole lab does not come up over a foreign namespace, nor over a foreign file.
     let name = format!("t{}-foreign", std::process::id());
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), format!("lab = \"{name}\"\n{LAB}")).unwrap();
@@ -202,7 +202,7 @@ fn what_somebody_else_made_stays() {
     assert!(foreign.overlay.join("hosts").exists());
     assert!(!Path::new("/run/egret").join(name).exists());
 
-    // Nor does a task, and neither its failure nor the lab's end takes it away.
+    // Nor does a task, and neither its failure nor the lab's end removes what is foreign.
     let mut lab = Lab::up("auto", LAB);
     let taken = format!("{}-web-2", lab.name());
     let foreign = Foreign::new(&taken, &format!("{}-web-3", lab.name()));
@@ -211,14 +211,14 @@ fn what_somebody_else_made_stays() {
     assert!(both_streams(&refused).contains(&format!("`{taken}` exists already")));
     assert_eq!(lab.egret("exec web/3 -- true").status.code(), Some(1));
     assert!(foreign.is_whole());
-    // Nor is a name the lab's own for ever: it gave this one back.
+    // A name that the lab has given back is not the lab's own any more.
     lab.egret_ok("task remove web/1");
     let later = Foreign::new(&format!("{}-web-1", lab.name()), &format!("{}-x", lab.name()));
     assert_eq!(lab.end_by(Signal::SIGTERM), Some(0));
     assert!(foreign.is_whole() && later.is_whole());
 }
 
-/// A namespace and files for another, which no lab made.
+/// A namespace, and `/etc/netns` files for another one, which no lab made.
 struct Foreign {
     netns: String,
     overlay: std::path::PathBuf,
@@ -254,7 +254,8 @@ fn a_damaged_list_takes_nothing_else_away() {
     let foreign = Foreign::new(&format!("{lab}x"), &format!("{lab}y"));
     let state = Path::new("/run/egret").join(&lab);
     std::fs::create_dir_all(&state).unwrap();
-    // A run was killed between its note and the namespace, and the list has suffered.
+    // A run was killed after it noted the namespace and before it created it, and the list is
+    // damaged.
     let list = format!("{lab}-router\n\n{lab}x\n../{lab}x\n{lab}y\n{lab}-../{lab}y\n");
     std::fs::write(state.join("namespaces"), list).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_egret"));
@@ -293,19 +294,20 @@ fn a_client_that_never_finishes_asking_does_not_keep_the_lab_up() {
     let mut lab = Lab::up("auto", LAB);
     let socket = format!("/run/egret/{}/control.sock", lab.name());
     let mut ended_before_the_grace = false;
-    // On a busy machine an end that waits for nothing may take as long as one that does: one of a few has to be quicker.
+    // On a busy machine an end that waits for nothing may take as long as one that waits: one of a
+    // few tries has to be quicker.
     for impatient in [false].into_iter().chain([true; 10]) {
         if ended_before_the_grace {
             break;
         }
         let mut client = UnixStream::connect(&socket).unwrap();
         client.write_all(b"POST /v1/down HTTP/1.1\r\nContent-Length: 9\r\n").unwrap();
-        // It has been taken on once a later one is answered.
+        // The connection has been accepted once a later one is answered.
         assert_eq!(lab.ps().len(), 2);
         let begun = Instant::now();
         if impatient {
             lab.signal(Signal::SIGINT);
-            // The first signal has been heard once nobody is taken on any more.
+            // The first signal has been handled once no connection is accepted any more.
             while UnixStream::connect(&socket).is_ok() {}
         }
         assert_eq!(lab.end_by(Signal::SIGINT), Some(0));
@@ -330,7 +332,7 @@ fn down_waits_for_a_lab_that_is_still_starting() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_egret"));
     command.arg("up").arg(file.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut up = command.spawn().unwrap();
-    // It has the lab when it has said what it has made first.
+    // The process owns the lab once it has printed its first step.
     let mut steps = BufReader::new(up.stderr.take().unwrap());
     let mut line = String::new();
     steps.read_line(&mut line).unwrap();
@@ -360,7 +362,7 @@ fn what_the_kernel_loses_is_listed_as_well() {
     assert!(lab.pings("web", &DB.to_string()));
     assert_eq!(lab.drops(), []);
 
-    // A worker that stands still for more packets than its queue holds.
+    // The worker stops for more packets than its queue holds.
     lab.signal(Signal::SIGSTOP);
     let sent = crate::support::pings_at_once(&task, DB, 2600);
     let said = run_ok(&router, &format!("ip -s -j link show dev {}", enis[0].device));
@@ -368,7 +370,8 @@ fn what_the_kernel_loses_is_listed_as_well() {
     let lost = said[0]["stats64"]["tx"]["dropped"].as_u64().unwrap();
     lab.signal(Signal::SIGCONT);
     assert!(lost >= 500 && lab.packets_dropped("queue-full") >= lost, "{:?}", lab.drops());
-    // The others and the first ping of all are on their way, and so are the echoes; what follows finds an empty queue.
+    // The other pings and the very first one are on their way, and so are the echoes; the packets
+    // that follow find an empty queue.
     let is_empty = || {
         let sum = |of: fn(&FlowRow) -> u64| lab.flows().iter().map(of).sum::<u64>();
         let (out, back) = (sum(|flow| flow.packets_out), sum(|flow| flow.packets_in));
@@ -376,7 +379,7 @@ fn what_the_kernel_loses_is_listed_as_well() {
     };
     assert!(comes(is_empty), "{lost}: {:#?} {:?}", lab.flows(), lab.drops());
 
-    // Packets that were read when there was nowhere to write them any more.
+    // Packets are read while the device is down, so that they cannot be written.
     lab.signal(Signal::SIGSTOP);
     run(&task, &format!("ping -n -q -c 3 -i 0.01 -W 0.1 {DB}"));
     run_ok(&router, &format!("ip link set {} down", enis[0].device));
@@ -410,14 +413,15 @@ fn nothing_crosses_once_the_process_is_killed(device: &str) {
     assert_eq!(lab.end_by(Signal::SIGKILL), None);
     vpc.ok(&json!(["sniff", "vpc0"]));
     task.ok(&json!(["sniff", "eth0"]));
-    // For a second, while iperf3 still wants to send.
+    // For a second, while iperf3 still tries to send.
     let answer = task.ask(&json!(["tcp", FAR, 443, 0, 1.0]));
     assert_eq!(answer, "timeout");
     assert_eq!(vpc.sniffed("vpc0"), []);
     assert_eq!(task.sniffed("eth0"), []);
     drop(client);
 
-    // Cleared by `down`, and up again; killed again, and up again at once.
+    // `down` clears the lab, and it comes up again; it is killed again, and comes up again
+    // immediately.
     let down = lab.egret("down");
     assert!(both_streams(&down).contains("cleared"), "{}", both_streams(&down));
     assert_eq!(leftovers(&lab), [""; 0]);
@@ -443,14 +447,15 @@ fn tasks_come_and_go_and_others_do_not_notice() {
     assert!(second.open("kept", DB, 5432).is_u64());
     assert_eq!(flows_of(&lab, 2), 1);
 
-    // Its agent still runs.
+    // The task's agent still runs.
     let removed = lab.egret("task remove web/2");
     assert_eq!(removed.status.code(), Some(3), "{}", both_streams(&removed));
     assert_eq!(flows_of(&lab, 2), 0);
     assert_eq!(lab.ps().iter().filter(|row| row.service == "web").count(), 2);
     assert!(!netns::exists(&format!("{}-web-2", lab.name())));
     first.ok(&json!(["say", "kept"]));
-    // The number is free again; the address rests, so that the next one to have it inherits nothing.
+    // The number is free again; the address is in quarantine, so that the next task with it
+    // inherits nothing.
     assert!(lab.pings("web/2", &DB.to_string()));
     assert_ne!(lab.ps().iter().find(|row| row.task == 2).unwrap().address, added[0].address);
     let missing = lab.egret("task remove web/9");
@@ -467,7 +472,7 @@ fn ps_shows_where_each_task_comes_from() {
     let lab = Lab::up("auto", LAB);
     lab.egret_ok("task add web");
     lab.egret_ok("exec web/5 -- true");
-    // One that is there is not made.
+    // An existing task is not created.
     lab.egret_ok("exec web/2 -- true");
     let origin = |task: u64| {
         let rows: Vec<Value> = lab.rows("ps");
@@ -478,7 +483,7 @@ fn ps_shows_where_each_task_comes_from() {
     let shown = lab.egret_ok("ps");
     let of = |task: &str| shown.lines().find(|line| line.starts_with(task)).unwrap().to_owned();
     assert!(of("web/2 ").ends_with("task add") && of("web/5 ").ends_with("exec"), "{shown}");
-    // The file takes over what it counts.
+    // The file takes over the tasks that it counts.
     let text = std::fs::read_to_string(lab.file()).unwrap();
     std::fs::write(lab.file(), text.replace("name = \"web\"", "name = \"web\"\ntasks = 2"))
         .unwrap();
@@ -499,7 +504,7 @@ fn a_task_goes_whole_even_if_it_was_there_by_halves() {
     assert!(!netns::exists(&format!("{}-web-2", lab.name())));
     assert!(both_streams(&lab.egret("task remove web/2")).contains("no task 2"));
 
-    // A link that is in the way ends the making of one, and nothing of it stays.
+    // A link with the task's name makes the creation of a task fail, and nothing of the task stays.
     run_ok(&router, "ip link add t-64400004 type veth peer name in-the-way");
     let refused = lab.egret("task add web");
     assert!(both_streams(&refused).contains("t-64400004"), "{}", both_streams(&refused));
@@ -514,7 +519,7 @@ fn an_address_comes_back_after_it_has_rested() {
     if !can_run() {
         return;
     }
-    // Two addresses, both in use.
+    // The pool has two addresses, both of which are used.
     let lab = Lab::up("auto", &format!("task_cidr = \"100.64.0.0/30\"\n{LAB}"));
     let full = lab.egret("task add web");
     assert!(both_streams(&full).contains("larger task_cidr"), "{}", both_streams(&full));
@@ -549,7 +554,7 @@ fn a_command_runs_in_its_place_and_its_exit_code_is_ours() {
     assert_eq!(lab.egret("exec web -- /etc").status.code(), Some(126));
     assert_eq!(lab.egret("exec nobody -- true").status.code(), Some(2));
     assert_eq!(lab.egret("exec web/0 -- true").status.code(), Some(2));
-    // A task that is not there is made.
+    // A task that does not exist is created.
     let (_, addresses) = lab.exec("web/7", "ip -br address");
     assert!(addresses.contains("100.64.0.3/32"), "{addresses}");
     assert!(lab.ps().iter().any(|row| row.service == "web" && row.task == 7));
@@ -590,7 +595,7 @@ fn flows_of(lab: &Lab, task: u16) -> usize {
     lab.flows().iter().filter(|flow| flow.service == "web" && flow.task == task).count()
 }
 
-/// A command in task 1 of `web`, once it has printed that octets flow.
+/// Runs a command in task 1 of `web`, and returns once it has printed that bytes flow.
 fn flowing(lab: &Lab, line: &str) -> Background {
     let mut command = Command::new(env!("CARGO_BIN_EXE_egret"));
     command.args(["exec", "--lab", lab.name(), "web", "--"]).args(line.split_whitespace());
@@ -598,17 +603,17 @@ fn flowing(lab: &Lab, line: &str) -> Background {
     let mut client = command.spawn().unwrap();
     let mut lines = BufReader::new(client.stdout.take().unwrap()).lines().map_while(Result::ok);
     assert!(lines.any(|line| line.contains("bits/sec")), "iperf3 ended before it sent");
-    // It stops when nobody reads what it prints.
+    // The command stops when nothing reads what it prints.
     std::thread::spawn(move || lines.count());
     Background(client)
 }
 
-/// What of a lab is still there: namespaces, their files in /etc, its own files, processes.
+/// Lists what is left of a lab: namespaces, their files in `/etc`, its own files, processes.
 pub fn leftovers(lab: &Lab) -> Vec<String> {
     left_of(lab.name(), lab.file())
 }
 
-/// What there is of a lab with this name and file.
+/// Lists what is left of a lab with this name and file.
 pub fn left_of(lab: &str, file: &Path) -> Vec<String> {
     let prefix = format!("{lab}-");
     let mut left = netns::list().unwrap();

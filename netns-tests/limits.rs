@@ -1,4 +1,4 @@
-//! Do `ps`, `exec` and `down` work whatever other clients do?
+//! `ps`, `exec` and `down` work, whatever other clients do.
 
 use crate::lifecycle::LAB;
 use crate::support::http::{api, control, exchange, head, is_closed, post};
@@ -7,17 +7,17 @@ use serde_json::json;
 use std::io::Write as _;
 use std::net::TcpStream;
 
-/// As many descriptors as a process has by default on many machines.
+/// The number of descriptors that a process may have by default on many machines.
 const DESCRIPTORS: u32 = 1024;
 
-/// The lab with the App Runner API.
+/// Returns the lab's text with the App Runner API.
 fn with_api(more: &str) -> String {
     format!("{LAB}[apprunner]\napi = \"127.0.0.1:0\"\n{more}")
 }
 
 const KEYS: &str = "[[apprunner.access_key]]\nid = \"AKIDLIMITS\"\nsecret = \"secret\"\n";
 
-/// Asserts that what an operator needs works.
+/// Asserts that the commands that an operator needs work.
 fn is_at_hand(lab: &Lab) {
     for line in ["ps", "exec web -- true", "services"] {
         let output = lab.egret(line);
@@ -31,7 +31,7 @@ fn control_answers_whatever_number_of_clients_is_idle_at_the_api() {
         return;
     }
     let lab = Lab::up_with_descriptors(DESCRIPTORS, DESCRIPTORS, &with_api(""));
-    // Those beyond the limit wait in the kernel's queue, which has an end of its own.
+    // Connections beyond the limit wait in the kernel's queue, which has a limit of its own.
     let address = lab.api().trim_start_matches("http://").to_owned();
     let idle: Vec<_> = (0..DESCRIPTORS).map_while(|_| TcpStream::connect(&address).ok()).collect();
     assert!(idle.len() > 128, "{}", idle.len());
@@ -88,7 +88,7 @@ fn request_that_is_too_large_is_refused_before_it_is_read() {
     }
 }
 
-/// The body of neither is sent: an answer shows that it is not waited for.
+/// The body of neither request is sent: an answer shows that the server does not wait for it.
 #[test]
 fn nothing_is_read_of_the_body_of_a_request_that_is_not_signed_by_a_known_key() {
     if !can_run() {

@@ -1,11 +1,11 @@
-//! Does a lab that cannot come up for want of descriptors, threads or room say so, and leave nothing?
+//! A lab that cannot come up for lack of descriptors, threads or space says so, and leaves nothing.
 
 use crate::lifecycle::{LAB, left_of};
 use crate::support::lab::{both_streams, can_run, finish, lab_file, with_descriptors};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-/// A lab file with a name that no other has.
+/// A lab file with a name that no other lab has.
 struct File {
     file: tempfile::NamedTempFile,
     name: String,
@@ -56,11 +56,12 @@ fn too_few_descriptors_are_named_with_the_way_out() {
     }
 }
 
-/// A cgroup of the test's own, in which there may be so many threads.
+/// A cgroup of the test's own, with a limit of threads.
 struct Cgroup(PathBuf);
 
 impl Cgroup {
-    /// `None` where there is no controller for it.
+    /// Creates a cgroup that may have `most` threads. Returns `None` where the machine has no
+    /// controller for that.
     fn with_threads(name: &str, most: u32) -> Option<Self> {
         let root = ["/sys/fs/cgroup/pids", "/sys/fs/cgroup"].map(Path::new);
         let root = root.into_iter().find(|root| {
@@ -73,7 +74,7 @@ impl Cgroup {
         Some(own)
     }
 
-    /// The same command inside.
+    /// Returns the same command, to be run inside the cgroup.
     fn of(&self, command: &Command) -> Command {
         let mut inside = Command::new("sh");
         let enter = format!("echo $$ > {}/cgroup.procs && exec \"$@\"", self.0.display());
@@ -137,7 +138,7 @@ fn lab_of_a_killed_run_is_taken_down_where_run_has_no_room() {
     }
     let file = File::new();
     let egret = env!("CARGO_BIN_EXE_egret");
-    // All in mounts of its own: what is left is looked for there, too.
+    // Everything happens in separate mounts, and the test looks for leftovers there, too.
     let script = format!(
         "mount -t tmpfs -o size=1m none /run || exit 2
          {egret} up -q {path} > /run/up & up=$!

@@ -1,4 +1,4 @@
-//! What do captures cost that nobody reads?
+//! Captures that nothing reads share one budget of memory.
 
 use crate::lifecycle::LAB;
 use crate::support::http::{control, head};
@@ -7,10 +7,12 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 
 const CAPTURES: usize = 40;
-/// Far above what the lab takes without captures and the budget of all together, far below what each could have of its own.
+/// The limit is far above what the lab uses without captures plus the budget of all captures, and
+/// far below what they would use with one budget each.
 const MOST_KB: u64 = 700_000;
 
-/// Sends and gets back 100 datagrams at a time, so that none but a few are lost on the way.
+/// A program that sends 100 datagrams at a time and gets them back, so that only a few are lost on
+/// the way.
 const TRAFFIC: &str = "import socket
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 s.settimeout(1)
@@ -31,7 +33,7 @@ print('done', flush=True)
 import sys
 sys.stdin.read()";
 
-/// Begins a capture whose packets nobody reads.
+/// Begins a capture whose packets nothing reads.
 fn unread(lab: &Lab) -> UnixStream {
     let body = r#"{"subject":"web","inside":true,"outside":true,"count":null,"snaplen":65535}"#;
     let mut stream = control(lab.name());
@@ -43,7 +45,7 @@ fn unread(lab: &Lab) -> UnixStream {
     stream
 }
 
-/// The memory of the lab's process, in kB.
+/// Returns the peak memory of the lab's process, in kB.
 fn memory(lab: &Lab) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", lab.pid())).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();

@@ -1,4 +1,4 @@
-//! Is what those who watch a lab are told what happens to real packets, and does nothing wait for them?
+//! Watchers of a lab see what happens to real packets, and no packet waits for a watcher.
 
 use crate::support::PATIENCE;
 use crate::support::lab::{Lab, both_streams, can_run, finish};
@@ -83,7 +83,8 @@ vpc_connector = "private"
 udp_idle = "1s"
 "#;
 
-/// A command of egret that goes on, and is at work when this returns.
+/// A command of egret that runs until it is stopped, and that has begun its work when this is
+/// created.
 struct Watching {
     process: Child,
     lines: Receiver<String>,
@@ -103,7 +104,7 @@ impl Watching {
         watching
     }
 
-    /// Nobody reads what it prints.
+    /// Starts a command whose output nothing reads.
     fn without_reader(lab: &Lab, words: &str) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_egret"));
         command.args(words.split_whitespace()).env("EGRET_LAB", lab.name());
@@ -117,7 +118,7 @@ impl Watching {
         Self { process, lines: channel().1 }
     }
 
-    /// The rows up to one that is `wanted`, which must come.
+    /// Returns the rows up to one that is `wanted`, which must come.
     fn until(&self, wanted: impl Fn(&TraceRow) -> bool) -> Vec<TraceRow> {
         let mut rows: Vec<TraceRow> = Vec::new();
         while !rows.last().is_some_and(&wanted) {
@@ -128,14 +129,16 @@ impl Watching {
         rows
     }
 
-    /// As somebody ends it who has no patience, while nobody reads what it prints; its exit code.
+    /// Sends SIGINT repeatedly, while nothing reads what the command prints, and returns its exit
+    /// code.
     fn ended_at_once(mut self) -> Option<i32> {
         let process = Pid::from_raw(self.process.id().try_into().unwrap());
         let unread = self.process.stdout.take();
         let (sender, ended) = channel();
         std::thread::spawn(move || sender.send(self.process.wait()));
         let again = Duration::from_millis(100);
-        // Signals that come at once are one: it may be that the second is not heard as such. Or it has just ended.
+        // Signals that come together count as one, so the second may not be noticed; or the command
+        // has just ended.
         for _ in 0..PATIENCE.as_millis() / again.as_millis() {
             let _ = kill(process, Signal::SIGINT);
             if let Ok(status) = ended.recv_timeout(again) {
@@ -147,7 +150,7 @@ impl Watching {
         panic!("it waits for its reader");
     }
 
-    /// As a person ends it; its exit code and its last words.
+    /// Sends SIGINT once, and returns the exit code and what the command printed on standard error.
     fn interrupted(self) -> (Option<i32>, String) {
         kill(Pid::from_raw(self.process.id().try_into().unwrap()), Signal::SIGINT).unwrap();
         let output = finish(self.process);
@@ -169,7 +172,7 @@ fn packets_that_full_queues_drop_while_somebody_traces_are_told() {
     let rows = trace.until(|row| row.lost.is_some());
     let told = rows.last().unwrap();
     assert_eq!(told.record, "queue-full");
-    // The worker may overflow again while it catches up.
+    // The worker's queue may overflow again while the worker catches up.
     assert!(told.lost >= Some(500) && told.lost <= Some(lab.packets_dropped("queue-full")));
     assert_eq!(trace.interrupted().0, Some(0));
 }
@@ -270,7 +273,7 @@ fn a_capture_is_a_file_that_tcpdump_reads_with_what_egret_made_of_each_packet() 
     let mut task = lab.task("web");
     task.tcp(HOST, 443);
     task.tcp_times_out(DB, 443);
-    // Super-packets both ways.
+    // Super-packets in both directions.
     let (client, server) = (lab.netns("web-1"), lab.netns("vpc"));
     iperf(&client, &server, DB, "-n 2M");
     iperf(&client, &server, DB, "-n 2M -R");
@@ -297,14 +300,14 @@ fn a_capture_is_a_file_that_tcpdump_reads_with_what_egret_made_of_each_packet() 
     let longest = lengths.filter_map(|(_, octets)| octets.parse().ok());
     assert!(longest.max().is_some_and(|octets: u32| octets <= 1500), "as on a wire");
 
-    // What exists is precious.
+    // An existing file is not overwritten.
     let refused = lab.egret(&words);
     assert_eq!(refused.status.code(), Some(2), "{}", both_streams(&refused));
     assert_eq!(std::fs::read(&path).unwrap(), octets);
     let unknown = lab.egret("capture wbe -w -");
     assert!(both_streams(&unknown).contains("it has eni-"), "{}", both_streams(&unknown));
 
-    // A number of packets, to standard output.
+    // A capture of a number of packets, to standard output.
     let piped = Watching::without_reader(&lab, "capture nat -w - --side outside --count 2");
     task.tcp(HOST, 443);
     let output = finish(piped.process);
@@ -322,7 +325,7 @@ fn a_capture_is_a_file_that_tcpdump_reads_with_what_egret_made_of_each_packet() 
     assert!(to("--protocol udp").is_empty());
 }
 
-/// What tcpdump reads in a file, with checksums looked at.
+/// Returns what tcpdump reads in a file, with checksums verified.
 fn tcpdump(path: &Path, filter: &str) -> String {
     let mut command = Command::new("tcpdump");
     command.args(["-vvn", "-r"]).arg(path).arg(filter);
@@ -342,7 +345,7 @@ fn who_does_not_read_holds_nothing_up_and_is_told_what_was_left_out() {
     let stuck = ["trace --json -v", "capture web -w -"];
     let stuck = stuck.map(|words| Watching::without_reader(&lab, words));
     let (client, server) = (lab.netns("web-1"), lab.netns("vpc"));
-    // Far more than all queues and pipes between hold.
+    // Far more than all queues and pipes between them hold.
     iperf(&client, &server, DB, "-n 300M");
     assert!(run(&client, "true").status.success());
     for command in stuck {

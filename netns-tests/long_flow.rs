@@ -1,4 +1,5 @@
-//! Does a flow live as long as it carries something, whatever the idle timeout and however much it carries?
+//! A flow lives as long as it carries packets, whatever the idle timeout and however much it
+//! carries.
 
 use crate::support::lab::{FLOWS_EXPIRE_SOON, Lab, can_run};
 use egret::explain::FlowRow;
@@ -6,9 +7,10 @@ use serde_json::{Value, json};
 use std::net::Ipv4Addr;
 
 const HOST: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
-/// 350 s at that speed.
+/// 350 s at that speed, in milliseconds.
 const IDLE_MS: u64 = 3500;
-/// Eight times this; slow enough that several idle timeouts pass meanwhile.
+/// The bytes of one of eight transfers, which are slow enough that several idle timeouts pass
+/// meanwhile.
 const GIGABYTE: u64 = 1_000_000_000;
 const OCTETS_PER_SECOND: u64 = 600_000_000;
 
@@ -44,7 +46,8 @@ fn only_flow(lab: &Lab) -> FlowRow {
     flows.remove(0)
 }
 
-/// A flow that took the place of an expired one would have other ports, at the ENI or at the NAT gateway.
+/// Returns what identifies a flow: one that took the place of an expired one would have other
+/// ports, at the ENI or at the NAT gateway.
 fn identity(flow: &FlowRow) -> Value {
     let FlowRow { inside, destination, eni_port, nat_gateway, outside, state, .. } = flow;
     json!([inside, destination, eni_port, nat_gateway, outside, state])

@@ -1,4 +1,5 @@
-//! Real packets through real namespaces; a file per question. Needs root, and says so where it is missing.
+//! Real packets pass through real namespaces, in one file for each subject. The tests need root,
+//! and say so where it is missing.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

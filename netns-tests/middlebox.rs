@@ -1,4 +1,5 @@
-//! What gets through a route to an appliance's network interface, or to a Gateway Load Balancer endpoint?
+//! Packets pass through a route to an appliance's network interface, or to a Gateway Load Balancer
+//! endpoint, where the source/destination check permits it.
 
 use crate::support::lab::{Lab, both_streams, for_both_kinds};
 use serde_json::json;
@@ -13,8 +14,9 @@ const HOST: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
 const ENI: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 4);
 const NAT: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
 
-/// Three data subnets, each by a route more specific than local: through an appliance, a Gateway Load Balancer endpoint,
-/// and an appliance whose check is on. The internet is behind the endpoint, and then the NAT gateway.
+/// Three data subnets, each reached by a route more specific than local: through an appliance,
+/// through a Gateway Load Balancer endpoint, and through an appliance with its source/destination
+/// check on. The path to the internet is through the endpoint, and then through the NAT gateway.
 const LAB: &str = r#"
 [[vpc]]
 id = "vpc-a"
@@ -168,7 +170,8 @@ egress = "vpc"
 vpc_connector = "app"
 "#;
 
-/// Surprise 13: a route more specific than local, to a network interface and to a Gateway Load Balancer endpoint.
+/// Surprise 13: a route may be more specific than local, to a network interface and to a Gateway
+/// Load Balancer endpoint.
 fn a_whole_subnet_is_reached_through_a_middlebox(device: &str) {
     let lab = Lab::up(device, LAB);
     let mut task = lab.task("web");

@@ -1,4 +1,4 @@
-//! Do large transfers pass where links differ in size?
+//! Large transfers pass where links have different MTUs.
 
 use crate::support::lab::{Lab, for_both_kinds};
 use crate::support::run_ok;
@@ -16,7 +16,7 @@ fn a_transfer_passes_a_smaller_internet(device: &str) {
     let mut lab = Lab::up(device, &format!("internet_mtu = 1400\n{}", crate::offload::LAB));
     let far = lab.far("internet", "net0", &[HOST]);
     transfer(&lab, &far, HOST);
-    // The SYN's MSS is clamped both ways, so nothing was ever too big.
+    // The SYN's MSS is clamped both ways, so no packet was ever too big.
     assert_eq!(lab.packets_dropped("mtu-exceeded"), 0);
     let mut lab =
         Lab::up(device, &format!("mtu = 9001\ninternet_mtu = 1300\n{}", crate::offload::LAB));
@@ -24,11 +24,12 @@ fn a_transfer_passes_a_smaller_internet(device: &str) {
     transfer(&lab, &far, HOST);
 }
 
-/// A security group's ENI clamps nothing: here path MTU discovery must do it, by an ICMP error of a router behind the ENI.
+/// A security group's ENI clamps nothing: here path MTU discovery must do it, by an ICMP error from
+/// a router behind the ENI.
 fn a_transfer_passes_a_smaller_link_in_the_vpc(device: &str) {
     let mut lab = Lab::up(device, &format!("mtu = 9001\n{}", crate::offload::LAB));
     let far = lab.far("vpc-a", "vpc0", &[FAR]);
-    // The far host claims that it takes more than its link does.
+    // The far host announces more than its link takes.
     run_ok(&far, "ip route replace default via 169.254.1.1 dev eth0 onlink advmss 8900");
     transfer(&lab, &far, FAR);
     let learned = lab.exec_ok("web", &format!("ip route get {FAR}"));

@@ -1,5 +1,5 @@
-//! Are namespaces, links, children and echo servers what `ip netns` users expect, and are they quick enough for a lab of
-//! a thousand tasks?
+//! Namespaces, links, children and echo servers are what `ip netns` users expect, and are quick
+//! enough for a lab of a thousand tasks.
 
 use crate::support::{Namespaces, is_root, run_ok};
 use egret::linux::exec::{ExecError, run_dressed};
@@ -99,7 +99,8 @@ fn what_is_sent_to_an_echo_comes_back_after_the_sender_closed_its_half() {
     assert!(matches!(icmp, Err(ListenError::Protocol(_))));
 }
 
-/// How long a lab takes: `cargo test --release --test netns thousand -- --ignored --nocapture`.
+/// Measures how long a lab takes: `cargo test --release --test netns thousand -- --ignored
+/// --nocapture`.
 #[test]
 #[ignore = "a measurement"]
 fn a_thousand_tasks() {

@@ -1,4 +1,5 @@
-//! What does the internet see of a task, and what can it do to one?
+//! The internet sees only the public address of a task, and reaches a task only where the task has
+//! asked for it.
 
 use crate::support::comes;
 use crate::support::frames;
@@ -23,7 +24,7 @@ const DB: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 10);
 const PUBLIC: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
 const APP_RUNNER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 77);
 
-/// Two services behind one NAT gateway and on one ENI, and a third without a connector.
+/// Two services behind one NAT gateway and on one ENI, and a third one without a connector.
 const LAB: &str = r#"
 apprunner_public_ip = "198.51.100.77"
 
@@ -117,7 +118,7 @@ name = "direct"
 egress = "default"
 "#;
 
-/// The lab with both hosts in a further namespace.
+/// Brings up the lab with both hosts in a further namespace.
 fn lab_with_far_hosts(device: &str, more: &str) -> (Lab, Netns) {
     let mut lab = Lab::up(device, &format!("{LAB}\n{more}"));
     let far = lab.far("internet", "net0", &[HOST, OTHER_HOST]);
@@ -148,7 +149,7 @@ fn the_internet_sees_public_addresses_and_nothing_else(device: &str) {
         );
     }
     assert!(lab.pings("web", &HOST.to_string()) && lab.pings("direct", &HOST.to_string()));
-    // Whatever else the tasks try, refused or not, it is the same two addresses that come out.
+    // Whatever else the tasks try, refused or not, only the same two addresses come out.
     lab.exec("web", "ping -n -c 1 -W 0.2 -s 4000 203.0.113.10");
     lab.exec("direct", "ping -n -c 1 -W 0.2 10.0.1.10");
     lab.exec("web", "traceroute -n -q 1 -w 0.2 -m 4 -U 203.0.113.10");
@@ -160,7 +161,7 @@ fn the_internet_sees_public_addresses_and_nothing_else(device: &str) {
     }
 }
 
-/// Checklist T7.
+/// Checklist T7: one ENI has flows of two tasks with equal source ports.
 fn equal_source_ports_of_two_tasks_do_not_collide(device: &str) {
     let (lab, far) = lab_with_far_hosts(device, "");
     let mut server = Lab::agent(&far);
@@ -176,7 +177,7 @@ fn equal_source_ports_of_two_tasks_do_not_collide(device: &str) {
     peers.sort();
     peers.dedup();
     assert_eq!(peers.len(), 3, "three ports of one address: {peers:?}");
-    // All three, of two services and two connectors, by one ENI.
+    // All three flows, of two services and two connectors, use one ENI.
     let flows = lab.flows();
     assert_eq!(flows.len(), 3);
     assert!(flows.iter().all(|flow| flow.eni == flows[0].eni && flow.inside.ends_with(":5000")));
@@ -186,9 +187,9 @@ fn equal_source_ports_of_two_tasks_do_not_collide(device: &str) {
     assert_eq!((eni.services.len(), eni.connectors.len(), eni.tasks), (2, 2, 3));
 }
 
-/// No checksum (RFC 768 allows it), and a header with options. Nothing listens to the echoes, and the errors that say so
-/// go out translated.
-/// Checklist I5, RFC 3022.
+/// Datagrams without a checksum (RFC 768 allows it), and with options in the header. Nothing
+/// listens to the echoes, and the errors that say so are translated on their way out. Checklist I5,
+/// RFC 3022.
 fn odd_but_legal_datagrams_pass_and_so_do_the_errors_about_their_echoes(device: &str) {
     let (lab, far) = lab_with_far_hosts(device, "");
     let mut internet = Lab::agent(&lab.netns("internet"));
@@ -208,7 +209,7 @@ fn odd_but_legal_datagrams_pass_and_so_do_the_errors_about_their_echoes(device: 
         let frame = frames::ipv4(Mac::near(source), &packet);
         task.ok(&json!(["frames", "eth0", frame]));
     }
-    // What went before it on the same way has arrived when this one has.
+    // Everything sent before it on the same path has arrived when this datagram has.
     task.udp(HOST, 53);
     assert_eq!(server.peers().len(), 3);
     assert!(lab.pings("web", &HOST.to_string()));
@@ -218,7 +219,7 @@ fn odd_but_legal_datagrams_pass_and_so_do_the_errors_about_their_echoes(device: 
     assert_eq!(lab.drops(), []);
 }
 
-/// Checklist U8, T4. Statement 30.
+/// Checklist U8, T4. Statement 30: inbound packets that no task has asked for are dropped.
 fn what_nobody_asked_for_does_not_come_in(device: &str) {
     let (lab, far) = lab_with_far_hosts(device, "");
     let mut server = Lab::agent(&far);
@@ -232,7 +233,7 @@ fn what_nobody_asked_for_does_not_come_in(device: &str) {
     for address in [PUBLIC, APP_RUNNER] {
         lab.drops_for("unsolicited", "flow-table", || server.tcp_times_out(address, 443));
     }
-    // The port is in use, but not towards this host: filtering goes by address and port.
+    // The port is in use, but not towards this host: filtering is by address and port.
     lab.drops_for("unsolicited", "flow-table", || {
         let answer = server.ask(&json!(["udp", PUBLIC, port, 54, 5, 0.3]));
         assert_eq!(answer, "timeout");
@@ -246,7 +247,7 @@ fn what_nobody_asked_for_does_not_come_in(device: &str) {
     let mut vpc = Lab::agent(&lab.netns("vpc-a"));
     lab.drops_for("unsolicited", "flow-table", || vpc.tcp_times_out(eni, 443));
     lab.drops_for("no-owner", "", || vpc.tcp_times_out(Ipv4Addr::new(10, 0, 1, 99), 443));
-    // A task's own address is nobody's outside.
+    // A task's own address is no outside address of any device.
     lab.drops_for("no-owner", "", || vpc.tcp_times_out(Ipv4Addr::new(100, 64, 0, 1), 443));
     assert_eq!(task.sniffed("eth0"), sniffed);
 }
@@ -269,7 +270,7 @@ fn default_egress_has_its_own_address_and_no_vpc(device: &str) {
     });
 }
 
-/// Checklist 5.4.
+/// Checklist 5.4: ports run out for one destination only, and are released.
 fn ports_run_out_for_one_destination_only_and_come_back(device: &str) {
     let limits = "[limits]\nnat_connections_per_destination = 5\n[timeouts]\ntime_scale = 20.0\n";
     let (lab, far) = lab_with_far_hosts(device, limits);
@@ -285,14 +286,15 @@ fn ports_run_out_for_one_destination_only_and_come_back(device: &str) {
     task.tcp(OTHER_HOST, 443);
     task.tcp(HOST, 8443);
     task.ok(&json!(["say", "a"]));
-    // A port is free again when both ends have closed, a while after (here a 20th of it). The kernel tries for longer.
+    // A port is free again some time after both ends have closed (here a 20th of the usual time).
+    // The kernel retries for longer than that.
     task.ok(&json!(["close", "a"]));
     task.tcp(HOST, 443);
     task.ok(&json!(["say", "e"]));
 }
 
-/// 3.5 s instead of 350. An ENI alone says nothing when a flow has expired; a NAT gateway resets it, to the inside.
-/// Checklist T5.
+/// The timeout is 3.5 s instead of 350. An ENI alone sends nothing when a flow has expired; a NAT
+/// gateway sends a reset to the inside. Checklist T5.
 fn an_idle_connection_ends_with_a_reset(device: &str) {
     let (lab, far) = lab_with_far_hosts(device, FLOWS_EXPIRE_SOON);
     let mut server = Lab::agent(&far);

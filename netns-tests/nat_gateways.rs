@@ -1,4 +1,5 @@
-//! What is seen behind the other gateways: a NAT gateway with several addresses, a private one, an interface endpoint?
+//! The other gateways translate as in AWS: a NAT gateway with several addresses, a private one, an
+//! interface endpoint.
 
 use crate::support::lab::{Lab, for_both_kinds};
 use egret::explain::{EniRow, HolderRow};
@@ -17,7 +18,8 @@ const ENI: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 4);
 const PRIVATE: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 100);
 const SQS: &str = "sqs.us-east-1.amazonaws.com";
 
-/// The database's subnet is reached by way of a private NAT gateway; the service's public name is also a host's.
+/// The path to the database's subnet is through a private NAT gateway; the service's public name is
+/// also a host's.
 const LAB: &str = r#"
 limits = { nat_connections_per_destination = 2 }
 
@@ -144,8 +146,8 @@ name = "public"
 egress = "default"
 "#;
 
-/// Two connections to one destination by each of three addresses; then `ErrorPortAllocation`, and who holds the ports.
-/// Checklist U2, 5.4.
+/// Two connections to one destination use each of three addresses; then `ErrorPortAllocation`
+/// counts, and the holders of the ports are listed. Checklist U2, 5.4.
 fn a_gateways_addresses_are_used_in_turn_until_the_last_port_is_taken(device: &str) {
     let lab = Lab::up(device, LAB);
     let mut internet = Lab::agent(&lab.netns("internet"));
@@ -179,7 +181,7 @@ fn a_gateways_addresses_are_used_in_turn_until_the_last_port_is_taken(device: &s
     assert_eq!((full.taken, full.limit, full.ports), (6, 6, 6));
     assert_eq!((full.service.as_str(), full.task), ("web", 1));
 
-    // Another destination has ports of its own, and who was let in stays.
+    // Another destination has ports of its own, and established connections stay.
     web.tcp(OTHER_HOST, 443);
     web.ok(&json!(["say", "a"]));
     web.ok(&json!(["say", "f"]));
@@ -192,7 +194,8 @@ fn private_gateways_and_interface_endpoints_are_reached_inside_the_vpc(device: &
     vpc.ok(&json!(["serve", DB, 5433]));
     let mut web = lab.task("web");
 
-    // Surprise 10: behind the gateway a rule that names the connector's group does not match, one with its subnet does.
+    // Surprise 10: behind the gateway a rule that names the connector's group does not match, one
+    // with its subnet does.
     assert!(web.open("db", DB, 5433).is_u64());
     let seen: Vec<Ipv4Addr> = vpc.peers().iter().map(|(address, _)| *address).collect();
     assert_eq!(seen, [PRIVATE]);
@@ -201,7 +204,7 @@ fn private_gateways_and_interface_endpoints_are_reached_inside_the_vpc(device: &
     assert_eq!(flows.len(), 1);
     assert_eq!(flows[0].nat_gateway.as_deref(), Some("nat-private"));
 
-    // By its public name, which elsewhere is a host of the internet (spec 7.2).
+    // The task uses its public name, which elsewhere is a host of the internet (spec 7.2).
     assert!(lab.exec_ok("web", &format!("getent ahostsv4 {SQS}")).starts_with("10.0.4.200"));
     assert!(lab.exec_ok("public", &format!("getent ahostsv4 {SQS}")).starts_with("203.0.113.10"));
     assert!(web.ask(&json!(["open", "sqs", SQS, 443, 0, 10.0])).is_u64());

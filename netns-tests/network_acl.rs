@@ -1,4 +1,4 @@
-//! What do the subnets' network ACLs let out and in, which know nothing of connections?
+//! The subnets' network ACLs, which know nothing of connections, decide what leaves and enters.
 
 use crate::support::lab::{Lab, for_both_kinds};
 use std::net::Ipv4Addr;
@@ -163,7 +163,7 @@ egress = "vpc"
 vpc_connector = "app"
 "#;
 
-/// Statement 23.
+/// Statement 23: the rules of the VPC apply, and each border denies by its own rule.
 fn each_border_denies_by_its_own_rule(device: &str) {
     let lab = Lab::up(device, LAB);
     let mut task = lab.task("web");
@@ -181,14 +181,14 @@ fn each_border_denies_by_its_own_rule(device: &str) {
     lab.drops_for("nacl-ingress-implicit-deny", "* of acl-guarded ingress", || {
         task.tcp_times_out(GUARDED, 443);
     });
-    // Allowed by a later rule than the one that denies the neighbouring port.
+    // A later rule than the one that denies the neighbouring port allows this.
     task.tcp(GUARDED, 5433);
 }
 
 fn a_reply_needs_the_ephemeral_ports(device: &str) {
     let lab = Lab::up(device, LAB);
     let mut task = lab.task("web");
-    // The request arrives: the far side's ACL has nothing for the reply.
+    // The request arrives: the far side's ACL has no rule for the reply.
     lab.drops_for("nacl-return-implicit-deny", "* of acl-deaf egress", || {
         task.tcp_times_out(DEAF, 5432);
     });

@@ -1,4 +1,5 @@
-//! Do octets arrive intact and fast when nobody on the way trusts a checksum that is not there yet?
+//! Bytes arrive intact and fast, although on the whole path nothing trusts a checksum that is still
+//! to be done.
 
 use crate::support::frames;
 use crate::support::iperf_server;
@@ -18,7 +19,8 @@ const FAR: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 20);
 const NEAR: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 10);
 const SIZE: u32 = 50 << 20;
 
-/// A service with everything allowed, one far resource in the VPC, and one host behind a NAT gateway.
+/// A service with everything allowed, one far resource in the VPC, and one host behind a NAT
+/// gateway.
 pub const LAB: &str = r#"
 [[vpc]]
 id = "vpc-a"
@@ -109,7 +111,8 @@ fn many_octets_arrive_as_they_were_sent(device: &str) {
     the_far_host_would_notice(&lab);
 }
 
-/// Otherwise the tests of this file would show nothing.
+/// Checks that the far host detects a wrong checksum; otherwise the tests of this file would show
+/// nothing.
 fn the_far_host_would_notice(lab: &Lab) {
     let mut near = Lab::agent(&lab.netns("vpc-a"));
     let far = lab.far_netns("vpc0");
@@ -119,8 +122,8 @@ fn the_far_host_would_notice(lab: &Lab) {
     assert_eq!(snmp(&far, "Udp", "InCsumErrors"), 1);
 }
 
-/// A full queue on the way costs a few in a hundred, more where others keep the CPUs; a wrong checksum, or a super-packet
-/// that got lost, costs most of them.
+/// A full queue on the path loses a few in a hundred packets, more where other programs use the
+/// CPUs; a wrong checksum, or a lost super-packet, loses most of them.
 fn streams_are_not_sent_twice(device: &str) {
     let mut lab = Lab::up(device, LAB);
     let far = lab.far("internet", "net0", &[HOST]);
@@ -136,7 +139,8 @@ fn streams_are_not_sent_twice(device: &str) {
             "{device} {options}: {:.2} Gbit/s, {again} of {segments:.0} segments again",
             report["end"]["sum_received"]["bits_per_second"].as_f64().unwrap() * 1e-9
         );
-        // What a full queue drops is sent again: each packet may be as many segments as 64 KiB have.
+        // What a full queue drops is sent again: each packet may be as many segments as fit into 64
+        // KiB.
         let full = (full(&lab) - before) as f64 * if device == "plain" { 1.0 } else { 46.0 };
         assert!(
             again < segments * 0.5 + full,
@@ -146,7 +150,7 @@ fn streams_are_not_sent_twice(device: &str) {
     no_bad_checksums(&[&far, &lab.netns("web-1")]);
 }
 
-/// Packets that a queue had no room for.
+/// Counts the packets for which a queue had no room.
 fn full(lab: &Lab) -> u64 {
     ["queue-full", "link-dropped"].map(|reason| lab.packets_dropped(reason)).into_iter().sum()
 }

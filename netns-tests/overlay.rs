@@ -1,4 +1,5 @@
-//! Does what the App Runner API adds to a lab take its packets where it says, at once, and leave all others alone?
+//! A connector or service that the App Runner API adds to a lab determines the path of its packets
+//! immediately, and of no others.
 
 use crate::lifecycle::LAB;
 use crate::support::lab::{Agent, Lab as Processes, can_run};
@@ -93,7 +94,8 @@ fn services_of_the_api_come_switch_and_go_and_the_file_s_notice_nothing() {
         |lab: &Driven| lab.rows().0.into_iter().filter(|row| row.kind == "hyperplane").count();
     assert_eq!(enis(&lab), 1);
 
-    // A connector has no ENI of its own before a service uses it, and none after where it shares one.
+    // A connector has no ENI of its own before a service uses it, and none afterwards where it
+    // shares one.
     let (shared, own) = (connector("shared", &["sg-app"]), connector("own", &["sg-db"]));
     lab.set(&[shared.clone(), own.clone()], &[]).unwrap();
     assert_eq!(enis(&lab), 1);
@@ -106,7 +108,7 @@ fn services_of_the_api_come_switch_and_go_and_the_file_s_notice_nothing() {
     let origins: Vec<_> = tasks.iter().map(|t| (t.service.as_str(), t.origin.as_str())).collect();
     assert!(origins.contains(&("orders", "api")) && origins.contains(&("web", "file")));
 
-    // Where its packets go switches under a running task.
+    // The connector of a service changes under a running task.
     let mut task = lab.task("orders-1");
     task.tcp(DB, 5432);
     lab.set(&[shared.clone(), own.clone()], &[orders(by("own"))]).unwrap();
@@ -120,14 +122,14 @@ fn services_of_the_api_come_switch_and_go_and_the_file_s_notice_nothing() {
     lab.set(slice::from_ref(&shared), &[orders(by("shared"))]).unwrap();
     task.tcp(DB, 5432);
 
-    // What cannot be leaves everything as it is.
+    // A change that is not possible leaves everything as it is.
     let refused = lab.set(slice::from_ref(&shared), &[orders(by("gone"))]).unwrap_err();
     assert!(matches!(refused, ReloadError::Config(_)), "{refused}");
     let refused = lab.apply(&LAB.replace("sg-app", "sg-other")).unwrap_err().to_string();
     assert!(refused.contains("VPC connector \"shared\" of the App Runner API"), "{refused}");
     task.tcp(DB, 5432);
 
-    // Another file keeps what the API has.
+    // Another file keeps what the API has created.
     lab.apply(&format!("# Another line\n{LAB}")).unwrap();
     task.tcp(DB, 5432);
     assert!(lab.rows().1.iter().any(|row| row.service == "orders" && row.origin == "api"));

@@ -1,4 +1,4 @@
-//! Can a local user who is not root put a file where egret, as root, reads, writes or runs one?
+//! A local user who is not root cannot put a file where egret, as root, reads, writes or runs one.
 
 use crate::lifecycle::LAB;
 use crate::support::lab::{Lab, both_streams, can_run, finish};
@@ -12,7 +12,7 @@ use std::process::{Command, Output, Stdio};
 
 const NOBODY: u32 = 65_534;
 
-/// A folder of root's own with a lab file, whose store is beside it.
+/// A folder owned by root with a lab file and its store.
 struct Folder {
     directory: tempfile::TempDir,
     name: String,
@@ -35,7 +35,8 @@ impl Folder {
         self.path("lab.toml")
     }
 
-    /// Brings the lab up with the App Runner API, which must fail.
+    /// Tries to bring the lab up with the App Runner API, which must fail, and returns what it
+    /// prints.
     fn refused(&self) -> String {
         let mut command = Command::new(env!("CARGO_BIN_EXE_egret"));
         command.arg("up").arg(self.file()).args(["--api", "127.0.0.1:0"]);
@@ -168,7 +169,7 @@ impl Modes {
     }
 }
 
-/// Finds what has a lab's name in its path, the name written as `LAB`.
+/// Collects the paths that contain a lab's name, with the name written as `LAB`.
 fn collect(path: &Path, lab: &str, found: &mut Vec<(String, u32)>) {
     let Ok(about) = fs::symlink_metadata(path) else { return };
     let shown = path.display().to_string();
@@ -192,7 +193,7 @@ fn task_sees_no_file_over_etc_that_egret_did_not_make() {
     assert!(!lab.exec_ok("web", "cat /etc/hostname").contains("planted"));
     assert!(lab.exec_ok("web", "cat /etc/hosts").contains(&format!("{}-web-1", lab.name())));
 
-    // One of egret's own names that is not its file any more.
+    // One of egret's own names, but not egret's file any more.
     let hosts = overlay.join("hosts");
     give_to_nobody(&hosts);
     let output = lab.egret("exec web -- cat /etc/hosts");
@@ -239,7 +240,7 @@ fn capture_is_written_to_no_link_pipe_or_file_of_another_user() {
     assert!(said.contains("a FIFO that nobody reads"), "{said}");
     assert_eq!(fs::read_to_string(&precious).unwrap(), "precious");
 
-    // A link of the user's own is followed, and what egret makes others cannot write to.
+    // A link of the user's own is followed, and others cannot write to what egret creates.
     symlink(&precious, path("own")).unwrap();
     let (code, said) = capture("own", &["--force"]);
     assert_eq!(code, Some(0), "{said}");

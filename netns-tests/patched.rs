@@ -1,4 +1,4 @@
-//! Does a patch that `egret explain --fix` prints of a running lab make real connections pass?
+//! A patch that `egret explain --fix` prints for a running lab makes real connections pass.
 
 use crate::support::lab::{Lab, both_streams, for_both_kinds};
 use egret::daemon::Client;
@@ -10,7 +10,7 @@ use std::path::PathBuf;
 const HOST: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
 const DB: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 10);
 
-/// The group lets nothing out, and the table leads nowhere.
+/// The group lets nothing out, and the table has no route out.
 const LAB: &str = r#"
 [[vpc]]
 id = "vpc-a"
@@ -76,7 +76,7 @@ for_both_kinds!(
     a_text_made_from_one_that_is_not_in_force_any_more_is_refused,
 );
 
-/// Writes the patch for a question to a file beside the lab file.
+/// Writes the patch for a question to a file beside the lab file, and returns its path.
 fn patch(lab: &Lab, destination: &str) -> PathBuf {
     let printed = lab.egret_ok(&format!("explain web {destination} --fix"));
     let file = lab.file().with_file_name(format!("{}.patch", destination.replace(':', "-")));
@@ -108,7 +108,7 @@ fn a_patch_of_a_running_lab_makes_connections_pass(device: &str) {
     assert_eq!((nothing.status.code(), nothing.stdout.as_slice()), (Some(0), &b""[..]));
 }
 
-/// Returns the number of the configuration in force.
+/// Returns the number of the committed configuration.
 fn generation(lab: &Lab) -> u32 {
     let forecast = lab.egret_ok(&format!("apply {} --dry-run --json", lab.file().display()));
     serde_json::from_str::<Reload>(&forecast).unwrap().generation
@@ -139,7 +139,7 @@ fn a_patch_that_does_not_fit_changes_nothing(device: &str) {
     assert_eq!(still.status.code(), Some(1), "{}", both_streams(&still));
 }
 
-/// Another configuration may come into force between reading the one before and applying the patch.
+/// Another configuration may be committed between reading the previous one and applying the patch.
 fn a_text_made_from_one_that_is_not_in_force_any_more_is_refused(device: &str) {
     let lab = Lab::up(device, LAB);
     let text = std::fs::read_to_string(lab.file()).unwrap();

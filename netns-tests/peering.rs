@@ -1,4 +1,4 @@
-//! What does a peering connection carry, and where does it end?
+//! A peering connection carries packets to the peer's own addresses, and no further.
 
 use crate::support::lab::{Lab, for_both_kinds};
 use serde_json::json;
@@ -148,7 +148,7 @@ fn a_peer_is_reached_and_nothing_behind_it(device: &str) {
     let mut cache = Lab::agent(&lab.netns("vpc-b"));
     cache.ok(&json!(["serve", CACHE, 6379]));
 
-    // It sees the ENI's private address, and its group lets the ENI's group in.
+    // The cache sees the ENI's private address, and its group admits the ENI's group.
     task.tcp(CACHE, 6379);
     assert_eq!(cache.peers().iter().map(|(address, _)| *address).collect::<Vec<_>>(), [ENI]);
     task.udp(CACHE, 53);
@@ -161,7 +161,7 @@ fn a_peer_is_reached_and_nothing_behind_it(device: &str) {
         task.tcp_times_out(NO_WAY_BACK, 6379);
     });
     assert_eq!((drop.service.as_deref(), drop.line), (Some("web"), None));
-    // The peer itself could reach it, and it would answer.
+    // The peer itself could reach that host, and the host would answer.
     lab.drops_for("peering-outside-peer-cidr", "pcx-ab", || task.tcp_times_out(BEYOND, 6379));
 
     let explained = lab.egret("explain web 10.1.2.10:6379/tcp");

@@ -1,4 +1,4 @@
-//! What do the threads of a lab have of root?
+//! The threads of a lab keep only those of root's capabilities that they need.
 
 use crate::apprunner::Shop;
 use crate::lifecycle::LAB;
@@ -22,11 +22,11 @@ fn threads(lab: &Lab) -> Vec<BTreeMap<String, String>> {
         let pairs = text.lines().filter_map(|line| line.split_once(':'));
         Some(pairs.map(|(key, value)| (key.to_owned(), value.trim().to_owned())).collect())
     };
-    // One that has ended meanwhile has no status.
+    // A thread that has ended meanwhile has no status.
     folder.filter_map(|thread| status(thread.unwrap().path())).collect()
 }
 
-/// Asserts what each thread of a lab may do; returns how many are packet workers.
+/// Asserts what each thread of a lab may do, and returns the number of packet workers.
 fn each_thread_has_what_it_needs(lab: &Lab) -> usize {
     let devices: Vec<String> =
         lab.rows::<serde_json::Value>("enis").iter().map(|eni| eni["device"].to_string()).collect();
@@ -35,10 +35,10 @@ fn each_thread_has_what_it_needs(lab: &Lab) -> usize {
     let mut workers = 0;
     for thread in threads(lab) {
         let name = &thread["Name"];
-        // The worker of a further queue has its number behind a slash.
+        // The worker of a further queue has its number after a slash.
         let (kept, filter) = match is_worker(name.split('/').next().unwrap()) {
             true => (NONE, "2"),
-            // They read what tasks send.
+            // These threads read what tasks send.
             false if name == "egret-tasks" => (NONE, "0"),
             false => (OF_LAB, "0"),
         };
@@ -48,7 +48,8 @@ fn each_thread_has_what_it_needs(lab: &Lab) -> usize {
         {
             assert_eq!(thread[what], found, "{name}: {what}");
         }
-        // The right to make this smaller is gone already; nothing is executed that could gain by it.
+        // The capability that could reduce this set is already dropped; nothing is executed that
+        // could gain by it.
         assert_eq!(thread["CapBnd"], OF_LAB, "{name}");
         assert_eq!((&*thread["NoNewPrivs"], &*thread["Seccomp"]), ("1", filter), "{name}");
     }
@@ -72,7 +73,7 @@ fn each_thread_of_a_lab_keeps_what_it_needs_whatever_is_done_with_it() {
     assert!(each_thread_has_what_it_needs(&lab) > 0);
 }
 
-/// The folder is one that only its owner may search.
+/// Only the folder's owner may search it.
 #[test]
 fn a_lab_file_in_the_home_of_another_user_is_read_and_read_again() {
     if !can_run() {
@@ -83,7 +84,7 @@ fn a_lab_file_in_the_home_of_another_user_is_read_and_read_again() {
     std::fs::write(lab.file(), right.replace("name = \"web\"", "name = \"web\"\ntasks = 2"))
         .unwrap();
     lab.signal(Signal::SIGHUP);
-    // The signal has no answer; each look is a call that waits for a reload at work.
+    // The signal has no answer; each look is a call that waits for a running reload.
     assert!(comes(|| lab.ps().iter().all(|row| row.generation == 2)), "{:?}", lab.ps());
     lab.task("web/2").tcp(DB, 5432);
     lab.apply(LAB, &[]);

@@ -1,4 +1,5 @@
-//! Is a resource reached by its public address: over the internet, through its VPC's internet gateway, and back?
+//! A resource is reached by its public address: over the internet, through its VPC's internet
+//! gateway, and back.
 
 use crate::support::lab::{CLOSED_FLOWS_STAY, Lab, for_both_kinds, snmp};
 use serde_json::{Value, json};
@@ -27,7 +28,8 @@ const MUTE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 55);
 const NAT: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
 const APP_RUNNER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 99);
 
-/// Two VPCs with the same addresses: `vpc-a` has the tasks and a NAT gateway, `vpc-b` the endpoints.
+/// Two VPCs with the same addresses: `vpc-a` has the tasks and a NAT gateway, `vpc-b` the
+/// endpoints.
 const LAB: &str = r#"
 apprunner_public_ip = "198.51.100.99"
 
@@ -214,7 +216,8 @@ name = "host"
 address = "203.0.113.10"
 "#;
 
-/// Statement 2. The server sees the sender's public address at its own private one, although another VPC has the same.
+/// Statement 2: the server sees the sender's public address at its own private one, although
+/// another VPC has the same address.
 fn statement_2_public_endpoints_are_reached_from_default_egress_and_through_a_nat_gateway(
     device: &str,
 ) {
@@ -242,7 +245,8 @@ fn statement_2_public_endpoints_are_reached_from_default_egress_and_through_a_na
     assert_eq!(lab.drops(), []);
 }
 
-/// Statement 2: the network ACL, the groups and the route table of the endpoint.
+/// Statement 2: the network ACL, the groups and the route table of the endpoint can each drop, and
+/// are named.
 fn each_check_of_the_endpoints_vpc_refuses_by_name(device: &str) {
     let lab = Lab::up(device, LAB);
     let (mut web, mut public) = (lab.task("web"), lab.task("pub"));
@@ -297,10 +301,10 @@ fn errors_and_fragments_are_mapped_too(device: &str) {
     server.ok(&json!(["serve_udp", API_PRIVATE, 53]));
     for task in ["web", "pub"] {
         let mut agent = lab.task(task);
-        // A port that is closed: the error quotes the packet as the server had it.
+        // The port is closed: the error quotes the packet as the server had it.
         assert_eq!(agent.ask(&json!(["udp", API, 9, 0, 5, 5.0])), "ECONNREFUSED", "{task}");
         assert_eq!(agent.ask(&json!(["tcp", API, 9, 0, 5.0])), "ECONNREFUSED", "{task}");
-        // A datagram in three fragments, and its echo.
+        // A datagram in three fragments is echoed.
         let answer = agent.ask(&json!(["udp", API, 53, 0, 4000, 10.0]));
         assert!(answer.as_u64().is_some(), "{task}: {answer} {:#?}", lab.drops());
     }
@@ -334,7 +338,8 @@ fn many_bytes_arrive_as_they_were_sent(device: &str) {
     assert_eq!(lab.verdicts(), []);
 }
 
-/// An entry of the flow cache maps what the internet gateways and the NAT map, and the next one back.
+/// One entry of the flow cache does what the internet gateways and the NAT do, and another one
+/// reverses it for the replies.
 fn the_kernel_carries_flows_to_and_from_a_public_endpoint(device: &str) {
     let mut lab = Lab::up(device, &format!("offload = \"on\"\n{LAB}"));
     let far = lab.far("vpc-b", "vpc0", &[API_PRIVATE]);
@@ -362,7 +367,7 @@ fn the_kernel_carries_flows_to_and_from_a_public_endpoint(device: &str) {
     assert_eq!(lab.drops(), []);
 }
 
-/// An Elastic IP that is associated with another interface, and one that is released.
+/// One Elastic IP is associated with another interface, and one is released.
 fn a_reload_moves_and_removes_a_public_address(device: &str) {
     let lab = Lab::up(device, LAB);
     let mut api = Lab::agent(&lab.netns("vpc-b"));
@@ -391,7 +396,8 @@ fn a_reload_moves_and_removes_a_public_address(device: &str) {
     web.tcp(API, 443);
 }
 
-/// A flow was admitted by the groups of the resource that had the address: another one's groups are asked.
+/// The groups of the resource that had the address admitted the flow: the groups of its new owner
+/// are asked.
 fn regression_a_moved_public_address_takes_no_flow_past_the_groups_of_its_new_owner(device: &str) {
     let lab = Lab::up(device, &format!("offload = \"on\"\n{LAB}"));
     let mut api = Lab::agent(&lab.netns("vpc-b"));
@@ -413,7 +419,8 @@ fn regression_a_moved_public_address_takes_no_flow_past_the_groups_of_its_new_ow
     assert!(lab.packets_dropped("sg-ingress-implicit-deny") > 0, "{:#?}", lab.drops());
 }
 
-/// A Fargate task with a public address: its internet gateway maps the source, the endpoint's the destination.
+/// The task is a Fargate task with a public address: its internet gateway maps the source, the
+/// endpoint's the destination.
 fn a_task_with_a_public_address_of_its_own_is_seen_by_it(device: &str) {
     let direct = "[[vpc_connector]]\nname = \"direct\"\nsubnets = [\"subnet-public\"]\n\
                   security_groups = [\"sg-app\"]\n[[service]]\nname = \"batch\"\nkind = \"fargate\"\n\

@@ -1,4 +1,5 @@
-//! A device with several queues: is everything as with one, but for the number of threads?
+//! A device with several queues behaves as one with a single queue, except for the number of
+//! threads.
 
 use crate::support::comes;
 use crate::support::iperf_server;
@@ -21,11 +22,13 @@ const PORT: u16 = 9000;
 const QUEUES: usize = 4;
 const FLOWS: u16 = 8;
 const DATAGRAMS: u64 = 4000;
-/// The same where flows go to the kernel: fewer in all than after which they go in any order.
+/// Datagrams of each flow where flows are offloaded: fewer, so that a flow becomes offloaded while
+/// its datagrams are on the way.
 const FEW: u64 = 400;
-/// Datagrams of one flow on the way at once: with all flows together less than any queue holds.
+/// Datagrams of one flow that are on the way at once: those of all flows together are less than any
+/// queue holds.
 const WINDOW: u64 = 32;
-/// How long a datagram may take; reached only when one was lost.
+/// The longest that a datagram may take; a test reaches it only when one was lost.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn lab(queues: usize, offload: &str) -> Lab {
@@ -45,18 +48,19 @@ fn nothing_is_reordered_and_nothing_is_counted_twice() {
     at_least_two_worked(&before, &worked(&lab), "nat-");
     let enis: Vec<EniRow> = lab.rows("enis");
     assert!(enis.iter().all(|row| row.packets_out == 0 || row.queues == QUEUES), "{enis:?}");
-    // All fragments of a datagram take one queue, whichever has the ports.
+    // All fragments of a datagram take one queue, although only the first has the ports.
     assert!(lab.pings("web", "-c 3 -s 4000 10.0.1.10"));
 }
 
-/// What goes to the kernel does not overtake what user space still has, by whichever queue.
+/// An offloaded flow does not overtake its packets that user space still has, in any queue.
 #[test]
 fn regression_nothing_is_reordered_when_flows_go_to_the_kernel() {
     if !can_run() {
         return;
     }
     for queues in [1, QUEUES, 1, QUEUES, 1, QUEUES] {
-        // How soon is the scheduler's to say: that flows went while their datagrams were on the way is what order depends on.
+        // The scheduler determines when flows are offloaded: the order is tested only if that
+        // happens while their datagrams are on the way.
         let most_are_carried = || {
             let lab = lab(queues, "on");
             datagrams_arrive_in_order(&lab, FEW);
@@ -67,7 +71,8 @@ fn regression_nothing_is_reordered_when_flows_go_to_the_kernel() {
     }
 }
 
-/// Numbered datagrams of several flows at once, each echoed: every flow's arrive in order, there and back, and are counted.
+/// Sends numbered datagrams of several flows at once, each of which is echoed: those of each flow
+/// must arrive in order, in both directions, and must be counted.
 fn datagrams_arrive_in_order(lab: &Lab, datagrams: u64) {
     let server = socket(&lab.netns("internet"), HOST, PORT);
     let clients: Vec<UdpSocket> =
@@ -112,15 +117,16 @@ fn streams_are_not_sent_twice(lab: &Lab, offload: &str) {
             "offload {offload}, -P 4 {direction}: {:.2} Gbit/s, {again} segments again",
             report["end"]["sum_received"]["bits_per_second"].as_f64().unwrap() * 1e-9
         );
-        // What a full queue drops on a busy machine is sent again: each packet may be as many segments as 64 KiB have.
+        // What a full queue drops on a busy machine is sent again: each packet may be as many
+        // segments as fit into 64 KiB.
         let full = (lab.packets_dropped("queue-full") - full) as f64 * 46.0;
         let segments = octets / 1448.0;
         assert!(again < segments * 0.1 + full, "{again} of {segments} segments, {full} dropped");
     }
 }
 
-/// `egret apply` waits for the workers of all queues, and for the kernel: what is sent after it has returned is judged by
-/// the new rules.
+/// `egret apply` waits for the workers of all queues, and for the kernel: what is sent after it has
+/// returned is judged by the new rules.
 #[test]
 fn what_is_denied_does_not_pass_by_any_queue_once_apply_has_returned() {
     if !can_run() {
@@ -133,12 +139,12 @@ fn what_is_denied_does_not_pass_by_any_queue_once_apply_has_returned() {
             std::fs::write(lab.file(), denied).unwrap();
             lab.egret(&format!("apply {}", lab.file().display()))
         });
-        // How many of them find room in a queue is the scheduler's to say.
+        // The scheduler determines how many of them find room in a queue.
         assert!(lab.packets_dropped("nacl-egress-deny") > 0, "{:#?}", lab.drops());
     }
 }
 
-/// Its programs go on in its namespace.
+/// The task's programs continue to run in its namespace.
 #[test]
 fn nothing_of_a_task_passes_once_its_removal_has_returned() {
     if !can_run() {
@@ -151,7 +157,8 @@ fn nothing_of_a_task_passes_once_its_removal_has_returned() {
     }
 }
 
-/// Datagrams of eight flows, numbered, while something is done that is to end them: none passes that is sent afterwards.
+/// Sends numbered datagrams of eight flows while `end` does something that must end them: none that
+/// is sent afterwards may pass.
 fn nothing_passes_after(lab: &Lab, is_carried: bool, end: impl FnOnce() -> Output) {
     let server = socket(&lab.netns("internet"), HOST, PORT);
     let clients: Vec<UdpSocket> =
@@ -191,7 +198,7 @@ fn nothing_passes_after(lab: &Lab, is_carried: bool, end: impl FnOnce() -> Outpu
     }
 }
 
-/// An ACL for the private subnet that lets nothing out.
+/// A network ACL for the private subnet that lets nothing out.
 const CLOSED: &str = "route_table = \"rtb-private\"\nnetwork_acl = \"acl-closed\"\n\
     [[network_acl]]\nid = \"acl-closed\"\nvpc = \"vpc-a\"\n\
     egress = [{ rule = 1, action = \"deny\", protocol = \"all\", cidr = \"0.0.0.0/0\" }]";
@@ -202,7 +209,8 @@ fn lab_text(lab: &Lab) -> String {
 
 fn socket(netns: &Netns, address: Ipv4Addr, port: u16) -> UdpSocket {
     let socket = netns.run(|| UdpSocket::bind((address, port))).unwrap().unwrap();
-    // Room for all that is on the way: the kernel counts a page and more for each.
+    // The buffer has room for all that is on the way: the kernel counts more than a page for each
+    // datagram.
     setsockopt(&socket, RcvBufForce, &(8 << 20)).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     socket
@@ -235,7 +243,8 @@ fn ask_in_order(number: usize, client: &UdpSocket, datagrams: u64) {
     }
 }
 
-/// The kernel keeps what is sent on a veth in a queue for each CPU, and so no order between two.
+/// Keeps this thread on one CPU. The kernel has a queue for each CPU for what is sent on a veth,
+/// and so there is no order between two CPUs.
 fn stay_on_one_cpu(number: usize) {
     let here = Pid::from_raw(0);
     let allowed = sched_getaffinity(here).unwrap();
@@ -246,7 +255,8 @@ fn stay_on_one_cpu(number: usize) {
     sched_setaffinity(here, &one).unwrap();
 }
 
-/// The highest number that came of each flow, until the sender has ended and nothing comes any more.
+/// Returns the highest number that arrived of each flow, once the sender has ended and nothing
+/// arrives any more.
 fn heard(server: &UdpSocket, ended: &AtomicU64) -> BTreeMap<SocketAddr, u64> {
     server.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
     let mut last = BTreeMap::new();
@@ -264,7 +274,7 @@ fn heard(server: &UdpSocket, ended: &AtomicU64) -> BTreeMap<SocketAddr, u64> {
     }
 }
 
-/// Nanoseconds that each worker has run.
+/// Returns the nanoseconds that each worker has run.
 fn worked(lab: &Lab) -> BTreeMap<String, u64> {
     let pid = std::fs::read_to_string(format!("/run/egret/{}/lock", lab.name())).unwrap();
     let tasks = std::fs::read_dir(format!("/proc/{}/task", pid.trim())).unwrap();

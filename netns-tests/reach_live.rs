@@ -1,4 +1,4 @@
-//! Do `egret reach` and `egret diff` say of a running lab what then happens to real packets?
+//! `egret reach` and `egret diff` predict for a running lab what then happens to real packets.
 
 use crate::security_group::LAB;
 use crate::support::lab::{Agent, Lab, both_streams, for_both_kinds};
@@ -11,7 +11,7 @@ for_both_kinds!(what_is_reached_passes, a_change_does_what_diff_says);
 const DB: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 10);
 const CLOSED: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 20);
 
-/// Destinations where something listens.
+/// Destinations that have a listener.
 const LISTENERS: [(Ipv4Addr, u16); 3] = [(DB, 5432), (DB, 6379), (CLOSED, 5432)];
 
 fn what_is_reached_passes(device: &str) {
@@ -63,7 +63,7 @@ fn a_change_does_what_diff_says(device: &str) {
     assert!(lab.egret_ok(&format!("diff {sides}")).starts_with("no packet has another verdict"));
 }
 
-/// Writes the lab's file with a network ACL on the resources' subnet that lets nothing through.
+/// Writes the lab's file with a network ACL on the resources' subnet that denies everything.
 fn write_with_an_acl_that_denies(lab: &Lab) {
     let text = std::fs::read_to_string(lab.file()).unwrap();
     let subnet = "cidr = \"10.0.2.0/24\"\n";
@@ -77,7 +77,7 @@ fn json_of(lab: &Lab, line: &str) -> Value {
     serde_json::from_str(&lab.egret_ok(line)).unwrap()
 }
 
-/// Decides whether a row has an address with a TCP port.
+/// Returns whether a row has an address with a TCP port.
 fn is_in(rows: &Value, (address, port): (Ipv4Addr, u16)) -> bool {
     let of = |span: &Value, key: &str| span[key].as_str().unwrap().parse::<Ipv4Addr>().unwrap();
     let has_address = |span: &Value| (of(span, "from")..=of(span, "to")).contains(&address);
@@ -92,7 +92,7 @@ fn is_in(rows: &Value, (address, port): (Ipv4Addr, u16)) -> bool {
     rows.any(|row| has(row, "destinations", &has_address) && has(row, "ports", &has_port))
 }
 
-/// Decides whether a connection succeeds. It is given up soon if it is said not to.
+/// Returns whether a connection succeeds. The wait is short if `said` is false.
 fn passes(task: &mut Agent, (address, port): (Ipv4Addr, u16), said: bool) -> bool {
     let patience = if said { 10.0 } else { 0.3 };
     task.ask(&json!(["tcp", address, port, 0, patience])).is_u64()

@@ -1,4 +1,4 @@
-//! What does a reload do to real connections, and to those that it does not concern?
+//! A reload affects the connections that it concerns, and no others.
 
 use crate::support::comes;
 use crate::support::lab::{Agent, Lab, both_streams, can_run};
@@ -95,7 +95,7 @@ egress = "vpc"
 vpc_connector = "main"
 "#;
 
-/// The lab's file with passages exchanged, each of which must be there once.
+/// Writes the lab's file with passages replaced, each of which must occur once.
 fn write(lab: &Lab, changes: &[(&str, &str)]) {
     lab.write(LAB, changes);
 }
@@ -104,7 +104,8 @@ fn apply(lab: &Lab, more: &str) -> Output {
     lab.egret(&format!("apply {} {more}", lab.file().display()))
 }
 
-/// Applies changes that must be taken; first says what it would do, and then does just that.
+/// Applies changes that must be accepted; a dry run first says what it would do, and then the
+/// reload does exactly that.
 fn reload(lab: &Lab, changes: &[(&str, &str)]) -> Reload {
     write(lab, changes);
     let parsed = |output: Output| -> Reload {
@@ -115,7 +116,8 @@ fn reload(lab: &Lab, changes: &[(&str, &str)]) -> Reload {
     let done = parsed(apply(lab, "--json"));
     assert_eq!(forecast.generation + 1, done.generation, "a dry run changes nothing");
     assert_eq!(forecast.changes, done.changes);
-    // How many go on is not compared: flows that nothing happens to may begin and end in between.
+    // The number of flows that continue is not compared: flows that are not affected may begin and
+    // end in between.
     assert_eq!(forecast.flows.affected, done.flows.affected);
     done
 }
@@ -124,12 +126,12 @@ fn fates(reload: &Reload) -> Vec<(String, String)> {
     reload.flows.affected.iter().map(|f| (f.destination.clone(), f.reason.clone())).collect()
 }
 
-/// Whether a connection that is open still carries what is said.
+/// Returns whether an open connection still carries data.
 fn carries(agent: &mut Agent, name: &str) -> bool {
     agent.ask(&json!(["say", name, 10.0])) == "ok"
 }
 
-/// Whether nothing comes back on a connection that is open.
+/// Returns whether an open connection brings no answer.
 fn is_cut(agent: &mut Agent, name: &str) -> bool {
     agent.ask(&json!(["say", name, 0.6])) != "ok"
 }
@@ -168,10 +170,11 @@ fn an_acl_and_a_route_act_at_once_and_name_the_rule() {
     let drop = lab.drops_for("nacl-egress-deny", "acl-deny", || assert!(is_cut(&mut web, "out")));
     assert!(lab.line(drop.line).contains("rule = 90"), "{drop:?}");
     assert!(carries(&mut web, "db"), "inside the subnet no ACL is asked");
-    // Without the rule it goes on where it was: TCP sends what was lost again.
+    // Without the rule the connection continues where it was: TCP retransmits what was lost.
     reload(&lab, &[]);
     assert!(carries(&mut web, "out"));
-    // What was said in vain is echoed now: the next question needs a connection without it.
+    // The earlier unanswered words are echoed now: the next question needs a connection without
+    // them.
     web.ok(&json!(["close", "out"]));
     web.open("again", HOST, 443);
     let done = reload(&lab, &[("    { destination = \"0.0.0.0/0\", target = \"nat-a\" },\n", "")]);
@@ -198,7 +201,7 @@ fn a_gateway_that_goes_takes_its_flows_along_and_no_others() {
     assert!(carries(&mut web, "a"));
     assert!(is_cut(&mut web, "b"));
     web.tcp(OTHER_HOST, 443);
-    // One that stays and has another address is not said to go.
+    // A gateway that stays with another address is not reported as removed.
     let given = "id = \"nat-a\"\nsubnet = \"subnet-public\"\n";
     let other = format!("{given}public_ip = \"198.51.100.77\"\n");
     let done = reload(&lab, &[&gone[..], &[(given, &other)]].concat());
@@ -221,7 +224,8 @@ fn what_comes_and_goes_beside_a_transfer_does_not_disturb_it() {
         ("ports = \"5432\", from = \"sg-app\"", "ports = \"all\", from = \"sg-app\""),
         ("ports = \"5432\", to = \"0.0.0.0/0\"", "ports = \"all\", to = \"0.0.0.0/0\""),
     ];
-    // In front of everything that there is, with the same addresses, and in a subnet of the VPC of now.
+    // The new objects precede all existing ones, with the same addresses, and in a subnet of the
+    // present VPC.
     let more = "[[vpc]]\nid = \"vpc-early\"\ncidr = \"10.0.0.0/16\"\n\
                 [[subnet]]\nid = \"subnet-early\"\nvpc = \"vpc-early\"\navailability_zone = \"us-east-1a\"\ncidr = \"10.0.1.0/24\"\n\
                 [[vpc_connector]]\nname = \"early\"\nsubnets = [\"subnet-early\"]\n\
@@ -233,7 +237,8 @@ fn what_comes_and_goes_beside_a_transfer_does_not_disturb_it() {
     let line = format!("iperf3 --json --client {DB} --time 3");
     std::thread::scope(|scope| {
         let transfer = scope.spawn(|| lab.exec_ok("web", &line));
-        // Its control connection and the one that carries it; each look is a call that is waited for.
+        // The transfer has its control connection and the one that carries it; each look is a call
+        // that waits for its answer.
         assert!(comes(|| lab.flows().len() == 2), "{:?}", lab.flows());
         for _ in 0..3 {
             let done = reload(&lab, &grown);
@@ -267,7 +272,7 @@ fn a_task_whose_connector_moves_keeps_its_namespace_and_processes() {
     assert!(is_cut(&mut web, "db"), "its port was the old ENI's");
     web.tcp(DB, 5432);
     web.tcp(HOST, 443);
-    // The file's own tasks come and go by its count; the second is nobody's but the hand's.
+    // The file's own tasks are added and removed by its count; the second is only removed by hand.
     reload(&lab, &[("vpc_connector = \"main\"", "vpc_connector = \"main\"\ntasks = 3")]);
     assert_eq!(lab.ps().len(), 3);
     reload(&lab, &[]);
@@ -297,7 +302,7 @@ fn a_file_that_is_wrong_changes_nothing() {
     assert!(carries(&mut web, "db"));
 }
 
-/// A thing that is in the way makes a step fail half-way: the lab goes back to what it was.
+/// An object that is in the way makes a step fail half-way: the lab is rolled back.
 #[test]
 fn a_step_that_fails_is_taken_back() {
     let Some(lab) = up() else { return };
@@ -326,13 +331,14 @@ fn a_hangup_reads_the_file_again() {
     let Some(lab) = up() else { return };
     write(&lab, &[("vpc_connector = \"main\"", "vpc_connector = \"main\"\ntasks = 2")]);
     lab.signal(Signal::SIGHUP);
-    // The signal has no answer; each look is a call that waits for a reload at work.
+    // The signal has no answer; each look is a call that waits for a running reload.
     let came = comes(|| lab.ps().len() == 2);
     assert!(came, "{:?}", lab.ps());
     lab.task("web/2").tcp(DB, 5432);
 }
 
-/// A generation counts configurations, and a text in which only comments and lines are others is none.
+/// A generation counts configurations; a text in which only comments and line numbers differ is not
+/// a new one.
 #[test]
 fn generation_is_new_only_where_something_changes() {
     let Some(lab) = up() else { return };
@@ -362,11 +368,11 @@ fn generation_is_new_only_where_something_changes() {
         nothing(applied(" --dry-run"), 1);
         nothing(applied(""), 1);
     }
-    // Lines are those of the new text all the same.
+    // Line numbers are nevertheless those of the new text.
     let row = lab.drops_for("sg-egress-implicit-deny", "sg-app", || web.tcp_times_out(DB, 22));
     assert_eq!(lab.line(row.line), "[[security_group]]");
     assert!(carries(&mut web, "db"));
-    // The order of rules is what they are numbered by.
+    // The order of rules determines their numbers.
     let rules = ["5432", "443"].map(|port| {
         format!("    {{ protocol = \"tcp\", ports = \"{port}\", to = \"0.0.0.0/0\" }},\n")
     });
@@ -379,7 +385,7 @@ fn generation_is_new_only_where_something_changes() {
     }
 }
 
-/// An empty file is one that was cut short, and not the wish to lose all that runs.
+/// An empty file is one that was cut short, and not a request to remove everything that runs.
 #[test]
 fn an_empty_file_loses_nothing_that_runs() {
     let Some(lab) = up() else { return };
@@ -392,7 +398,8 @@ fn an_empty_file_loses_nothing_that_runs() {
         assert_eq!(refused.status.code(), Some(2), "{}", both_streams(&refused));
         assert!(both_streams(&refused).contains("empty-lab"), "{}", both_streams(&refused));
         lab.signal(Signal::SIGHUP);
-        // The signal has no answer, and a terminal that hears it is another test's: what follows comes after it.
+        // The signal has no answer, and another test reads the complaint on a terminal: what
+        // follows comes after it.
         write(&lab, &[("vpc_connector = \"main\"", "vpc_connector = \"main\"\ntasks = 2")]);
         lab.signal(Signal::SIGHUP);
         assert!(comes(|| lab.ps().len() == 2), "{:?}", lab.ps());

@@ -1,4 +1,5 @@
-//! What does a reload do when an endpoint, a peering, a name, the MTU or the speed of time changes?
+//! A reload changes an endpoint, a peering, a name, the MTU or the speed of time, and other
+//! connections continue.
 
 use crate::support::lab::{Agent, Lab, both_streams, for_both_kinds};
 use egret::explain::{Fate, Reload};
@@ -145,7 +146,7 @@ fn apply(lab: &Lab, options: &str) -> Reload {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// The destinations and reasons of the flows that do not go on.
+/// Returns the destinations of the flows that do not continue, with the reasons.
 fn fates(reload: &Reload) -> Vec<(&str, &str)> {
     reload.flows.affected.iter().map(|f| (&*f.destination, &*f.reason)).collect()
 }
@@ -174,7 +175,7 @@ fn an_endpoint_and_a_peering_come_and_go_beside_a_connection(device: &str) {
     assert_eq!((from(&mut behind), from(&mut internet)), (vec![ENI], vec![]));
     web.ok(&json!(["say", "kept"]));
 
-    // The endpoint stays; its list is another one.
+    // The endpoint stays, with another prefix list.
     let narrow = ENDPOINT.replace("192.0.2.0/24", "192.0.2.128/25");
     write(&lab, device, "", &[ALONE, &narrow]);
     apply(&lab, "");
@@ -191,7 +192,7 @@ fn an_endpoint_and_a_peering_come_and_go_beside_a_connection(device: &str) {
     assert!(web.open("peer", CACHE, 6379).is_u64());
     assert_eq!(from(&mut cache), [ENI]);
 
-    // Its routes go with it, so what goes to the peer takes the default route.
+    // The routes are removed with the peering, so packets to the peer take the default route.
     write(&lab, device, "", &[ALONE]);
     let done = apply(&lab, "");
     let to_peer: Vec<_> = done.flows.affected.iter().filter(|f| f.destination == PEER).collect();
@@ -201,7 +202,7 @@ fn an_endpoint_and_a_peering_come_and_go_beside_a_connection(device: &str) {
         assert_ne!(web.ask(&json!(["say", "peer", 0.6])), "ok");
     });
     web.ok(&json!(["say", "kept"]));
-    // And it goes on where it was.
+    // The connection continues where it was.
     write(&lab, device, "", &[PEERED]);
     apply(&lab, "");
     web.ok(&json!(["say", "peer", 10.0]));
@@ -228,10 +229,10 @@ fn names_mtu_and_speed_change_under_running_tasks(device: &str) {
     assert!(lab.egret_ok("ps").ends_with("timeouts pass 100 times as fast\n"));
     assert!(lab.ps().iter().all(|row| row.time_scale.to_bits() == 100_f64.to_bits()));
     web.tcp(DB, 5432);
-    // One that is gone by now was as fast.
+    // A flow that has ended by now was as fast.
     assert!(idle(&lab) <= Some(3500), "{:?}", lab.flows());
 
-    // Without the option the file has its say again.
+    // Without the option, the file determines the scale again.
     let moved = ZONE.replace("10.0.1.10", "10.0.1.11");
     let renamed = LAB.replace("name = \"host\"", "name = \"other.example\"");
     let text = format!("lab = \"{}\"\ndevice = \"{device}\"\n{renamed}{ALONE}{moved}", lab.name());
@@ -245,7 +246,7 @@ fn names_mtu_and_speed_change_under_running_tasks(device: &str) {
     assert!(again.open("db", DB, 5432).is_u64());
     assert!(idle(&lab) > Some(3500), "{:?}", lab.flows());
 
-    // What everything is made of cannot change.
+    // The device kind of a lab cannot change.
     let other = if device == "plain" { "vnet" } else { "plain" };
     write(&lab, other, "", &[ALONE]);
     let refused = lab.egret(&format!("apply {}", lab.file().display()));

@@ -1,4 +1,5 @@
-//! Do the commands that remove namespaces say which programs still run there, and end them if asked to?
+//! The commands that remove namespaces list the programs that still run there, and end them on
+//! request.
 
 use crate::lifecycle::LAB;
 use crate::support::lab::{Lab, both_streams, can_run, finish};
@@ -8,10 +9,10 @@ use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Output, Stdio};
 
-/// What a command that leaves programs behind exits with.
+/// The exit code of a command that leaves programs running.
 const REMAIN: Option<i32> = Some(3);
 
-/// A program in a namespace of a lab, ended with the test.
+/// A program in a namespace of a lab, which is ended with the test.
 struct Program(Child);
 
 impl Program {
@@ -44,7 +45,7 @@ impl Drop for Program {
 }
 
 const PATIENT: &str = "echo ready; exec sleep 600";
-/// It does not end by SIGTERM.
+/// A script that does not end by SIGTERM.
 const STUBBORN: &str = "trap '' TERM; echo ready; while :; do sleep 600; done";
 
 fn rows(output: &Output) -> Vec<Value> {
@@ -73,13 +74,13 @@ fn down_lists_what_still_runs() {
     assert!(said.contains("--kill") && said.contains("kill "), "{said}");
     assert!(!said.contains(&format!("{} ", elsewhere.pid())), "{said}");
     assert!(in_task.is_running() && in_vpc.is_running() && elsewhere.is_running());
-    // Nothing of it is the next lab's.
+    // The next lab of this name takes none of the programs over.
     lab.up_again();
     assert_eq!(lab.egret("down").status.code(), Some(0));
     lab.wait();
 }
 
-/// Whoever runs a program names it, and its arguments.
+/// The user who starts a program chooses its name and its arguments.
 #[test]
 fn names_of_programs_do_not_command_the_terminal() {
     if !can_run() {
@@ -125,7 +126,7 @@ fn down_ends_what_still_runs_and_nothing_else() {
     assert!(!patient.is_running() && !stubborn.is_running() && elsewhere.is_running());
 }
 
-/// The lab has lost the rights of root by then, which the program has.
+/// By then the lab's process has dropped root's capabilities, which the program still has.
 #[test]
 fn lab_that_a_signal_ends_names_what_still_runs() {
     if !can_run() {
@@ -190,7 +191,7 @@ fn task_remove_lists_and_ends_what_still_runs_there() {
     );
     assert!(!said.contains(&kept.pid().to_string()), "{said}");
     assert!(first.is_running());
-    // The next task of that name is another namespace.
+    // The next task of that name has another namespace.
     let mut second = Program::start(&lab, &["web/2"], PATIENT);
     let removed = lab.egret("task remove web/2 --kill --json");
     assert_eq!(removed.status.code(), Some(0), "{}", both_streams(&removed));
@@ -235,7 +236,7 @@ fn apply_lists_and_ends_what_runs_in_tasks_that_it_removes() {
     assert!(!second.is_running() && first.is_running() && kept.is_running());
 }
 
-/// A signal goes to the process that was meant, or to none.
+/// A signal goes to the intended process, or to none.
 #[test]
 fn a_program_that_ended_by_itself_is_not_signalled() {
     if !can_run() {

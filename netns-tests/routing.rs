@@ -1,4 +1,4 @@
-//! Which way does a packet go, and which route sends it there?
+//! A packet takes the path that its subnet's route table determines.
 
 use crate::support::lab::{CLOSED_FLOWS_STAY, Lab, for_both_kinds};
 use egret::explain::FlowRow;
@@ -19,7 +19,8 @@ const ACROSS: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 10);
 const HOST: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
 const OTHER_HOST: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 20);
 
-/// Four services in four subnets, each with a route table of its own, and a resource in one of the subnets.
+/// Four services in four subnets, each with its own route table, and a resource in one of the
+/// subnets.
 pub const LAB: &str = r#"
 [[vpc]]
 id = "vpc-a"
@@ -182,7 +183,7 @@ fn the_most_specific_route_decides(device: &str) {
     lab.drops_for("no-interface", "vpc-a", || {
         task.tcp_times_out(Ipv4Addr::new(10, 0, 2, 77), 5432);
     });
-    // In the VPC, but in no subnet: the local route still has it.
+    // The address is in the VPC, but in no subnet: the local route still has it.
     lab.drops_for("no-interface", "vpc-a", || {
         task.tcp_times_out(Ipv4Addr::new(10, 0, 99, 1), 5432);
     });
@@ -209,7 +210,7 @@ fn a_public_address_that_no_host_has_is_a_drop_with_a_reason(device: &str) {
 
 fn inside_a_subnet_neither_routes_nor_acls_are_asked(device: &str) {
     let lab = Lab::up(device, &format!("{LAB}{CLOSED_FLOWS_STAY}"));
-    // The ACL of the subnet denies the subnet itself, both ways.
+    // The subnet's ACL denies the subnet itself, in both directions.
     lab.task("private").tcp(NEAR, 5432);
     let flow = lab.flows().into_iter().find(|flow| flow.destination == "10.0.1.10:5432").unwrap();
     assert!(flow.outside.starts_with("10.0.1."), "{flow:?}");
@@ -245,7 +246,7 @@ fn a_nat_gateway_in_a_private_subnet_leads_nowhere(device: &str) {
     });
 }
 
-/// Everything twice, with equal addresses; only the ids differ.
+/// Everything exists twice, with equal addresses; only the ids differ.
 fn vpcs_with_equal_addresses_stay_apart(device: &str) {
     let text: String = ["a", "b"].map(|letter| TWIN.replace('*', letter)).concat();
     let lab = Lab::up(device, &format!("{text}{CLOSED_FLOWS_STAY}"));

@@ -1,4 +1,4 @@
-//! What do the security groups let out, and what do those of the destination let in?
+//! The security groups decide what leaves, and those of the destination decide what is admitted.
 
 use crate::support::lab::{CLOSED_FLOWS_STAY, Lab, for_both_kinds};
 use std::net::Ipv4Addr;
@@ -14,7 +14,7 @@ const DB: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 10);
 const CLOSED: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 20);
 const LISTED: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 30);
 
-/// `web` and `other` differ only in their group; only `web`'s is let in by name.
+/// `web` and `other` differ only in their group; only `web`'s is admitted by name.
 pub const LAB: &str = r#"
 [[vpc]]
 id = "vpc-a"
@@ -130,7 +130,8 @@ egress = "vpc"
 vpc_connector = "silent"
 "#;
 
-/// Statement 31: the connector's groups let it out. Statement 32: the destination's let it in.
+/// Statement 31: the connector's groups must let the packet out. Statement 32: the destination's
+/// must admit it.
 fn two_gates_and_each_says_no_by_its_own_name(device: &str) {
     let lab = Lab::up(device, LAB);
     let mut web = lab.task("web");
@@ -166,7 +167,7 @@ fn a_rule_names_a_group_or_a_prefix_list(device: &str) {
     let (rule, line) = admitted("10.0.2.30:6379");
     assert!(rule.starts_with("sgr 3 of sg-web") && rule.contains("pl-data"), "{rule}");
     assert!(line.contains("pl-data"), "{line}");
-    // The prefix list lets the subnet in, whatever the group.
+    // The prefix list admits the subnet, whatever the group.
     lab.task("other").tcp(LISTED, 6379);
 }
 
@@ -181,7 +182,7 @@ fn icmp_rules_go_by_type_and_code(device: &str) {
     });
 }
 
-/// `sg-db` has no egress rule at all, and nothing lets a reply into the app's group.
+/// `sg-db` has no egress rule at all, and no rule admits a reply into the app's group.
 fn replies_need_no_rule(device: &str) {
     let lab = Lab::up(device, LAB);
     let mut web = lab.task("web");

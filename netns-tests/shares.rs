@@ -1,4 +1,4 @@
-//! Do as many real connections pass as `egret explain` says of a set?
+//! The share of real connections that pass is the one that `egret explain` gives for a set.
 
 use crate::support::lab::{Lab, for_both_kinds};
 use serde_json::{Value, json};
@@ -50,7 +50,7 @@ fn subnets_that_differ_pass_all_or_nothing_by_task(device: &str) {
     assert_eq!(accepted(&lab, "web/2", db, 20), 0);
 }
 
-/// Asks the running lab: the exit code is 0 only if everything passes.
+/// Asks the running lab; the exit code is 0 only if everything passes.
 fn explain(lab: &Lab, task: &str, destination: &str, verdict: &str) -> Value {
     let output = lab.egret(&format!("explain {task} {destination} --json"));
     let asked: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -59,8 +59,9 @@ fn explain(lab: &Lab, task: &str, destination: &str, verdict: &str) -> Value {
     asked
 }
 
-/// Compares the share of the classes that pass with the one that is expected, and with real connections: five standard
-/// deviations are one failure in more than a million runs, since ports and addresses are drawn at random.
+/// Compares the share of the classes that pass with the expected one, and with real connections.
+/// Ports and addresses are drawn at random: five standard deviations are one failure in more than a
+/// million runs.
 fn agrees(lab: &Lab, asked: &Value, expected: f64, to: (Ipv4Addr, u16)) {
     let classes = asked["classes"].as_array().unwrap().iter();
     let passing = classes.filter(|class| class["verdict"] == "forward");

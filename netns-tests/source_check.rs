@@ -1,4 +1,4 @@
-//! Can a task send what is not its own, or what is not a packet at all?
+//! A task cannot send from an address that is not its own, nor anything that is no whole packet.
 
 use crate::support::frames::{self, with};
 use crate::support::lab::{Agent, Lab, for_both_kinds};
@@ -22,13 +22,13 @@ const RESOURCE: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 10);
 fn another_source_address_gets_nothing_through(device: &str) {
     let lab = Lab::up(device, crate::offload::LAB);
     let mut outside = Outside::watch(&lab);
-    // What an honest kernel sends from an address that the task gave itself.
+    // An honest kernel sends from an address that the task gave itself.
     lab.exec_ok("web/2", "ip address add 100.64.0.9/32 dev eth0");
     let drop = lab.drops_for("source-forged", "", || {
         assert!(!lab.pings("web/2", &format!("-I 100.64.0.9 {RESOURCE}")));
     });
     assert_eq!((drop.service.as_deref(), drop.task, drop.packets), (Some("web"), Some(2), 1));
-    // Another task's address, the ENI's, one of the VPC's, one of the internet's: TCP, UDP, ICMP.
+    // Addresses of another task, the ENI, the VPC and the internet: TCP, UDP, ICMP.
     let mut task = lab.task("web/2");
     let request = || Icmpv4Type::EchoRequest(IcmpEchoHeader { id: 1, seq: 1 });
     for source in [FIRST, ENI, RESOURCE, HOST, Ipv4Addr::UNSPECIFIED, Ipv4Addr::LOCALHOST] {
@@ -50,7 +50,7 @@ fn another_source_address_gets_nothing_through(device: &str) {
     assert_eq!(outside.agents[0].0.sniffed("vpc0"), [(ENI.to_string(), 1)]);
 }
 
-/// Statement 35.
+/// Statement 35: only whole IPv4 packets pass, and the others are counted by their fault.
 fn what_is_not_a_whole_ipv4_packet_is_counted_by_what_is_wrong(device: &str) {
     let lab = Lab::up(device, crate::offload::LAB);
     let mut outside = Outside::watch(&lab);
@@ -125,7 +125,7 @@ fn what_cannot_begin_a_flow_does_not(device: &str) {
         ("exempt-address-unserved", to([10, 0, 1, 1])),
         ("fragment", error_in_fragments),
     ];
-    // It waits for its first fragment, which never comes.
+    // The fragment waits for its first fragment, which never comes.
     send(&mut task, &frames::later_fragment(SECOND, RESOURCE));
     for (reason, packet) in &cases {
         let drop = lab.drops_for(reason, "", || send(&mut task, packet));
@@ -139,7 +139,7 @@ fn send(task: &mut Agent, packet: &[u8]) {
     task.ok(&json!(["frames", "eth0", frames::ipv4(Mac::near(SECOND), packet)]));
 }
 
-/// Where packets come out: the VPC and the internet.
+/// The namespaces where packets come out: the VPC and the internet.
 struct Outside {
     agents: [(Agent, &'static str); 2],
 }

@@ -1,5 +1,5 @@
-//! Can a task speak as another one by the kind of frame that it sends? Ethertypes, VLAN tags, MAC addresses; while user space
-//! handles the flows, and while the kernel carries them.
+//! A task cannot send as another one by the kind of frame that it sends: ethertypes, VLAN tags, MAC
+//! addresses, both while user space forwards the flows and while they are offloaded.
 
 use crate::support::comes;
 use crate::support::frames::{self, with};
@@ -24,7 +24,7 @@ const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86dd;
 const BROADCAST: Mac = Mac([0xff; 6]);
 const MULTICAST: Mac = Mac([1, 0, 0x5e, 0, 0, 0xfb]);
-/// Source port of [`frames::udp`] and [`frames::tcp`], and the port that they go to.
+/// The source port of [`frames::udp`] and [`frames::tcp`], and their destination port.
 const PORTS: (u16, u16) = (5000, 53);
 
 /// Two tasks of one ENI, each with a flow to the same server.
@@ -37,7 +37,7 @@ struct Bed {
 }
 
 impl Bed {
-    /// With flows of datagrams.
+    /// Brings up the lab with flows of datagrams.
     fn up(device: &str, path: &'static str) -> Self {
         Self::up_with(device, path, "udp")
     }
@@ -65,7 +65,7 @@ impl Bed {
         bed
     }
 
-    /// One datagram or line of each task, and its echo.
+    /// Sends one datagram or line from each task, which must be echoed.
     fn talk(&mut self) {
         for task in &mut self.tasks {
             if self.protocol == "tcp" {
@@ -82,7 +82,8 @@ impl Bed {
         flows.iter().find(own).unwrap_or_else(|| panic!("{inside}: {flows:#?}")).clone()
     }
 
-    /// What both flows have had, and who carries them. The packets of TCP are not counted: acknowledgements come late.
+    /// Returns the packets of both flows, and which side forwards them. The packets of TCP are not
+    /// counted, because acknowledgements come late.
     fn figures(&self) -> [(u64, u64, String); 2] {
         [FIRST, SECOND].map(|inside| {
             let FlowRow { packets_out, packets_in, path, state, .. } = self.flow(inside);
@@ -94,7 +95,7 @@ impl Bed {
         })
     }
 
-    /// The first task sends a frame, which is dropped for this reason.
+    /// Sends a frame from the first task, which must be dropped for this reason.
     fn sends_in_vain(&mut self, reason: &str, frame: &str) {
         let before = self.figures();
         let [task, _] = &mut self.tasks;
@@ -106,7 +107,7 @@ impl Bed {
         assert_eq!(self.server.peers(), [], "{reason}: {frame}");
     }
 
-    /// Both flows go on as they were.
+    /// Checks that both flows continue as before.
     fn ends_well(mut self) {
         let before = self.figures();
         self.talk();
@@ -117,7 +118,8 @@ impl Bed {
     }
 }
 
-/// Every segment would be taken: the first task knows the numbers of the second one's connection.
+/// The server would accept every segment: the first task knows the sequence numbers of the second
+/// one's connection.
 fn regression_no_frame_of_a_task_gets_into_another_tasks_connection(device: &str) {
     for path in ["userspace", "offload"] {
         let mut bed = Bed::up_with(device, path, "tcp");
@@ -140,7 +142,8 @@ fn regression_no_frame_of_a_task_gets_into_another_tasks_connection(device: &str
             let flow = bed.flow(address);
             assert_eq!((&*flow.path, &*flow.state), (path, "established"));
         }
-        // They were right: from the task that they are of, the last one ends the connection.
+        // The numbers were right: sent by the task that owns the connection, the last segment ends
+        // it.
         let numbers = bed.tasks[1].ask(&json!(["numbers", "own"]));
         let numbers = [0, 1].map(|at| u32::try_from(numbers[at].as_u64().unwrap()).unwrap());
         let [.., rst] = frames::tcp(SECOND, HOST, PORTS.1, numbers);
@@ -150,7 +153,7 @@ fn regression_no_frame_of_a_task_gets_into_another_tasks_connection(device: &str
     }
 }
 
-/// A frame with tags between its MAC addresses and its ethertype.
+/// Returns a frame with tags between its MAC addresses and its ethertype.
 fn tagged(to: Mac, tags: &[u16], ethertype: u16, packet: &[u8]) -> String {
     let inner: Vec<u8> = tags
         .iter()
@@ -165,7 +168,7 @@ fn regression_no_frame_of_a_task_carries_another_tasks_source(device: &str) {
     for path in ["userspace", "offload"] {
         let mut bed = Bed::up(device, path);
         let router = Mac::near(FIRST);
-        // Its own source too: what is wrong with the frame is told whoever sends it.
+        // The task's own source, too: a fault of the frame is reported for any sender.
         for source in [FIRST, SECOND] {
             let packet = frames::udp(source, HOST, PORTS.1);
             bed.sends_in_vain("malformed-version", &frames::frame(router, IPV6, &packet));
@@ -214,8 +217,8 @@ fn no_ethertype_but_those_of_ip_gets_through(device: &str) {
     bed.ends_well();
 }
 
-/// A packet socket with a ring shares a frame's pages with its sender: the source address that is checked must be the one
-/// that is read.
+/// A packet socket with a ring shares a frame's pages with its sender: the source address that is
+/// checked must be the one that is sent.
 fn a_frame_that_changes_while_it_is_sent_carries_no_other_source(device: &str) {
     const COUNT: u32 = 50_000;
     const SOURCE: usize = 14 + 12;
@@ -245,7 +248,7 @@ fn frames_from_outside_are_taken_only_without_tag_and_for_the_router(device: &st
         let outside: std::net::SocketAddrV4 = bed.flow(FIRST).outside.parse().unwrap();
         let packet = with(frames::udp(HOST, *outside.ip(), outside.port()), |p| {
             p[20..22].copy_from_slice(&PORTS.1.to_be_bytes());
-            // No checksum.
+            // The datagram has no checksum.
             p[26..28].fill(0);
         });
         let router = router_of(&bed.lab);
@@ -271,7 +274,7 @@ fn frames_from_outside_are_taken_only_without_tag_and_for_the_router(device: &st
     }
 }
 
-/// The MAC address that the internet sends to.
+/// Returns the MAC address to which the internet sends.
 fn router_of(lab: &Lab) -> Mac {
     let (ok, said) = lab.exec_internet("ip neigh show dev net0");
     let mut words = said.split_whitespace().skip_while(|word| *word != "lladdr").skip(1);

@@ -1,5 +1,5 @@
-//! Does what App Runner's documentation says about VPC access hold, statement by statement? Calls are made with the AWS CLI,
-//! packets are real.
+//! App Runner's documentation on VPC access holds, statement by statement. Calls are made with the
+//! AWS CLI, and packets are real.
 
 use crate::apprunner::{APP_RUNNER, CHECKIP, DB, DEFAULT, NAT, Shop, image, through};
 use crate::support::lab::{Lab, both_streams};
@@ -9,12 +9,13 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 const CACHE: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 20);
-/// Nothing listens there unless a test does.
+/// The address of a host where nothing listens unless a test does.
 const ORDERS: Ipv4Addr = Ipv4Addr::new(10, 0, 3, 30);
 const QUEUES: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 30);
 const QUEUES_INSIDE: Ipv4Addr = Ipv4Addr::new(10, 0, 4, 200);
 
-/// A cache and a private service behind a group of their own, a subnet that nothing leads out of, and an AWS API.
+/// A cache and a private service, each behind a group of its own, a subnet with no route out of it,
+/// and an AWS API.
 const MORE: &str = r#"
 [[route_table]]
 id = "rtb-isolated"
@@ -68,21 +69,21 @@ listen = ["443/tcp"]
 "#;
 
 impl Shop {
-    /// The ENIs that a service of the API leaves by.
+    /// Returns the ENIs by which a service of the API leaves.
     fn enis_of(&self, service: &str) -> Vec<EniRow> {
         let mut enis: Vec<EniRow> = self.lab.rows("enis");
         enis.retain(|eni| eni.services.iter().any(|name| name == service));
         enis
     }
 
-    /// Begins to create a service and waits until it runs; its ARN.
+    /// Begins to create a service, waits until it runs, and returns its ARN.
     fn running(&self, name: &str, connector: &str) -> String {
         let arn = self.create(name, connector);
         assert_eq!(self.settled(&arn)["Status"], "RUNNING");
         arn
     }
 
-    /// Writes the lab file anew and applies it.
+    /// Rewrites the lab file and applies it.
     fn apply(&self, change: impl FnOnce(String) -> String) {
         let text = std::fs::read_to_string(self.lab.file()).unwrap();
         std::fs::write(self.lab.file(), change(text)).unwrap();
@@ -95,7 +96,8 @@ impl Shop {
     }
 }
 
-/// Statement 1: the default reaches public endpoints. Statement 3: it is what a service has that asks for nothing.
+/// Statement 1: the default reaches public endpoints. Statement 3: a service that asks for nothing
+/// has the default.
 #[test]
 fn statement_3_a_service_without_a_network_configuration_leaves_by_app_runners_own_vpc() {
     let Some(shop) = Shop::open("") else { return };
@@ -125,7 +127,8 @@ fn statement_4_a_database_a_cache_and_a_private_service_are_reached_through_a_co
     assert_eq!(orders.peers().iter().map(|peer| peer.0).collect::<Vec<_>>(), [eni]);
 }
 
-/// Statement 5: a VPC, at least one subnet and, if wanted, groups. Statement 6: of one VPC.
+/// Statement 5: a connector has a VPC, at least one subnet and, if wanted, groups. Statement 6: all
+/// are of one VPC.
 #[test]
 fn statement_5_and_statement_6_a_connector_is_subnets_and_groups_of_one_vpc() {
     let Some(shop) = Shop::open("") else { return };
@@ -150,8 +153,9 @@ fn statement_5_and_statement_6_a_connector_is_subnets_and_groups_of_one_vpc() {
     }
 }
 
-/// Statement 7: one connector for several services. Statement 12: subnets and groups are the configuration. Statement 15: its
-/// ENIs are shared. Statement 16: whatever the number of tasks, which saves addresses.
+/// Statement 7: one connector serves several services. Statement 12: subnets and groups are the
+/// configuration. Statement 15: its ENIs are shared. Statement 16: the number of ENIs does not
+/// depend on the number of tasks, which saves addresses.
 #[test]
 fn statement_15_services_with_equal_subnets_and_groups_share_their_enis() {
     let Some(shop) = Shop::open(MORE) else { return };
@@ -185,7 +189,8 @@ fn statement_15_services_with_equal_subnets_and_groups_share_their_enis() {
     assert!(peers.iter().all(|(address, _)| shared.contains(address)), "{peers:?} {shared:?}");
 }
 
-/// One zone is a warning, in `what_the_api_makes_is_checked_as_it_comes_and_by_check_of_the_running_lab`.
+/// One zone is a warning, in
+/// `what_the_api_makes_is_checked_as_it_comes_and_by_check_of_the_running_lab`.
 #[test]
 fn statement_17_three_zones_are_advised_where_a_connector_is_made_and_by_check() {
     let Some((shop, mut terminal)) = Shop::open_on_terminal("") else { return };
@@ -201,7 +206,8 @@ fn statement_17_three_zones_are_advised_where_a_connector_is_made_and_by_check()
     assert!(found.contains("AWS advises three") && !found.contains("in-three"), "{found}");
 }
 
-/// Statement 18: an ENI in each subnet. Statement 19: with a private address only. Statement 20: with App Runner's tag.
+/// Statement 18: each subnet has an ENI. Statement 19: the ENI has a private address only.
+/// Statement 20: it has App Runner's tag.
 #[test]
 fn statement_18_each_subnet_of_a_connector_has_a_hyperplane_eni() {
     let Some(shop) = Shop::open("") else { return };
@@ -221,8 +227,8 @@ fn statement_18_each_subnet_of_a_connector_has_a_hyperplane_eni() {
     }
 }
 
-/// Statement 22: no public internet. Statement 23: only the VPC's own ways, by its rules. Statement 24: no AWS API either,
-/// without a NAT gateway or an endpoint.
+/// Statement 22: there is no public internet. Statement 23: only the VPC's own paths exist, by its
+/// rules. Statement 24: nor is an AWS API reached without a NAT gateway or an endpoint.
 #[test]
 fn statement_24_aws_apis_are_reached_through_a_nat_gateway_or_an_endpoint() {
     let Some(shop) = Shop::open(MORE) else { return };
@@ -248,14 +254,14 @@ fn statement_24_aws_apis_are_reached_through_a_nat_gateway_or_an_endpoint() {
     let found = shop.lab.exec_ok("web-1", "getent ahostsv4 sqs.us-east-1.amazonaws.com");
     assert!(found.starts_with(&QUEUES_INSIDE.to_string()), "{found}");
     shop.lab.task("web-1").tcp(QUEUES_INSIDE, 443);
-    // Another port than above has a row of its own in `egret drops`.
+    // Another port than above has its own row in `egret drops`.
     shop.lab.drops_for("no-route", "rtb-isolated", || {
         shop.lab.task("web-1").tcp_times_out(CHECKIP, 80);
     });
 }
 
-/// Statement 25: a create or an update fails. Statement 26: with the subnets and zones that are in the way, wherever it is
-/// looked for. Statement 27: without them it succeeds.
+/// Statement 25: a create or an update fails. Statement 26: every place that reports the failure
+/// names the subnets and zones that cause it. Statement 27: without them it succeeds.
 #[test]
 fn statement_26_subnets_in_unsupported_zones_are_named_with_their_zones_wherever_one_looks() {
     let keys = "unsupported_availability_zones = [\"us-east-1b\", \"us-east-1c\"]\n";
@@ -292,7 +298,7 @@ fn statement_26_subnets_in_unsupported_zones_are_named_with_their_zones_wherever
     the_request_names_them(&shop, (&all, named), &public);
 }
 
-/// The log of the last operation on a service, which has this status, in `egret services`.
+/// Checks the log of the last operation on a service, which has this status, in `egret services`.
 fn services_name_them(shop: &Shop, (service, status): (&str, &str), named: &str) {
     let rows: Vec<Value> = shop.lab.rows("services");
     let row = rows.iter().find(|row| row["service"] == service).unwrap();
@@ -303,7 +309,7 @@ fn services_name_them(shop: &Shop, (service, status): (&str, &str), named: &str)
     assert!(shown.contains(named) && shown.contains("Remove the subnets"), "{shown}");
 }
 
-/// What CreateService and UpdateService say themselves, if the lab file asks for it.
+/// Checks the answers of CreateService and UpdateService themselves, if the lab file asks for that.
 fn the_request_names_them(shop: &Shop, (connector, named): (&str, &str), service: &str) {
     shop.apply(|text| {
         text.replacen("[apprunner]\n", "[apprunner]\nrefuse_subnets = \"request\"\n", 1)
@@ -317,7 +323,8 @@ fn the_request_names_them(shop: &Shop, (connector, named): (&str, &str), service
     shop.lab.task("web-2").tcp(DB, 5432);
 }
 
-/// Statement 28: without groups, the VPC's default one. Statement 29: which lets everything out.
+/// Statement 28: without groups, a connector has the VPC's default one. Statement 29: the default
+/// group lets everything out.
 #[test]
 fn statement_28_and_statement_29_the_default_group_lets_everything_out() {
     let Some(shop) = Shop::open(MORE) else { return };
@@ -328,14 +335,15 @@ fn statement_28_and_statement_29_the_default_group_lets_everything_out() {
     let mut task = shop.lab.task("web-1");
     task.tcp(CHECKIP, 443);
     assert!(shop.lab.pings("web-1", &CHECKIP.to_string()));
-    // What refuses is the group of the destination.
+    // The group of the destination drops.
     shop.lab.drops_for("sg-ingress-implicit-deny", "sg-db", || task.tcp_times_out(DB, 5432));
     shop.lab.drops_for("sg-ingress-implicit-deny", "sg-private", || {
         task.udp_times_out(CACHE, 53);
     });
 }
 
-/// Statement 30: a connector is for what goes out only. Statement 33: what comes in is as it was, with and without one.
+/// Statement 30: a connector is for outbound traffic only. Statement 33: inbound traffic is the
+/// same with a connector and without one.
 #[test]
 fn statement_33_a_connector_changes_nothing_about_what_comes_in() {
     let acl = "[[network_acl]]\nid = \"acl-deny\"\nvpc = \"vpc-shop\"\n";
@@ -354,7 +362,8 @@ fn statement_33_a_connector_changes_nothing_about_what_comes_in() {
     let isolated = "cidr = \"10.0.4.0/24\"";
     let denied = format!("{isolated}\nnetwork_acl = \"acl-deny\"");
     shop.apply(|text| text.replacen(isolated, &denied, 1));
-    // A group that lets everything in lets nothing in through the ENI; one without rules keeps nothing out.
+    // A group that admits everything admits nothing through the ENI; a group without rules blocks
+    // nothing inbound.
     for (name, subnet, group) in
         [("inviting", "subnet-b", "sg-inviting"), ("silent", "subnet-isolated", "sg-silent")]
     {
@@ -375,7 +384,8 @@ fn statement_33_a_connector_changes_nothing_about_what_comes_in() {
     comes_in();
 }
 
-/// egret gets no image and ships no logs; what AWS does beside the VPC neither needs the connector nor is seen in it.
+/// egret pulls no image and ships no logs; what AWS does outside the VPC does not need the
+/// connector and does not appear in it.
 #[test]
 fn statement_34_a_service_runs_although_nothing_leaves_its_vpc() {
     let Some(shop) = Shop::open(MORE) else { return };
@@ -406,7 +416,7 @@ fn statement_34_a_service_runs_although_nothing_leaves_its_vpc() {
     });
 }
 
-/// Statement 37: tags with key and value, when a connector is made and later.
+/// Statement 37: tags with key and value can be given when a connector is created, and later.
 #[test]
 fn statement_37_connectors_have_tags() {
     let Some(shop) = Shop::open("") else { return };
@@ -432,8 +442,9 @@ fn statement_37_connectors_have_tags() {
     shop.refused(&reserved, "InvalidRequestException");
 }
 
-/// Statement 39: CreateVpcConnector. Statement 40: ListVpcConnectors has all of the account in full. Statement 41:
-/// DescribeVpcConnector. Statement 42: DeleteVpcConnector. Surprise 4: there are no other members.
+/// Statement 39: CreateVpcConnector. Statement 40: ListVpcConnectors lists all of the account, in
+/// full. Statement 41: DescribeVpcConnector. Statement 42: DeleteVpcConnector. Surprise 4: there
+/// are no other members.
 #[test]
 fn statement_40_connectors_are_listed_and_described_in_full_until_they_are_deleted() {
     let Some(shop) = Shop::open("") else { return };

@@ -1,4 +1,4 @@
-//! Do packets reach the TUN and come back from it: the right ones, whole, and no others?
+//! Packets reach the TUN device and return from it: the right ones, whole, and no others.
 
 use crate::support::lab::snmp;
 use crate::support::{Namespaces, far_host, iperf, is_root, pings, run_ok};
@@ -32,10 +32,11 @@ fn ping_and_tcp_pass_on_both_kinds_of_device_with_right_checksums() {
         let bed = Bed::new(kind);
         assert!(pings(&bed.task, &DB.to_string()), "{kind:?}");
         assert!(pings(&bed.task, &FAR.to_string()), "{kind:?}");
-        // In fragments.
+        // The ping is sent in fragments.
         assert!(pings(&bed.task, &format!("-s 4000 {FAR}")), "{kind:?}");
         for (netns, address) in [(&bed.vpc, DB), (&bed.far, FAR)] {
-            // A rate of nothing is a path that is broken; how fast it is depends on who else is at work.
+            // A throughput of zero means that a path is broken; otherwise it depends on what else
+            // the machine does.
             for options in ["--bytes 20M", "--bytes 20M --reverse", "--time 1 --udp --bitrate 50M"]
             {
                 let rate = iperf(&bed.task, netns, address, options);
@@ -90,7 +91,7 @@ fn addresses_that_nobody_has_are_dropped_and_counted_per_link() {
     let bed = Bed::new(DeviceKind::Auto);
     assert!(!pings(&bed.vpc, "10.0.9.9"));
     assert!(!pings(&bed.task, "192.0.2.1"));
-    // Without the permanent entry the task asks by ARP, and nobody answers.
+    // Without the permanent entry the task asks by ARP, and nothing answers.
     run_ok(&bed.task, "ip neighbour delete 169.254.1.1 dev eth0");
     assert!(!pings(&bed.task, &DB.to_string()));
     let tun = bed.worker.device().ifindex();
@@ -103,8 +104,8 @@ fn addresses_that_nobody_has_are_dropped_and_counted_per_link() {
     assert!(drops.iter().any(asked), "{drops:?}");
 }
 
-/// Whatever the prefixes say: what the engine let pass for another network does not leave from an address that nobody has
-/// in this one.
+/// Delivery prefixes do not decide alone: a packet that the engine forwarded for another network
+/// does not leave with a source address that no device owns in this network.
 #[test]
 fn an_address_that_is_not_known_in_a_network_does_not_get_there() {
     if !is_root("steer") {
@@ -128,7 +129,7 @@ fn an_address_that_is_not_known_in_a_network_does_not_get_there() {
     assert_eq!(received(&internet), 1);
     bed.steer.disown(INTERNET, ENI).unwrap();
     assert!(!pings(&bed.task, &host));
-    // A link that is no network's any more.
+    // The link is not attached to a network any more.
     bed.steer.detach_space(link.ifindex).unwrap();
     bed.steer.own(INTERNET, ENI, tun).unwrap();
     assert!(!pings(&bed.task, &host));
@@ -136,7 +137,7 @@ fn an_address_that_is_not_known_in_a_network_does_not_get_there() {
     assert_eq!(received(&internet), 1);
 }
 
-/// Between the change of the configuration and the opening of its links.
+/// The test is at the moment after a change of the configuration and before its links are opened.
 #[test]
 fn closing_closes_what_is_new_as_well() {
     if !is_root("steer") {
@@ -154,7 +155,7 @@ fn closing_closes_what_is_new_as_well() {
     assert!(pings(&bed.task, &DB.to_string()));
 }
 
-/// What a reload does: the old links are closed first, so that nothing leaves by another link in between.
+/// A reload closes the old links first, so that no packet leaves by another link in between.
 #[test]
 fn deliveries_are_closed_and_exchanged_and_an_address_is_given_up() {
     if !is_root("steer") {
@@ -165,7 +166,8 @@ fn deliveries_are_closed_and_exchanged_and_an_address_is_given_up() {
     let db = DB.to_string();
     let whole = (Ipv4Network::new(Ipv4Addr::new(10, 0, 0, 0), 16).unwrap(), bed.vpc_link.into());
     let host = (Ipv4Network::from(DB), bed.vpc_link.into());
-    // A link that stays is not touched; one that goes is closed, and then a shorter prefix has its addresses.
+    // A link that stays is not touched; a removed one is closed, and then a shorter prefix has its
+    // addresses.
     bed.steer.set_deliveries(tun, &[whole, host]).unwrap();
     bed.steer.close_deliveries(tun, &[whole, host]).unwrap();
     assert!(pings(&bed.task, &db));
@@ -247,7 +249,7 @@ fn nothing_passes_after_the_process_was_killed() {
     assert!(!run_ok(&router, "ip -br link").contains("eni-"));
 }
 
-/// What the victim says before the names of its namespaces.
+/// The text that the victim prints before the names of its namespaces.
 const VICTIM: &str = "victim lives in ";
 
 #[test]
@@ -256,7 +258,7 @@ fn victim() {
     let bed = Bed::new(DeviceKind::Auto);
     let names = [&bed.router, &bed.task, &bed.vpc, &bed.far].map(Netns::name);
     println!("{VICTIM}{}", names.join(" "));
-    // Until it is killed, or the test that started it is gone.
+    // The victim runs until it is killed, or until the test that started it has ended.
     std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
 }
 
@@ -267,7 +269,8 @@ fn a_panic_of_the_judge_and_a_device_that_is_down_cost_only_packets() {
     }
     let bed = Bed::new(DeviceKind::Auto);
     let stats = bed.worker.stats();
-    // In the midst of a packet, and before the first one of a batch: by what configuration that is judged is not known.
+    // A panic in the middle of a packet, and one before the first packet of a batch: in both cases
+    // the configuration that applies to that packet is unknown.
     for (count, seen, panics) in [(1, 1, &bed.seen.panic_next), (2, 0, &bed.seen.panic_at_begin)] {
         let judged = bed.seen.packets.load(Ordering::Relaxed) + seen;
         panics.store(true, Ordering::Relaxed);
@@ -276,7 +279,7 @@ fn a_panic_of_the_judge_and_a_device_that_is_down_cost_only_packets() {
         assert_eq!(bed.seen.packets.load(Ordering::Relaxed), judged);
         assert!(pings(&bed.task, &DB.to_string()));
     }
-    // After the last one: everything was written by then.
+    // A panic after the last packet: everything had been written by then.
     bed.seen.panic_at_end.store(true, Ordering::Relaxed);
     assert!(pings(&bed.task, &DB.to_string()));
     while stats.panics.load(Ordering::Relaxed) < 3 {
@@ -303,7 +306,8 @@ fn a_panic_of_the_judge_and_a_device_that_is_down_cost_only_packets() {
     assert!(pings(&bed.task, &DB.to_string()));
 }
 
-/// What the links can do at best: `cargo test --release --test netns ceiling -- --ignored --nocapture`.
+/// Measures the maximum throughput of the links: `cargo test --release --test netns ceiling --
+/// --ignored --nocapture`.
 #[test]
 #[ignore = "a measurement"]
 fn ceiling() {
@@ -324,8 +328,8 @@ fn ceiling() {
     println!("{}", table.join("\n"));
 }
 
-/// A task, a VPC with a database, and a host further away, with egret's router namespace between them and a judge that only
-/// translates the task's address to the ENI's and back.
+/// A task, a VPC with a database, and a far host, with egret's router namespace between them and a
+/// judge that only translates the task's address to the ENI's and back.
 struct Bed {
     worker: WorkerHandle,
     steer: Steer,
@@ -380,7 +384,7 @@ impl Bed {
         }
     }
 
-    /// A second network, with one host.
+    /// Adds a second network with one host, and returns its namespace and its link.
     fn internet(&mut self) -> (Netns, Link) {
         let internet = self.namespaces.create("internet");
         let link = self.runtime.block_on(async {
@@ -396,12 +400,12 @@ impl Bed {
     }
 }
 
-/// IPv4 packets that came into a namespace.
+/// Counts the IPv4 packets that came into a namespace.
 fn received(netns: &Netns) -> u64 {
     snmp(netns, "Ip", "InReceives")
 }
 
-/// Segments that the kernel found to have a wrong checksum.
+/// Counts the segments whose checksum the kernel found to be wrong.
 fn bad_checksums(netns: &Netns) -> u64 {
     let said =
         netns.run(|| std::fs::read_to_string("/proc/thread-self/net/snmp")).unwrap().unwrap();
@@ -425,7 +429,8 @@ struct Seen {
     go_on: AtomicBool,
 }
 
-/// Static translation of one address, with RFC 1624 updates; test code, independent of the engine's.
+/// A static translation of one address, with RFC 1624 updates: test code, independent of the
+/// engine's.
 struct Nat {
     seen: Arc<Seen>,
 }
@@ -481,7 +486,8 @@ fn replace(packet: &mut [u8], vnet: VnetHeader, at: usize, new: Ipv4Addr) {
     }
 }
 
-/// RFC 1624, equation 3; a partial checksum is the sum itself, not its complement.
+/// Updates a checksum by RFC 1624, equation 3; a partial checksum is the sum itself, not its
+/// complement.
 fn update(packet: &mut [u8], at: usize, old: [u8; 4], new: [u8; 4], partial: bool) {
     let word = |octets: &[u8]| u32::from(u16::from_be_bytes([octets[0], octets[1]]));
     let field = word(&packet[at..]);

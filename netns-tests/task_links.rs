@@ -1,4 +1,5 @@
-//! Does a lab see what programs do to the link of a task, say how to repair it, and count what the kernel drops there?
+//! A lab detects what programs do to the link of a task, says how to repair it, and counts what the
+//! kernel drops there.
 
 use crate::lifecycle::LAB;
 use crate::support::lab::{Lab, both_streams, for_both_kinds};
@@ -17,7 +18,7 @@ for_both_kinds!(
 const DB: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 10);
 const TASK: &str = "100.64.0.1";
 
-/// What is done to `eth0` of a task, and what is said of it.
+/// The damages to `eth0` of a task, and the text that reports each.
 const DAMAGES: [(&str, &str); 8] = [
     ("ip route del default", "no default route via 169.254.1.1"),
     ("ip link set eth0 mtu 9000", "eth0 has MTU 9000, not 1500"),
@@ -65,11 +66,11 @@ fn a_deleted_eth0_is_shown_and_made_again(device: &str) {
         run_ok(&netns, damage);
         is_broken(&lab, "there is no eth0", "egret task repair web/1");
         repaired(&lab, "eth0");
-        // Programs and their connections stay, by the new link.
+        // Programs and their connections survive, with the new link.
         task.ok(&json!(["say", "kept"]));
         assert!(lab.pings("web", &DB.to_string()), "{damage}");
     }
-    // Somebody's own interface of that name is in the way, and is not removed.
+    // A foreign interface of that name is in the way, and is not removed.
     run_ok(&netns, "ip link del eth0");
     run_ok(&netns, "ip link add eth0 type veth peer name other0");
     is_broken(&lab, "eth0 is not the interface that the lab made", "egret task repair web/1");
@@ -100,7 +101,7 @@ fn what_the_kernel_drops_at_a_link_is_listed(device: &str) {
     let (netns, vpc) = (lab.netns("web-1"), lab.netns("vpc-a"));
     assert!(lab.pings("web", &DB.to_string()));
     assert_eq!(lab.drops(), []);
-    // Larger than the router's end takes.
+    // The packets are larger than the MTU of the router's end.
     run_ok(&netns, "ip link set eth0 mtu 9000");
     let of_task = too_large(&netns, "eth0", &DB.to_string());
     let dropped = |task: Option<u16>| -> u64 {
@@ -114,11 +115,11 @@ fn what_the_kernel_drops_at_a_link_is_listed(device: &str) {
     assert!(row.rule.contains("t-64400001") && row.rule.contains("MTU 1500"), "{row:?}");
     let shown: Vec<Value> = lab.rows("drops --reason link-dropped");
     assert_eq!(shown.len(), 1);
-    // At the link of a VPC as well.
+    // The link of a VPC drops them as well.
     run_ok(&vpc, "ip link set vpc0 mtu 9000");
     let of_vpc = too_large(&vpc, "vpc0", "10.0.1.99");
     assert_eq!(dropped(None), of_vpc, "{:?}", lab.drops());
-    // They are not forgotten with the link.
+    // The counts are kept when the link is removed.
     lab.egret_ok("task repair web/1");
     run_ok(&netns, "ip link set eth0 mtu 9000");
     let of_task = too_large(&netns, "eth0", &DB.to_string());
@@ -126,7 +127,8 @@ fn what_the_kernel_drops_at_a_link_is_listed(device: &str) {
     assert_eq!((dropped(Some(1)), dropped(None)), (of_task, of_vpc), "{:?}", lab.drops());
 }
 
-/// Sends packets of 4028 bytes; how many its kernel has dropped by now at an interface.
+/// Sends packets of 4028 bytes, and returns how many packets the kernel has dropped so far at an
+/// interface.
 fn too_large(netns: &Netns, interface: &str, to: &str) -> u64 {
     let dropped = || {
         let said = run_ok(netns, &format!("ip -s -j link show dev {interface}"));
@@ -140,7 +142,7 @@ fn too_large(netns: &Netns, interface: &str, to: &str) -> u64 {
     after
 }
 
-/// The row of task 1 of `web`.
+/// Returns the row of task 1 of `web`.
 fn state(lab: &Lab) -> Value {
     let rows: Vec<Value> = lab.rows("ps");
     let is_it = |row: &&Value| row["service"] == "web" && row["task"] == 1;
@@ -158,7 +160,8 @@ fn is_whole(lab: &Lab) {
     assert!(explained["broken_tasks"].is_null(), "{explained}");
 }
 
-/// `egret ps` and `egret explain` say that task 1 of `web` is broken, and alone, why, and how to go on.
+/// Checks that `egret ps` and `egret explain` say that task 1 of `web`, and no other, is broken,
+/// why, and how to fix it.
 fn is_broken(lab: &Lab, said: &str, way_out: &str) {
     let row = state(lab);
     assert_eq!(row["state"], "broken", "{said}: {row}");
@@ -188,7 +191,7 @@ fn is_broken(lab: &Lab, said: &str, way_out: &str) {
     assert!(!other.contains("broken_tasks"), "{other}");
 }
 
-/// Lines that were broken between words, as one.
+/// Joins lines that were broken between words.
 fn joined(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

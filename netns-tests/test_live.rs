@@ -1,4 +1,4 @@
-//! Does `egret test --live` see what becomes of real packets, and where that is not what the verdict says?
+//! `egret test --live` sees what happens to real packets, and where that contradicts the verdict.
 
 use crate::security_group::LAB;
 use crate::support::lab::{Lab, both_streams, for_both_kinds};
@@ -33,7 +33,7 @@ fn every_packet_of_the_example_meets_its_verdict(device: &str) {
     assert_eq!((code, rows.len()), (Some(0), 60), "{report:#}");
     let untried: Vec<&str> = rows.iter().flat_map(untried).collect();
     assert!(untried.iter().all(|why| *why == "nothing listens"), "{untried:?}");
-    // The lab answers neither on `tools` nor on `checkip`.
+    // Nothing listens on `tools` and on `checkip`.
     let is_untried = |row: &&Value| agreed(row) == 0;
     let lines = rows.iter().filter(is_untried).map(|row| row["to"].to_string());
     let lines: Vec<String> = lines.collect();
@@ -57,7 +57,7 @@ fn a_wire_that_contradicts_a_verdict_fails_the_test(device: &str) {
 
     let rules = "type filter hook input priority 0 ;";
     nft(&lab.netns("vpc-a"), rules, "tcp dport 5432 reject with tcp reset");
-    // The packets do not get as far as the lab, which would drop them.
+    // The packets do not reach the lab, which would drop them.
     let rules = "type nat hook output priority -100 ;";
     nft(&lab.netns("web-1"), rules, "ip daddr 10.0.2.20 tcp dport 5432 redirect");
     let (code, report) = live(&lab);
@@ -144,7 +144,8 @@ fn a_lab_that_does_not_run_the_file_is_an_error(device: &str) {
     assert!(error.contains("sudo egret up --from examples/vpc --lab NAME"), "{error}");
 }
 
-/// A packet that may pass and is not answered is waited for: long enough to say so, and to be interrupted.
+/// The command waits for a packet that may pass and is not answered, long enough to print progress
+/// and to be interrupted.
 fn a_signal_ends_it(device: &str) {
     let lab = Lab::up(device, &with_expectations(LAB, &[("web", "db:5432", "reachable")]));
     nft(&lab.netns("vpc-a"), "type filter hook input priority 0 ;", "tcp dport 5432 drop");

@@ -1,4 +1,5 @@
-//! Is what was done told from what failed beside it, and the first error from those of its clean-up?
+//! Messages distinguish what was done from what failed beside it, and the first error from those of
+//! its clean-up.
 
 use crate::lifecycle::LAB;
 use crate::support::lab::{Lab, both_streams, can_run};
@@ -6,13 +7,13 @@ use egret::linux::netns::{self, Netns};
 use serde_json::Value;
 use std::path::PathBuf;
 
-/// A lab that writes down what the next process needs.
+/// Brings up a lab that writes down its state for the next process.
 fn up() -> Option<Lab> {
     let text = format!("offload = \"on\"\noffload_grace = \"60s\"\n{LAB}");
     can_run().then(|| Lab::up("auto", &text))
 }
 
-/// A directory where a file of the lab's state is to be written.
+/// A directory in the place of a file of the lab's state.
 struct Obstacle(PathBuf);
 
 impl Obstacle {
@@ -29,7 +30,7 @@ impl Drop for Obstacle {
     }
 }
 
-/// The lab's file with so many tasks of `web`.
+/// Writes the lab's file with this number of tasks of `web`.
 fn write(lab: &Lab, tasks: u16) {
     let text = std::fs::read_to_string(lab.file()).unwrap();
     let mut lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("tasks")).collect();
@@ -109,7 +110,7 @@ fn a_failed_roll_back_names_the_first_error_and_what_is_left() {
     ]
     .map(|text| said.find(&text).unwrap_or_else(|| panic!("{text}: {said}")));
     assert!(first < left && left < rest, "{said}");
-    // What is left can be removed, and is no obstacle.
+    // What is left can be removed, and does not block a later apply.
     lab.egret_ok(&format!("apply {}", lab.file().display()));
     assert_eq!(tasks(&lab), ["public/1", "web/1", "web/2", "web/3"]);
 }

@@ -1,8 +1,9 @@
-//! Keeps `netns-tests/CONFORMANCE.md` honest: every row that a table must have is there, every test that it names exists
-//! and cites the row's id in its doc comment or its name.
+//! Checks `netns-tests/CONFORMANCE.md`: every row that a table must have exists, and every test
+//! that it names exists and cites the row's id in its doc comment or its name.
 //!
-//! A table is the rows under a `## ` heading: id, requirement, state, tests. Tests are named `module::function`, as
-//! `cargo test` prints them, or `netns::file::function` for those in `netns-tests`.
+//! A table is the rows under a `## ` heading: id, requirement, state, tests. Tests are named
+//! `module::function`, as `cargo test` prints them, or `netns::file::function` for those in
+//! `netns-tests`.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -11,7 +12,8 @@ mod pages;
 
 use std::path::{Path, PathBuf};
 
-/// The rows of the NAT checklist. A dash in front of a number would be a range in a doc comment; ids are cited in full.
+/// The rows of the NAT checklist. Doc comments cite ids in full, because a dash before a number
+/// would be a range.
 const NAT: &[&str] = &[
     "U1", "U2", "U3", "U3a", "U4", "U5", "U5a", "U6", "U7", "U8", "U9", "U10", "U11", "U12", "U13",
     "U14", "T1", "T2", "T3", "T4", "T5", "T6", "T7", "T8", "T9", "T10", "T+", "I1", "I2", "I3",
@@ -32,7 +34,7 @@ struct Row {
     tests: Vec<String>,
 }
 
-/// The rows of the table under a heading that begins like this.
+/// Returns the rows of the table whose heading begins with `heading`.
 fn table(heading: &str) -> Vec<Row> {
     let text = std::fs::read_to_string(root().join("netns-tests/CONFORMANCE.md")).unwrap();
     let begin = format!("## {heading}");
@@ -49,7 +51,7 @@ fn table(heading: &str) -> Vec<Row> {
         .collect()
 }
 
-/// What is wrong with a table that must have these rows, in any order, and no others.
+/// Lists the faults of a table that must have exactly these rows, in any order.
 fn faults(rows: &[Row], ids: &[&str]) -> Vec<String> {
     let count = |id: &str| rows.iter().filter(|row| row.id == id).count();
     let missing = ids.iter().filter(|id| count(id) != 1);
@@ -84,7 +86,7 @@ fn faults_of(row: &Row) -> Vec<String> {
     faults
 }
 
-/// The doc comment of a test, if there is such a test.
+/// Returns the doc comment of a test, or `None` if there is no such test.
 fn doc_of(test: &str) -> Option<String> {
     let (module, function) = test.rsplit_once("::")?;
     let namespaces = module.starts_with("netns::");
@@ -98,7 +100,7 @@ fn doc_of(test: &str) -> Option<String> {
     let above = lines[..found].iter().rev();
     let above: Vec<&str> =
         above.take_while(|l| l.starts_with("///") || l.starts_with("#[")).copied().collect();
-    // A macro makes tests of the functions in netns-tests, by their names.
+    // A macro makes tests of functions in netns-tests, by their names.
     let listed = lines.iter().any(|line| line.trim_end_matches(',') == function)
         || lines.iter().any(|l| l.starts_with("for_both_kinds!(") && l.contains(function));
     let is_marked = above.iter().any(|line| matches!(*line, "#[test]" | "#[tokio::test]"));
@@ -111,7 +113,8 @@ fn opens(rest: &str) -> bool {
     rest.starts_with('(')
 }
 
-/// The files that a module may be in; its last part may be a `mod tests` in its parent's file.
+/// Lists the files that may contain a module. Its last part may be a `mod tests` in its parent's
+/// file.
 fn candidates(module: &str) -> Vec<PathBuf> {
     if let Some(file) = module.strip_prefix("netns::") {
         return vec![root().join("netns-tests").join(format!("{}.rs", file.replace("::", "/")))];
@@ -123,14 +126,16 @@ fn candidates(module: &str) -> Vec<PathBuf> {
     files.into_iter().flat_map(of).map(|file| root().join(file)).collect()
 }
 
-/// Whether a test's function has an id of two words in its name, as `statement_3_…` has Statement 3.
+/// Returns whether a test's function has an id of two words in its name, as `statement_3_…` has
+/// Statement 3.
 fn is_named_after(test: &str, id: &str) -> bool {
     let function = test.rsplit("::").next().unwrap_or_default();
     let word = format!("_{}_", id.to_lowercase().replace(' ', "_"));
     id.contains(' ') && format!("_{function}").contains(&word)
 }
 
-/// Whether a doc comment names an id, and not only a longer one that begins or ends like it.
+/// Returns whether a doc comment names an id, and not only a longer one that begins or ends like
+/// it.
 fn cites(doc: &str, id: &str) -> bool {
     doc.match_indices(id).any(|(at, _)| {
         let before = doc[..at].chars().next_back();

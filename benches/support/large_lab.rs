@@ -1,9 +1,9 @@
-//! A lab as large as accounts get: 500 routes, 1,000 resources, 5 groups of 300 rules each way, 40 network ACL rules per
-//! direction.
+//! A lab as large as large accounts have: 500 routes, 1,000 resources, 5 groups of 300 rules each
+//! way, 40 network ACL rules per direction.
 
 use std::fmt::Write;
 
-/// Numbers that look random, the same every time.
+/// Numbers that look random, and are the same in each run.
 struct Numbers(u64);
 
 impl Numbers {
@@ -22,7 +22,7 @@ impl Numbers {
         format!("{first}-{}", first + self.below(400))
     }
 
-    /// A block of the VPC, of a network behind it, or of the internet.
+    /// Returns a block of the VPC, of a network behind it, or of the internet.
     fn block(&mut self) -> String {
         match self.below(8) {
             0 => "0.0.0.0/0".to_owned(),

@@ -1,4 +1,4 @@
-//! A lab as large as AWS lets it be, and packets for it.
+//! A lab as large as AWS permits, and packets for it.
 #![allow(dead_code, reason = "each bench uses a part")]
 #![allow(
     clippy::unwrap_used,
@@ -15,18 +15,19 @@ use egret::vpc::{Generation, NatGatewayIx, ServiceIx, Snapshot, Task};
 use std::fmt::Write;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-/// The task that every packet comes from.
+/// The task that sends every packet.
 pub(crate) const TASK: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 1);
-/// On the internet, behind the NAT gateway.
+/// A host on the internet, behind the NAT gateway.
 pub(crate) const OUTSIDE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
-/// The destinations of a million flows.
+/// The number of destinations of a million flows.
 const DESTINATIONS: usize = 1_000_000_usize.div_ceil(30_000);
-/// In another subnet of the VPC.
+/// A host in another subnet of the VPC.
 pub(crate) const DATABASE: Ipv4Addr = Ipv4Addr::new(10, 0, 3, 10);
-/// Time stands still.
+/// The time of every packet: it stands still.
 pub(crate) const NOW: Instant = Instant(1_000_000_000);
 
-/// Five groups of 60 rules, 500 routes, ACLs of 20 rules each way on both subnets (spec 3.4, 4.2, 5).
+/// Returns a lab file with five groups of 60 rules, 500 routes, and ACLs of 20 rules each way on
+/// both subnets (spec 3.4, 4.2, 5).
 pub(crate) fn largest_lab() -> String {
     let mut text = String::from(
         r#"
@@ -95,7 +96,7 @@ vpc_connector = "connector"
                     "{{ protocol = \"tcp\", ports = \"{port}\", {peer} = \"192.168.{n}.0/24\" }},"
                 );
             }
-            // The union's last rules are what the benches match.
+            // The benches' packets match the last rules of the union.
             let last = if group == 4 || key == "ingress" { "443" } else { "20000" };
             let _ = write!(text, "{{ protocol = \"udp\", ports = \"53\", {peer} = \"sg-0\" }},");
             let _ = writeln!(
@@ -152,14 +153,15 @@ impl World {
         }
     }
 
-    /// One packet, rewritten in place.
+    /// Judges one packet, which is rewritten in place.
     #[inline]
     pub(crate) fn judge(&mut self, device: Device, octets: &mut [u8]) -> Judged {
         let received = Received { device, bytes: octets, vnet: VnetHeader::default() };
         self.engine.judge(NOW, &self.snapshot, received, &mut self.reply)
     }
 
-    /// Opens a connection and completes its handshake; returns a data segment from the task and one back to it.
+    /// Opens a connection and completes its handshake; returns a data segment from the task, one
+    /// back to it, and the device of the latter.
     pub(crate) fn connect(
         &mut self,
         sport: u16,
@@ -185,7 +187,7 @@ impl World {
         (data, back(TcpFlags::ACK), device)
     }
 
-    /// Opens so many UDP-like TCP flows, without handshakes.
+    /// Opens this many TCP flows, without handshakes.
     pub(crate) fn fill(&mut self, flows: usize) {
         for n in 0..flows {
             let judged = self.judge(self.eni, &mut nth_syn(n));
@@ -194,7 +196,7 @@ impl World {
     }
 }
 
-/// A segment of the task.
+/// Returns a segment from the task.
 pub(crate) fn from_task(
     sport: u16,
     to: (Ipv4Addr, u16),
@@ -212,12 +214,12 @@ pub(crate) fn from_task(
     )
 }
 
-/// The SYN of the `n`th flow: 30,000 to each destination.
+/// Returns the SYN of the `n`th flow: 30,000 flows have one destination.
 pub(crate) fn nth_syn(n: usize) -> Vec<u8> {
     from_task(nth(n).0, (nth(n).1, 443), TcpFlags::SYN, 100, 0)
 }
 
-/// Source port and destination of the `n`th flow.
+/// Returns the source port and the destination of the `n`th flow.
 pub(crate) fn nth(n: usize) -> (u16, Ipv4Addr) {
     (1024 + (n % 30_000) as u16, destination(n))
 }
@@ -226,7 +228,7 @@ fn destination(n: usize) -> Ipv4Addr {
     Ipv4Addr::from(u32::from(Ipv4Addr::new(198, 19, 0, 1)) + (n / 30_000) as u32)
 }
 
-/// Octets allocated and not freed, by the kernel's own account: resident pages.
+/// Returns the bytes of the process's resident pages, by the kernel's account.
 pub(crate) fn resident() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
     statm.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096

@@ -1,6 +1,7 @@
-//! Calls to the App Runner API, one after the other, between lines of `---`: the operation's name, perhaps a line
-//! `Authorization: …`, and the body, in which `@0` is the first ARN that an answer had, and so on. Whatever is asked, nobody is
-//! told that it is the server's fault, and the lab takes what is laid over it.
+//! Calls to the App Runner API, one after the other, between lines of `---`: the operation's name,
+//! perhaps a line `Authorization: …`, and the body, in which `@0` is the first ARN that an answer
+//! had, and so on. No answer is a server error, whatever the call, and the lab accepts every
+//! overlay.
 
 use async_trait::async_trait;
 use axum::body::{Body, to_bytes};
@@ -12,7 +13,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// Calls of one input: more of them find nothing more.
+/// The most calls of one input: further ones find nothing more.
 const CALLS: usize = 40;
 
 const LAB: &str = r#"
@@ -54,7 +55,7 @@ impl Ground for Field {
 
     async fn lay_over(&self, overlay: Overlay) -> Result<(), Unfit> {
         let mut lab = self.0.lock().expect("nobody panicked");
-        // What the API has let in must fit.
+        // Every overlay that the API has accepted must fit.
         *lab = lab.with_overlay(overlay).expect("an overlay that does not fit");
         Ok(())
     }
@@ -72,12 +73,12 @@ impl Ground for Field {
     async fn show(&self, _: Vec<egret::explain::ApiService>) {}
 }
 
-/// One input.
+/// Runs one input.
 pub(crate) fn run(data: &[u8]) {
     statuses(data);
 }
 
-/// The statuses of its answers.
+/// Runs one input, and returns the statuses of its answers.
 pub(crate) fn statuses(data: &[u8]) -> Vec<u16> {
     let Ok(text) = std::str::from_utf8(data) else { return Vec::new() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
@@ -95,7 +96,7 @@ async fn calls(text: &str) -> Vec<u16> {
     let (mut arns, mut statuses) = (Vec::new(), Vec::new());
     for call in text.split("\n---\n").take(CALLS) {
         statuses.push(answered(&server, call, &mut arns).await);
-        // What goes on after an answer has its turn.
+        // Lets the work that continues after an answer run.
         for _ in 0..20 {
             tokio::task::yield_now().await;
         }

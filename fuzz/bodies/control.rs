@@ -1,9 +1,9 @@
-//! A request to the control API: its path in the first line, its body behind. It is taken, or it is refused with a reason that can
-//! be shown at a terminal.
+//! A request to the control API: its path is the first line, its body the rest. It is accepted, or
+//! refused with a reason that can be shown at a terminal.
 
 use egret::daemon::requests::check;
 
-/// The paths, which the first byte of an input chooses from if its first line is none.
+/// The paths, one of which the first byte of an input chooses if its first line is no path.
 const PATHS: [&str; 9] = [
     "/v1/tasks",
     "/v1/flows",
@@ -16,12 +16,12 @@ const PATHS: [&str; 9] = [
     "/v1/top",
 ];
 
-/// One input.
+/// Runs one input.
 pub(crate) fn run(data: &[u8]) {
     let _ = is_taken(data);
 }
 
-/// Returns whether it is taken.
+/// Returns whether the request of an input is accepted.
 pub(crate) fn is_taken(data: &[u8]) -> bool {
     let Some((path, body)) = request(data) else { return false };
     match check(path, body) {

@@ -1,20 +1,21 @@
-//! Arbitrary text as a source of each format of `egret import`: it is a lab, whose text and warnings can be shown, or it
-//! is refused, with something to read. What it says twice it says in the same words.
+//! Arbitrary text is given as a source of each format of `egret import`: it becomes a lab, whose
+//! text and warnings can be shown, or is refused with a reason. Two imports of one text give the
+//! same words.
 
 use egret::config::import::{Format, ImportFailure, Imported, Order};
 use egret::vpc::Generation;
 
-/// One input as an answer of `aws ec2 describe-*`.
+/// Runs one input as an answer of `aws ec2 describe-*`.
 pub(crate) fn describe(data: &[u8]) {
     run(data, Format::Describe);
 }
 
-/// One input as a CloudFormation template.
+/// Runs one input as a CloudFormation template.
 pub(crate) fn cloudformation(data: &[u8]) {
     run(data, Format::CloudFormation);
 }
 
-/// One input as the output of `terraform show -json`.
+/// Runs one input as the output of `terraform show -json`.
 pub(crate) fn terraform(data: &[u8]) {
     run(data, Format::Terraform);
 }
@@ -22,7 +23,8 @@ pub(crate) fn terraform(data: &[u8]) {
 fn run(data: &[u8], format: Format) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let mut order = Order { source: "fuzz.json".into(), format: Some(format), ..Order::default() };
-    // The one parameter of the seeds that has no default: nobody may give one that is not declared.
+    // The one parameter of the seeds without a default: a parameter that is not declared must not
+    // be given.
     if text.contains("  P: ") {
         order.options.parameters.insert("P".to_owned(), "10.0.0.0/16".to_owned());
     }

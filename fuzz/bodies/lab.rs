@@ -1,10 +1,11 @@
-//! Arbitrary text as a lab file: it is a lab, which lowers and whose warnings can be shown, or it has errors, which can be
-//! shown. Whoever reads a file after an earlier one gets the same answer about its mistakes.
+//! Arbitrary text is given as a lab file: it is a lab, which can be lowered and whose warnings can
+//! be shown, or it has errors, which can be shown. Parsing a file after an earlier one gives the
+//! same answer about its mistakes.
 
 use egret::config::{Diagnostic, Lab};
 use egret::vpc::Generation;
 
-/// One input.
+/// Runs one input.
 pub(crate) fn run(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     match Lab::parse("fuzz.toml", text) {
@@ -26,7 +27,7 @@ pub(crate) fn run(data: &[u8]) {
     }
 }
 
-/// As people and programs see them.
+/// Renders diagnostics as people and programs see them.
 fn show(diagnostics: &[Diagnostic]) {
     for diagnostic in diagnostics {
         let mut text = String::new();

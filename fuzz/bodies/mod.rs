@@ -1,4 +1,4 @@
-//! What each fuzz target does with an input. The targets and `replay.rs` include it.
+//! The functions that the fuzz targets run on an input. The targets and `replay.rs` include them.
 
 pub(crate) mod apprunner;
 pub(crate) mod control;

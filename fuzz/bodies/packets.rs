@@ -1,8 +1,9 @@
-//! The packet path: a lab, then packets, answers, time and reloads as the input has them, through `Engine::judge`.
+//! The packet path: a lab, then packets, answers, time and reloads as the input determines, through
+//! `Engine::judge`.
 //!
-//! Whatever comes: no panic; a forwarded packet has the checksums that it came with or valid ones, and stands on the link
-//! that its destination is at; no private source toward the internet; an answer goes back to the sender only; and when
-//! everything has been idle for long enough, nothing is left.
+//! For every input: nothing panics; a forwarded packet has the checksums that it came with or valid
+//! ones, and goes to the link of its destination; no private source goes to the internet; an answer
+//! goes only to the sender; and when everything has been idle for long enough, nothing is left.
 
 use super::tape::Tape;
 use egret::config::Lab;
@@ -20,16 +21,17 @@ const LABS: [&str; 3] = [
     include_str!("../../examples/minimal.toml"),
 ];
 const FIRST_TASK: u32 = 0x6440_0001;
-/// No input needs more, and the fuzzer should not spend its time on long ones.
+/// The most steps of one input. None needs more, and the fuzzer should not spend its time on long
+/// inputs.
 const STEPS: usize = 200;
 const RELOADS: u32 = 3;
 
-/// One input.
+/// Runs one input.
 pub(crate) fn run(data: &[u8]) {
     forwards(data);
 }
 
-/// One input; returns how many packets were forwarded.
+/// Runs one input, and returns the number of forwarded packets.
 pub(crate) fn forwards(data: &[u8]) -> usize {
     let mut tape = Tape(data);
     let Some(first) = tape.byte() else { return 0 };
@@ -51,7 +53,7 @@ struct World {
     now: Instant,
     devices: Vec<Device>,
     addresses: Vec<Ipv4Addr>,
-    /// What left toward a VPC or the internet last, and by which link.
+    /// The last packet that left toward a VPC or the internet, and its link.
     last: Option<(Tuple, Link, Vec<u8>)>,
     forwarded: usize,
 }
@@ -110,7 +112,7 @@ impl World {
         Some(())
     }
 
-    /// A packet that a host might send.
+    /// Sends a packet that a host might send.
     fn send(&mut self, tape: &mut Tape<'_>) -> Option<()> {
         let (from, to) = (tape.choose(&self.addresses)?, tape.choose(&self.addresses)?);
         let own =
@@ -141,7 +143,7 @@ impl World {
         Some(())
     }
 
-    /// What left last is answered, by a host that may be a liar.
+    /// Answers the last packet that left, as a host that may lie.
     fn answer(&mut self, tape: &mut Tape<'_>) -> Option<()> {
         let (flags, seq, ack) = (TcpFlags(tape.byte()?), tape.u32()?, tape.u32()?);
         let len = usize::from(tape.byte()? % 16);
@@ -162,7 +164,7 @@ impl World {
         Some(())
     }
 
-    /// What left last causes an ICMP error.
+    /// Sends an ICMP error about the last packet that left.
     fn complain(&mut self, tape: &mut Tape<'_>) -> Option<()> {
         let (icmp_type, code) = (tape.choose(&[3, 4, 5, 11, 12])?, tape.byte()?);
         let (is_router, len) = (tape.byte()? % 2 == 0, usize::from(tape.byte()?));
@@ -175,7 +177,7 @@ impl World {
         Some(())
     }
 
-    /// Whose address it is, on a link that is not a task's.
+    /// Returns the device that has an address, on a link that is not a task's.
     fn owner(&self, link: Link, address: Ipv4Addr) -> Option<Device> {
         let interface = |vpc| match self.snapshot.interface(vpc, address)? {
             Interface::Eni(ix) => Some(Device::Eni(ix)),
@@ -263,7 +265,7 @@ impl World {
         self.look_around();
     }
 
-    /// Everything ends when it is idle for long enough.
+    /// Checks that all flows end when they are idle for long enough.
     fn end(mut self) {
         let timeouts = self.snapshot.parts().timeouts;
         for _ in 0..3 {
@@ -273,7 +275,7 @@ impl World {
     }
 }
 
-/// Read once: that takes longer than a whole input.
+/// Returns one of the labs. They are parsed once, because that takes longer than a whole input.
 fn lab(which: usize) -> Lab {
     static READ: OnceLock<Vec<Lab>> = OnceLock::new();
     let parse = |text: &&str| Lab::parse("lab.toml", text).expect("an example");
@@ -281,7 +283,7 @@ fn lab(which: usize) -> Lab {
     labs[which % labs.len()].clone()
 }
 
-/// The lab with all the tasks that it has, at addresses in order.
+/// Returns the lab's snapshot with all its tasks, at consecutive addresses.
 fn attached(lab: &Lab, generation: Generation) -> Snapshot {
     let mut snapshot = lab.lower(generation);
     let mut next = FIRST_TASK;
@@ -326,7 +328,8 @@ fn made(tape: &mut Tape<'_>, from: Ipv4Addr, to: Ipv4Addr) -> Option<Vec<u8>> {
     })
 }
 
-/// Makes a packet a fragment: flags and offset as given, so that several inputs can make up a datagram.
+/// Makes a packet a fragment with the given flags and offset, so that several packets can make up a
+/// datagram.
 fn fragment(bytes: &mut [u8], word: u16) {
     if let Some(field) = bytes.get_mut(6..8) {
         field.copy_from_slice(&(word & 0x203f).to_be_bytes());
@@ -350,7 +353,7 @@ fn header_sum(bytes: &[u8]) -> u16 {
     sum(&[&bytes[..header_len(bytes).min(bytes.len())]])
 }
 
-/// The one's complement sum of RFC 1071, apart from the engine's own arithmetic.
+/// Returns the one's complement sum of RFC 1071, independently of the engine's own arithmetic.
 fn sum(pieces: &[&[u8]]) -> u16 {
     let mut sum = 0_u64;
     for piece in pieces {
@@ -364,7 +367,8 @@ fn sum(pieces: &[&[u8]]) -> u16 {
     sum as u16
 }
 
-/// Whether the IPv4 checksum and that of TCP, UDP or ICMP are right; a fragment has none of the latter.
+/// Returns whether the IPv4 checksum and that of TCP, UDP or ICMP are right; a fragment has none of
+/// the latter.
 fn is_valid(bytes: &[u8]) -> bool {
     let Some(l4) = bytes.get(header_len(bytes)..) else { return false };
     if header_sum(bytes) != 0xffff {
@@ -383,7 +387,7 @@ fn is_valid(bytes: &[u8]) -> bool {
     }
 }
 
-/// The beginning of a slice, with zeros where it is too short.
+/// Returns the beginning of a slice, with zeros where it is too short.
 fn array<const N: usize>(from: &[u8]) -> [u8; N] {
     let mut array = [0; N];
     let len = from.len().min(N);
@@ -391,7 +395,8 @@ fn array<const N: usize>(from: &[u8]) -> [u8; N] {
     array
 }
 
-/// Inputs that reach far: connections with their answers, errors about them, fragments, reloads.
+/// Returns inputs that reach deep into the engine: connections with their answers, errors about
+/// them, fragments, reloads.
 pub(crate) fn seeds() -> Vec<(String, Vec<u8>)> {
     let mut seeds = Vec::new();
     for lab in 0..LABS.len() as u8 {
@@ -399,7 +404,8 @@ pub(crate) fn seeds() -> Vec<(String, Vec<u8>)> {
         let at = |address: Ipv4Addr| world.addresses.iter().position(|a| *a == address);
         let tasks: Vec<u8> =
             world.snapshot.tasks().filter_map(|task| at(task.address)).map(|at| at as u8).collect();
-        // A SYN, its answer, an ACK with data, the end from both sides, and time for it to be forgotten.
+        // A SYN, its answer, an ACK with data, the end from both sides, and time for the flow to
+        // expire.
         let syn = |task: u8, to: u8, port: u8| vec![8, task, to, 5, port, 0, 0, 0, 0, 100, 9];
         let answer = |flags: u8, seq: u8, ack: u8| vec![5, flags, 0, 0, 0, seq, 0, 0, 0, ack, 0];
         let quiet = vec![1, 1, 95];

@@ -1,4 +1,5 @@
-//! The pcapng writer: what was written is read back by a reader that knows the draft and not the writer.
+//! The pcapng writer: its output is read by a reader that is written from the draft, independently
+//! of the writer.
 
 use super::tape::Tape;
 use egret::explain::pcapng::{self, Captured, ENHANCED_PACKET, Heading, Interface};
@@ -7,7 +8,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 const PACKETS: usize = 20;
 
-/// One input.
+/// Runs one input.
 pub(crate) fn run(data: &[u8]) {
     let mut tape = Tape(data);
     let Some(snaplen) = tape.u16() else { return };
@@ -32,7 +33,8 @@ pub(crate) fn run(data: &[u8]) {
         assert_eq!((read.at, read.id), (*at, *id));
         assert!(comment.starts_with(&read.comment), "a comment is cut at its end only");
     }
-    // A reader gets the file in pieces: a beginning is refused never, and taken only when it is whole.
+    // A reader gets the file in pieces: an incomplete block is never refused, and is accepted only
+    // when it is whole.
     let cut = usize::from(tape.u16().unwrap_or(0)) % file.len();
     assert!(
         matches!(pcapng::first_block(&file[..cut]), Ok(found) if found.is_none_or(|(_, len)| len <= cut))
@@ -84,7 +86,7 @@ fn super_packet(tape: &mut Tape<'_>) -> Option<(Vec<u8>, VnetHeader)> {
         0 => builder::tcp(socket(), socket(), TcpFlags(tape.byte()?), 1, 1, &payload),
         _ => builder::udp(socket(), socket(), &payload),
     };
-    // A size of a few octets would make tens of thousands of segments.
+    // A size of a few bytes would make tens of thousands of segments.
     let vnet = builder::to_super_packet(&mut octets, tape.u16()?.max(500));
     Some((octets, vnet))
 }
@@ -95,7 +97,7 @@ struct Read {
     comment: String,
 }
 
-/// The packets of a file, whose form is checked on the way.
+/// Returns the packets of a file, and checks its form.
 fn read(mut file: &[u8], snaplen: u32) -> Vec<Read> {
     let mut packets = Vec::new();
     let mut kinds = Vec::new();
@@ -146,7 +148,7 @@ fn u16_at(bytes: &[u8], at: usize) -> u16 {
     u16::from_le_bytes(bytes[at..at + 2].try_into().expect("two octets"))
 }
 
-/// Whole packets, super-packets whole and damaged, and comments of every length.
+/// Returns seeds with whole packets, super-packets whole and damaged, and comments of every length.
 pub(crate) fn seeds() -> Vec<(String, Vec<u8>)> {
     let head = |snaplen: u16| [&snaplen.to_be_bytes()[..], b"title"].concat();
     let packet = |rest: &[u8]| [&[1, 0, 0, 0, 1, 0, 9, 4][..], b"drop", rest].concat();

@@ -1,5 +1,6 @@
-//! Each line of a text as every word that a user or a client gives: a service, a task, an interface, a destination, a protocol, a
-//! speed. It means something in a lab, or it is refused with a reason.
+//! Each line of a text is given in the place of every word that a user or a client gives: a
+//! service, a task, an interface, a destination, a protocol, a speed. It means something in a lab,
+//! or it is refused with a reason.
 
 use egret::config::{Lab, time_scale};
 use egret::explain::{self, Asking, Selection, TaskRef};
@@ -7,12 +8,12 @@ use egret::pipeline::reach::{Addresses, Tasks};
 use egret::vpc::{Generation, Snapshot};
 use std::fmt::Display;
 
-/// Lines of one input: more of them find nothing more.
+/// The most lines of one input: further ones find nothing more.
 const LINES: usize = 20;
-/// How often a question about packets may ask whether it goes on.
+/// The number of times that a question about packets may ask whether to continue.
 const PATIENCE: usize = 200;
 
-/// One input.
+/// Runs one input.
 pub(crate) fn run(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let lab = Lab::parse("lab.toml", include_str!("../../examples/walkthrough.toml"));
@@ -63,7 +64,7 @@ fn ask(word: &str, lab: &Lab, snapshot: &Snapshot) {
     }
 }
 
-/// A refusal says something.
+/// Checks that a refusal has a text.
 fn shown<T, E: Display>(outcome: &Result<T, E>) {
     if let Err(error) = outcome {
         assert!(!error.to_string().is_empty(), "a refusal without a reason");

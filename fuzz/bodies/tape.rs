@@ -1,6 +1,6 @@
-//! An input read from its beginning to its end: where it ends there is nothing more to do.
+//! An input that is read from its beginning to its end; reads at the end return `None`.
 
-/// What has not been read yet.
+/// The part of the input that has not been read yet.
 pub(crate) struct Tape<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Tape<'a> {
@@ -18,14 +18,14 @@ impl<'a> Tape<'a> {
         Some(u32::from(self.u16()?) << 16 | u32::from(self.u16()?))
     }
 
-    /// So many octets, or what is left.
+    /// Takes `len` bytes, or what is left.
     pub(crate) fn take(&mut self, len: usize) -> &'a [u8] {
         let (taken, rest) = self.0.split_at(len.min(self.0.len()));
         self.0 = rest;
         taken
     }
 
-    /// One of these.
+    /// Chooses one element, by the next byte.
     pub(crate) fn choose<T: Copy>(&mut self, from: &[T]) -> Option<T> {
         let at = usize::from(self.byte()?);
         from.get(at % from.len().max(1)).copied()

@@ -1,4 +1,4 @@
-//! Input is bounded, and secrets stay in it.
+//! Input is bounded, and no message shows its secrets.
 
 use super::{LAB, egret, given, stderr, stdout};
 use nix::sys::stat::Mode;
@@ -147,7 +147,8 @@ fn secrets_are_in_no_message_however_their_key_is_written() {
             }
         }
     }
-    // In any place: the id and the secret exchanged, a key of another name, a table of keys with one.
+    // The secret is in other places: exchanged with the id, under a key of another name, at the top
+    // of the file.
     for text in [
         format!("{lab}\n[[apprunner.access_key]]\nid = \"{KEY}\"\nsecret = \"AKIA\"\n"),
         format!("{lab}\n[[apprunner.access_key]]\nid = \"AKIA\"\nmystery = \"{SECRET}\"\n"),
@@ -160,7 +161,8 @@ fn secrets_are_in_no_message_however_their_key_is_written() {
     }
 }
 
-/// However a template takes them apart, and in an import that succeeds.
+/// Secret parameters stay hidden however a template splits them, and also in an import that
+/// succeeds.
 #[test]
 fn secret_parameters_are_in_no_message_whatever_a_template_makes_of_them() {
     let parameters = "Parameters:\n  Quoted: {Type: String, NoEcho: true, Default: 'quo\"ted\\slash77'}\n  \

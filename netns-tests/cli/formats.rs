@@ -1,4 +1,4 @@
-//! The formats of the commands that need no root: what one says, the others say.
+//! The formats of the commands that need no root all have the same content.
 #![allow(
     clippy::panic,
     clippy::wildcard_enum_match_arm,
@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use std::process::{Output, Stdio};
 
-/// Reads YAML by the core schema, with a parser that has nothing to do with the writer.
+/// Reads YAML by the core schema, with a parser that is independent of the writer.
 fn documents(text: &str) -> Vec<Value> {
     let mut events = Parser::new_from_str(text);
     let mut found = Vec::new();
@@ -90,19 +90,19 @@ fn without_column(rows: &[&Value], heading: &[String]) -> Vec<String> {
     rows.iter().for_each(|row| keys(row, "", &mut all));
     let covers = |column: &String, key: &str| {
         key.strip_prefix(column.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-            // Of an object that is null, there is nothing to show.
+            // An object that is null has nothing to show.
             || column.strip_prefix(key).is_some_and(|rest| rest.starts_with('.'))
     };
     all.retain(|key| !heading.iter().any(|column| covers(column, key)));
     all.into_iter().collect()
 }
 
-/// What becomes of a command's answer.
+/// A command, and the parts of its answer that the formats share.
 struct Case {
     arguments: Vec<&'static str>,
     /// JSON pointers to the rows.
     lists: &'static [&'static str],
-    /// The keys that csv leaves out, with all below them.
+    /// The keys that csv leaves out, with everything below them.
     left_out: &'static [&'static str],
 }
 

@@ -1,14 +1,15 @@
-//! What others wrote never commands the terminal, the CI system or the lab file that egret writes to: each string of each
-//! source, one after the other, is a title, a bell, a cleared line, a line of its own and a reversed one.
+//! Text that others wrote never controls the terminal, the CI system or the lab file that egret
+//! writes to. Each string of each source in turn contains a title sequence, a bell, a sequence that
+//! clears the line, a line break and a character that reverses the text.
 
 use super::{LAB, command, egret, stderr, stdout};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Output;
 
-/// As a TOML or JSON string has it.
+/// The payload as a TOML or JSON string writes it.
 const WRITTEN: &str = r"x\u001b]0;t\u0007\u001b[2K\r\nFORGED\u202ey\u009b31m\u001b[31m";
-/// As an argument has it.
+/// The payload as an argument has it.
 const GIVEN: &str = "x\x1b]0;t\x07\x1b[2K\r\nFORGED\u{202e}y\u{9b}31m\x1b[31m";
 
 fn is_hidden(c: char) -> bool {
@@ -27,7 +28,8 @@ fn assert_harmless(output: &Output, what: &str) {
     assert!(output.status.code().is_some_and(|code| code < 100), "{what}: {output:?}");
 }
 
-/// A text with the payload in one of its strings: of each key one, and each key itself.
+/// Returns texts with the payload in one string each: in one value of each key, and in each key
+/// itself.
 fn variants(text: &str) -> Vec<String> {
     let mut seen = BTreeSet::new();
     let mut found = Vec::new();
@@ -103,7 +105,7 @@ fn strings_of_sources_are_refused_or_shown_by_their_numbers() {
     assert!(tried > 100, "{tried}");
 }
 
-/// A YAML text with the payload in the place of what a line says, and of each key: of each key one.
+/// Returns YAML texts with the payload in one value of each key, and in the key itself.
 fn yaml_variants(text: &str) -> Vec<String> {
     let mut seen = BTreeSet::new();
     let mut found = Vec::new();
@@ -187,7 +189,7 @@ fn arguments_are_shown_by_their_numbers() {
     assert_harmless(&egret(&["import", "examples/vpc", "--connector", &connector]), "--connector");
 }
 
-/// Its colours are clap's, and the words are not taken for them.
+/// clap colours its errors, and the argument is not taken for such colours.
 #[test]
 fn colours_in_an_argument_are_shown_where_the_argument_is() {
     for (words, place) in [

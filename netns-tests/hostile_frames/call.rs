@@ -12,21 +12,21 @@ const SERVICE: u16 = 443;
 pub struct Call {
     pub protocol: Protocol,
     pub inside: SocketAddrV4,
-    /// The task as the server sees it.
+    /// The task's address as the server sees it.
     pub outside: SocketAddrV4,
     /// The next sequence numbers of the task and of the server.
     pub at: [u32; 2],
-    /// Its place among all, which its packets have for an identification.
+    /// The flow's number, which its packets have as identification.
     pub number: u16,
 }
 
 impl Call {
-    /// A packet of one side, as the side would send it next.
+    /// Returns the next packet of one side.
     pub fn packet(&self, egress: bool, payload: &[u8]) -> Vec<u8> {
         self.segment(egress, TcpFlags::ACK.with(TcpFlags::PSH), payload)
     }
 
-    /// The same; with these flags if it is TCP.
+    /// Returns the next packet of one side, with these flags if the protocol is TCP.
     pub fn segment(&self, egress: bool, flags: TcpFlags, payload: &[u8]) -> Vec<u8> {
         let server = SocketAddrV4::new(HOST, SERVICE);
         let (src, dst) = if egress { (self.inside, server) } else { (server, self.outside) };
@@ -43,7 +43,7 @@ impl Call {
         }
     }
 
-    /// The packet of one side in this step of a flow's first ones.
+    /// Returns the packet of one side in this step of the flow's beginning.
     pub fn step(&mut self, step: u32, egress: bool) -> Vec<u8> {
         let flags = match (step, egress) {
             (0, true) => TcpFlags::SYN,
@@ -58,7 +58,7 @@ impl Call {
     }
 }
 
-/// A packet with a number as its identification.
+/// Returns a packet with a number as its identification.
 pub fn numbered(packet: &[u8], number: u16) -> Vec<u8> {
     let mut packet = packet.to_vec();
     packet[4..6].copy_from_slice(&number.to_be_bytes());

@@ -1,5 +1,5 @@
-//! What makes a packet of a flow a hostile one: each field of its headers, its ethertype, and what is said to the kernel
-//! beside it.
+//! The changes that make a packet of a flow hostile: of each field of its headers, of its
+//! ethertype, and of its virtio-net header.
 
 use super::call::{Call, HOST, IPV4, numbered};
 use egret::linux::Mac;
@@ -7,16 +7,16 @@ use egret::packet::vnet::{GSO_ECN, GSO_TCPV4, GSO_UDP_L4};
 use egret::packet::{Protocol, TcpFlags, VnetHeader, builder, checksum};
 use std::net::Ipv4Addr;
 
-/// Payload of a packet that is no super-packet.
+/// The payload of a packet that is no super-packet.
 const PAYLOAD: &[u8] = b"what a hostile frame says";
-/// Where the L4 header of a packet without options begins.
+/// The offset of the L4 header in a packet without options.
 const L4: usize = 20;
 
-/// One hostile frame, to be sent into a flow of its own.
+/// One hostile frame, to be sent into its own flow.
 pub struct Twist {
     pub name: String,
     pub protocol: Protocol,
-    /// From the task, not to it.
+    /// True for a frame that the task sends, false for one to the task.
     pub egress: bool,
     make: Make,
 }
@@ -24,10 +24,10 @@ pub struct Twist {
 type Make = Box<dyn Fn(&Call, bool) -> Sent>;
 type Change = Box<dyn Fn(&mut Vec<u8>)>;
 
-/// A frame, before it is one.
+/// The parts of a frame before it is built.
 pub struct Sent {
     pub vnet: VnetHeader,
-    /// `None` is the router.
+    /// The destination; `None` is the router.
     pub to: Option<Mac>,
     pub ethertype: u16,
     pub packet: Vec<u8>,
@@ -58,7 +58,7 @@ impl Twist {
     }
 }
 
-/// Lists all, in an order that is always the same.
+/// Lists all hostile frames, in a fixed order.
 pub fn twists() -> Vec<Twist> {
     let mut all = Vec::new();
     for egress in [true, false] {
@@ -103,7 +103,7 @@ fn changes(add: Add<'_>, all: Vec<(String, Change)>) {
     }
 }
 
-/// A change after which the header's checksum is right.
+/// Returns a change after which the IPv4 header's checksum is right again.
 fn summed(change: impl Fn(&mut Vec<u8>) + 'static) -> Change {
     Box::new(move |packet| {
         change(packet);
@@ -115,7 +115,7 @@ fn put(at: usize, bytes: &'static [u8]) -> Change {
     summed(move |packet| packet[at..at + bytes.len()].copy_from_slice(bytes))
 }
 
-/// A packet with options in its IPv4 header.
+/// Returns a packet with options in its IPv4 header.
 pub fn with_options(mut packet: Vec<u8>, options: &[u8]) -> Vec<u8> {
     packet.splice(L4..L4, options.iter().copied());
     packet[0] = 0x40 | (5 + options.len() / 4) as u8;
@@ -186,7 +186,7 @@ const OPTIONS: [&[u8]; 9] = [
     &[131, 7, 4, 8, 8, 8, 8, 0],
     &[137, 7, 4, 8, 8, 8, 8, 0],
     &[148, 4, 0, 0],
-    // Without a length, and with one beyond the header.
+    // An option without a length, and one whose length goes beyond the header.
     &[131, 0, 0, 0],
     &[148, 40, 0, 0],
 ];
@@ -196,7 +196,7 @@ const ADDRESSES: [&[u8; 4]; 9] = [
     &[127, 0, 0, 1],
     &[255, 255, 255, 255],
     &[224, 0, 0, 1],
-    // Another task's, the VPC's resolver's, a resource's, the gateway's and the server's.
+    // Addresses of another task, the VPC's resolver, a resource, the gateway and the server.
     &[100, 64, 0, 2],
     &[10, 0, 0, 2],
     &[10, 0, 1, 10],
@@ -204,7 +204,7 @@ const ADDRESSES: [&[u8; 4]; 9] = [
     &[203, 0, 113, 10],
 ];
 
-/// Adds each set of TCP's six first flags.
+/// Adds each combination of TCP's first six flags.
 fn flags(add: Add<'_>) {
     for flags in 0..64 {
         add(
@@ -242,13 +242,14 @@ fn of_udp() -> Vec<(String, Change)> {
     all
 }
 
-/// A checksum that is wrong by a number, and none. By how much it is wrong does not depend on the port at the gateway.
+/// Lists checksums that are wrong by a number, and one that is missing. The number does not depend
+/// on the port at the gateway.
 fn of_checksum(at: usize) -> Vec<(String, Change)> {
     let mut all: Vec<(String, Change)> = Vec::new();
     for more in [1, 0x1234, 0xfffe] {
         let change = move |packet: &mut Vec<u8>| {
             let sum = u32::from(packet[L4 + at]) << 8 | u32::from(packet[L4 + at + 1]);
-            // 0 would be none.
+            // A sum of 0 would mean no checksum.
             let sum = (sum + more - 1) % 0xffff + 1;
             packet[L4 + at..L4 + at + 2].copy_from_slice(&(sum as u16).to_be_bytes());
         };
@@ -329,7 +330,7 @@ fn quotes(add: Add<'_>) {
     add_error((3, 3), "with a long header", |quoted| quoted[0] = 0x4f);
 }
 
-/// Adds packets whose checksum, or whose segmentation, is left to be done.
+/// Adds packets whose checksum, or whose segmentation, is still to be done.
 fn super_packets(add: Add<'_>, own: u8, egress: bool) {
     let mut add_one = |name: String, payload: usize, change: Box<dyn Fn(&mut VnetHeader)>| {
         add(
@@ -355,7 +356,7 @@ fn super_packets(add: Add<'_>, own: u8, egress: bool) {
         let change = move |vnet: &mut VnetHeader| vnet.hdr_len = length;
         add_one(format!("headers of {length} bytes"), 3000, Box::new(change));
     }
-    // Its checksum alone is left to be done.
+    // Only the packet's checksum is still to be done.
     for flags in [1, 3] {
         let change = move |vnet: &mut VnetHeader| {
             *vnet = VnetHeader { flags, gso_type: 0, gso_size: 0, ..*vnet }
@@ -367,7 +368,8 @@ fn super_packets(add: Add<'_>, own: u8, egress: bool) {
         3000,
         Box::new(|vnet| vnet.flags = 0),
     );
-    // Anywhere else than IP has it: there a device further on would write. Behind a packet to the task there is none.
+    // Places other than IP's: a later device would write there. A packet to the task passes no such
+    // device.
     for (start, offset) in [(0, 2), (0, 0), (2, 4), (4, 6), (-4, 6)].into_iter().filter(|_| egress)
     {
         let change = move |vnet: &mut VnetHeader| {
@@ -386,7 +388,7 @@ fn super_packets(add: Add<'_>, own: u8, egress: bool) {
     );
 }
 
-/// Adds frames of other kinds, and for others than the router.
+/// Adds frames of other ethertypes, and frames to other destinations than the router.
 fn ethernet(add: Add<'_>) {
     for ethertype in [0, 0x0200, 0x0806, 0x86dd, 0x8100, 0x88a8, 0x8847, 0x88cc, 0x8864, 0xffff] {
         let make = move |call: &Call, egress| {

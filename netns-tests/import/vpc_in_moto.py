@@ -54,7 +54,7 @@ def main(endpoint, vpc, sg_app):
 
     table("rtb_public", ["public_a", "public_b"], GatewayId=igw)
     table("rtb_private", ["private_a", "private_b"], NatGatewayId=ids["nat"])
-    # Subnet `data` is left to the main table, which no answer of the API lists as its table.
+    # Subnet `data` keeps the main table, which no answer of the API lists as its table.
 
     def group(name):
         made = ec2.create_security_group(VpcId=vpc, GroupName=name, Description=name)
@@ -111,7 +111,7 @@ def main(endpoint, vpc, sg_app):
             Egress=egress,
         )
 
-    # From zone b the subnet `data` refuses; the ingress is open otherwise, and so are replies.
+    # The ACL denies zone b in the subnet `data`; its ingress is open otherwise, and so are replies.
     entry(90, "deny", "6", (5432, 5432), "10.0.11.0/24", False)
     entry(100, "allow", "6", (0, 65535), "10.0.0.0/16", False)
     entry(100, "allow", "6", (1024, 65535), "10.0.0.0/16", True)

@@ -106,7 +106,8 @@ def send(name):
 def numbers(name):
     """The next sequence numbers of a connection that was kept: this side's, and the other's."""
     s = sockets[name]
-    # TCP_REPAIR, TCP_REPAIR_QUEUE and TCP_QUEUE_SEQ of linux/tcp.h; -1 ends it without a word to the other side.
+    # TCP_REPAIR, TCP_REPAIR_QUEUE and TCP_QUEUE_SEQ of linux/tcp.h; -1 ends the repair without a
+    # segment to the other side.
     s.setsockopt(socket.IPPROTO_TCP, 19, 1)
     found = []
     for queue in (2, 1):
@@ -221,7 +222,7 @@ def begin_flood(address, port):
                 try:
                     s.send(b"flood")
                 except OSError:
-                    # An ICMP error about an earlier one, or a full queue.
+                    # The error is an ICMP error about an earlier datagram, or a full queue.
                     pass
 
     thread = threading.Thread(target=send)
@@ -273,7 +274,8 @@ def begin_numbered(address, port):
     def run():
         number = 0
         while not numbered["ends"]:
-            # Set before it is sent: what a later look finds here may have left, and what is greater has not.
+            # Set before the datagram is sent: a number up to this may have been sent, a greater one
+            # was not.
             number += 1
             numbered["sent"] = number
             while not sent(s, number) and not numbered["ends"]:
@@ -301,7 +303,7 @@ def take_back(s):
         while True:
             numbered["back"] = int.from_bytes(s.recv(64), "big")
     except OSError:
-        # No more is there.
+        # There are no more datagrams.
         return
 
 
@@ -339,7 +341,7 @@ def pour(s, size, seed):
     block = random.Random(seed).randbytes(1 << 20)
     digest = hashlib.sha256()
     for number in range(0, size, len(block)):
-        # No two megabytes alike, or a lost one would not show.
+        # No two megabytes are alike, or a lost one would not show.
         data = (number.to_bytes(8, "big") + block)[: min(len(block), size - number)]
         s.sendall(data)
         digest.update(data)
@@ -439,7 +441,7 @@ def frames_that_change(interface, frame, at, octets, count):
         s.setsockopt(263, 13, struct.pack("IIII", 4096, 1, 4096, 1))
         ring = mmap.mmap(s.fileno(), 4096)
         s.bind((interface, 0))
-        # struct tpacket_hdr, and where the frame begins behind it.
+        # struct tpacket_hdr, and the offset of the frame after it.
         status, begin = struct.Struct("=QII"), 32
         where = slice(begin + at, begin + at + len(octets))
         ring[begin : begin + len(frame)] = frame
@@ -447,7 +449,7 @@ def frames_that_change(interface, frame, at, octets, count):
         writer = os.fork()
         if writer == 0:
             original = frame[at : at + len(octets)]
-            # Ends with the sender, however that ends.
+            # The writer ends with the sender, however that ends.
             while os.getppid() == sender:
                 ring[where] = octets
                 ring[where] = original
@@ -585,7 +587,7 @@ def main():
         try:
             answer = OPERATIONS[operation](*arguments)
         except TimeoutError as error:
-            # A socket's own patience has no errno; the kernel's has.
+            # A timeout set on the socket has no errno; the kernel's has.
             answer = errno.errorcode[error.errno] if error.errno else "timeout"
         except OSError as error:
             answer = errno.errorcode[error.errno]

@@ -57,7 +57,7 @@ def must_be(shape, value, path):
         constraints = shape.metadata
         assert constraints.get("min", 0) <= len(value) <= constraints.get("max", 10**9), (path, value)
         assert not shape.enum or value in shape.enum, (path, value)
-        # Of ServiceId the model's length and pattern exclude each other.
+        # For ServiceId, the model's length and pattern exclude each other.
         if "pattern" in constraints and shape.name != "ServiceId":
             assert re.fullmatch(constraints["pattern"], value), (path, value)
     elif kind == "integer":
@@ -85,7 +85,7 @@ def must_be_error(operation_name, status, body):
     namespace, name = body["__type"].split("#")
     assert 1 <= len(body["Message"]) <= 600, body
     shapes = {shape.name: shape for shape in MODEL.operation_model(operation_name).error_shapes}
-    # The rest is what AWS has in front of every service.
+    # The other errors are those that all AWS services share.
     assert (namespace == "com.amazonaws.apprunner") == (name in shapes), (operation_name, body)
     assert status == 400, (status, body)
     if name in shapes:
@@ -117,7 +117,7 @@ def fails(code, part, call, **request):
     except ClientError as error:
         assert error.response["Error"]["Code"] == code, (error, code)
         assert part in error.response["Error"]["Message"], (error, part)
-        # Typed, where the model has a type for it.
+        # The error is typed where the model has a type for it.
         known = {shape.name for shape in MODEL.error_shapes}
         assert (type(error).__name__ == code) == (code in known), type(error)
         return
@@ -178,7 +178,7 @@ def breaches(shape):
             yield "a" * (constraints["min"] - 1), "InvalidRequestException"
         if "max" in constraints:
             yield "a" * (constraints["max"] + 1), "InvalidRequestException"
-        # What the model does not constrain egret does not either.
+        # egret does not constrain what the model does not constrain.
         if constraints.get("pattern", ".*") != ".*":
             length = max(constraints.get("min", 1), 1)
             candidates = ["!" * length, "aws:" + "a" * length, "a\nb", "a\0b"]
@@ -319,7 +319,7 @@ def connectors(api):
     assert gone["Status"] == "INACTIVE" and gone["DeletedAt"] >= gone["CreatedAt"]
     assert api.describe_vpc_connector(VpcConnectorArn=arn)["VpcConnector"] == gone
     fails("ResourceNotFoundException", "no VPC connector", api.delete_vpc_connector, VpcConnectorArn=arn)
-    # Without groups it gets the default one of its VPC.
+    # Without groups, a connector gets the default one of its VPC.
     again = create(VpcConnectorName="prod-0", Subnets=["subnet-a"])["VpcConnector"]
     assert again["SecurityGroups"] == ["vpc-shop/default"] and again["VpcConnectorArn"] != arn
     return gone, again

@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The environment with `bin/aws`, `bin/python` (boto3) and `bin/moto_server`. Where it is not made, as without a network,
-/// says so and returns nothing.
+/// Returns the environment with `bin/aws`, `bin/python` (boto3) and `bin/moto_server`. Where it
+/// cannot be made, for example without a network, prints so and returns `None`.
 ///
 /// # Panics
 ///
-/// In CI (`CI=true`), where it must be there.
+/// In CI (`CI=true`), where the environment must exist.
 pub fn venv() -> Option<PathBuf> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/aws-venv");
     let output = Command::new(script).arg("--ready").output().unwrap();

@@ -4,7 +4,7 @@ use egret::linux::Mac;
 use etherparse::{Icmpv4Type, IpFragOffset, IpNumber, Ipv4Header, PacketBuilder};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// An ICMP message of any type.
+/// Returns an ICMP message of any type, as an IPv4 packet.
 pub fn icmp(source: Ipv4Addr, destination: Ipv4Addr, kind: Icmpv4Type, payload: &[u8]) -> Vec<u8> {
     let builder = PacketBuilder::ipv4(source.octets(), destination.octets(), 64).icmpv4(kind);
     let mut packet = Vec::new();
@@ -19,7 +19,7 @@ pub fn udp(source: Ipv4Addr, destination: Ipv4Addr, port: u16) -> Vec<u8> {
     packet
 }
 
-/// A datagram over IPv6.
+/// Returns a UDP datagram over IPv6.
 pub fn udp6(source: Ipv6Addr, destination: Ipv6Addr, port: u16) -> Vec<u8> {
     let builder = PacketBuilder::ipv6(source.octets(), destination.octets(), 64).udp(5000, port);
     let mut packet = Vec::new();
@@ -27,7 +27,7 @@ pub fn udp6(source: Ipv6Addr, destination: Ipv6Addr, port: u16) -> Vec<u8> {
     packet
 }
 
-/// A TCP segment without any flag but ACK, of a connection that does not exist.
+/// Returns a TCP segment with no flag but ACK, of a connection that does not exist.
 pub fn tcp_ack(source: Ipv4Addr, destination: Ipv4Addr, port: u16) -> Vec<u8> {
     let builder = PacketBuilder::ipv4(source.octets(), destination.octets(), 64);
     let mut packet = Vec::new();
@@ -35,7 +35,8 @@ pub fn tcp_ack(source: Ipv4Addr, destination: Ipv4Addr, port: u16) -> Vec<u8> {
     packet
 }
 
-/// Segments of a connection from port 5000 with these numbers, each of which a server takes: data, FIN and RST.
+/// Returns segments of a connection from port 5000 with these sequence and acknowledgement numbers,
+/// each of which a server accepts: data, FIN and RST.
 pub fn tcp(
     source: Ipv4Addr,
     destination: Ipv4Addr,
@@ -54,7 +55,7 @@ pub fn tcp(
     })
 }
 
-/// Changes a packet, and makes its IPv4 checksum right again.
+/// Changes a packet and corrects its IPv4 checksum.
 pub fn with(mut packet: Vec<u8>, change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     change(&mut packet);
     packet[10..12].fill(0);
@@ -67,7 +68,7 @@ pub fn with(mut packet: Vec<u8>, change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     packet
 }
 
-/// The second half of a datagram, whose first half never came.
+/// Returns the second half of a datagram whose first half is never sent.
 pub fn later_fragment(source: Ipv4Addr, destination: Ipv4Addr) -> Vec<u8> {
     let payload = udp(source, destination, 53).split_off(Ipv4Header::MIN_LEN);
     let length = u16::try_from(payload.len()).unwrap();
@@ -78,12 +79,12 @@ pub fn later_fragment(source: Ipv4Addr, destination: Ipv4Addr) -> Vec<u8> {
     [header.to_bytes().as_slice(), &payload].concat()
 }
 
-/// An IPv4 packet in an Ethernet frame.
+/// Returns an IPv4 packet in an Ethernet frame.
 pub fn ipv4(to: Mac, packet: &[u8]) -> String {
     frame(to, 0x0800, packet)
 }
 
-/// Anything in an Ethernet frame.
+/// Returns any payload in an Ethernet frame.
 pub fn frame(to: Mac, ethertype: u16, payload: &[u8]) -> String {
     let source = [2, 0, 0, 0, 0, 1];
     let frame = [&to.0[..], &source, &ethertype.to_be_bytes(), payload].concat();

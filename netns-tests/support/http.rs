@@ -1,4 +1,4 @@
-//! HTTP by hand: requests that no client of egret's would send.
+//! HTTP written by hand: requests that no client of egret would send.
 
 use super::PATIENCE;
 use std::io::{Read, Write};
@@ -19,20 +19,20 @@ pub fn api(url: &str) -> TcpStream {
     stream
 }
 
-/// Posts a body to the control socket of a lab; the status and the answer's body.
+/// Posts a body to the control socket of a lab, and returns the status and the body of the answer.
 pub fn post(lab: &str, path: &str, body: &str) -> (u16, String) {
     let head = head(path, body.len());
     exchange(control(lab), &format!("{head}{body}"))
 }
 
-/// Returns the head of a request with a body of so many bytes.
+/// Returns the head of a request whose body has this many bytes.
 pub fn head(path: &str, bytes: usize) -> String {
     format!(
         "POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {bytes}\r\n\r\n"
     )
 }
 
-/// Sends a request and reads the answer to its end.
+/// Sends a request, reads the answer to its end, and returns its status and body.
 pub fn exchange(mut stream: impl Read + Write, request: &str) -> (u16, String) {
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = Vec::new();
@@ -46,7 +46,7 @@ pub fn exchange(mut stream: impl Read + Write, request: &str) -> (u16, String) {
     (status, body.to_owned())
 }
 
-/// Waits until the other end has closed, for as long as anything may take.
+/// Waits until the other end has closed; returns `false` if it sends something or takes too long.
 pub fn is_closed(mut stream: impl Read) -> bool {
     matches!(stream.read(&mut [0; 1]), Ok(0))
 }

@@ -1,5 +1,6 @@
-//! A lab that runs in the real binary, and what a test does in it: commands in its namespaces, rows of what happened,
-//! hosts further away, and agents that open connections and say what became of them.
+//! A lab that runs in the real binary, and what a test does in it: it runs commands in the lab's
+//! namespaces, reads rows of drops and flows, adds far hosts, and starts agents that open
+//! connections and report the result.
 
 use super::terminal::Terminal;
 use super::{Namespaces, PATIENCE, run_ok};
@@ -20,9 +21,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 
 const AGENT: &str = include_str!("agent.py");
-/// How long a connection may take that must not come about, in seconds.
+/// Seconds after which a connection that must fail counts as failed.
 const SHORT: f64 = 0.4;
-/// How long one may take that must, in seconds.
+/// Seconds that a connection that must succeed may take.
 const LONG: f64 = 10.0;
 
 /// Makes two tests of each function that takes a device kind: one for `vnet`, one for `plain`.
@@ -49,7 +50,7 @@ macro_rules! for_both_kinds {
 }
 pub(crate) use for_both_kinds;
 
-/// Whether a test can run here; says why where it cannot.
+/// Returns whether a test can run here, and prints the reason where it cannot.
 pub fn can_run() -> bool {
     let root = nix::unistd::geteuid().is_root();
     if !root {
@@ -63,14 +64,14 @@ pub struct Lab {
     name: String,
     device: String,
     file: tempfile::NamedTempFile,
-    /// The folder of the file, where nobody else makes any.
+    /// The folder of the file. No other test writes there.
     _home: tempfile::TempDir,
     up: Child,
     ready: String,
     far: Namespaces,
 }
 
-/// How a command is told the name of a lab.
+/// The ways to give a command the name of a lab.
 #[derive(Clone, Copy, Debug)]
 pub enum Naming {
     Option,
@@ -87,11 +88,11 @@ impl Naming {
     }
 }
 
-/// The end of a lab file under which a flow that was closed is still listed when a busy machine gets to it.
+/// The end of a lab file that keeps closed flows listed until a busy machine has looked at them.
 pub const CLOSED_FLOWS_STAY: &str = "[timeouts]\ntcp_closing = \"60s\"\n";
 
-/// The end of a lab file under which flows expire a hundred times as fast, but for those whose handshake a busy machine has not
-/// completed yet.
+/// The end of a lab file that makes flows expire a hundred times as fast, except those whose
+/// handshake a busy machine has not completed yet.
 pub const FLOWS_EXPIRE_SOON: &str = "[timeouts]\ntime_scale = 100.0\ntcp_opening = \"6000s\"\n";
 
 impl Lab {
@@ -100,7 +101,7 @@ impl Lab {
         Self::start(device, text, |_, file| start(&mut up_command(file)))
     }
 
-    /// Brings up a lab straight from a source. Its own file is only a place for a test to write to.
+    /// Brings up a lab directly from a source. Its own file is only a place for a test to write to.
     pub fn up_from(source: &std::path::Path) -> Self {
         Self::start("auto", "", |name, _| {
             let mut command = Command::new(env!("CARGO_BIN_EXE_egret"));
@@ -109,7 +110,7 @@ impl Lab {
         })
     }
 
-    /// Brings up a lab whose process makes files under this umask.
+    /// Brings up a lab whose process creates files under this umask.
     pub fn up_under_umask(umask: &str, text: &str) -> Self {
         Self::start("auto", text, |_, file| {
             let up = up_command(file);
@@ -120,7 +121,7 @@ impl Lab {
         })
     }
 
-    /// Brings up a lab whose file has another name than it gets.
+    /// Brings up a lab under another name than the one in its file.
     pub fn up_named(naming: Naming, text: &str) -> Self {
         Self::start("auto", text, |name, file| {
             let text = std::fs::read_to_string(file).unwrap();
@@ -130,19 +131,20 @@ impl Lab {
         })
     }
 
-    /// The name that the file of [`Lab::up_named`] has.
+    /// Returns the name in the file of [`Lab::up_named`].
     pub fn name_in_file(&self) -> String {
         format!("{}-file", self.name)
     }
 
-    /// Brings up a lab whose process is given so many descriptors, at first and at most.
+    /// Brings up a lab whose process may open this many descriptors: the soft and the hard limit.
     pub fn up_with_descriptors(soft: u32, hard: u32, text: &str) -> Self {
         Self::start("auto", text, |_, file| {
             start(&mut with_descriptors(soft, hard, &up_command(file)))
         })
     }
 
-    /// Brings up a lab with further options; what it says on standard error until it is ready.
+    /// Brings up a lab with further options, and returns what it prints on standard error until it
+    /// is ready.
     pub fn up_saying(options: &[&str], text: &str) -> String {
         let mut said = tempfile::tempfile().unwrap();
         let lab = Self::start("auto", text, |_, file| {
@@ -157,12 +159,12 @@ impl Lab {
         text
     }
 
-    /// What the lab's process said when it was ready.
+    /// Returns the line that the lab's process printed when it was ready.
     pub fn ready(&self) -> &str {
         &self.ready
     }
 
-    /// Brings up a lab whose process has a terminal of its own, which hears its complaints.
+    /// Brings up a lab whose process has a terminal of its own, on which it prints its complaints.
     pub fn up_on_terminal(text: &str) -> (Self, Terminal) {
         let (terminal, other_end) = Terminal::open();
         let lab = Self::start("auto", text, |_, file| {
@@ -175,7 +177,8 @@ impl Lab {
         (lab, terminal)
     }
 
-    /// Brings up a lab for another user, who called sudo: the file is in a folder that only that user may search.
+    /// Brings up a lab for another user, who called sudo: the file is in a folder that only that
+    /// user may search.
     pub fn up_of_another_user(text: &str) -> Self {
         const NOBODY: u32 = 65_534;
         let home = tempfile::tempdir().unwrap();
@@ -200,7 +203,7 @@ impl Lab {
         text: &str,
         start: impl FnOnce(&str, &std::path::Path) -> (Child, String),
     ) -> Self {
-        // The same tests on the other kind. A test that says which kind it is about keeps to that.
+        // The same tests run on the other kind. A test that names its kind keeps it.
         let other = std::env::var("EGRET_TEST_DEVICE").ok().filter(|_| device == "auto");
         let device = other.unwrap_or_else(|| device.to_owned());
         let mut file = tempfile::Builder::new().suffix(".toml").tempfile_in(home.path()).unwrap();
@@ -209,7 +212,7 @@ impl Lab {
         Self { name, device, file, _home: home, up, ready, far: Namespaces::new() }
     }
 
-    /// The process of `egret up`.
+    /// Returns the process of `egret up`.
     pub fn pid(&self) -> Pid {
         pid(&self.up)
     }
@@ -218,7 +221,7 @@ impl Lab {
         &self.name
     }
 
-    /// `device`, as its file has it.
+    /// Returns `device`, as the lab's file has it.
     pub fn device(&self) -> &str {
         &self.device
     }
@@ -227,14 +230,14 @@ impl Lab {
         self.file.path()
     }
 
-    /// Applies a text with passages exchanged, as [`Lab::write`] writes it.
+    /// Applies a text with passages replaced, as [`Lab::write`] writes it.
     pub fn apply(&self, text: &str, changes: &[(&str, &str)]) {
         self.write(text, changes);
         let output = self.egret(&format!("apply {}", self.file().display()));
         assert!(output.status.success(), "{}", both_streams(&output));
     }
 
-    /// Writes the lab's file anew: a text with passages exchanged, each of which must be there once.
+    /// Writes the lab's file again: a text with passages replaced, each of which must occur once.
     pub fn write(&self, text: &str, changes: &[(&str, &str)]) {
         let head = format!("lab = \"{}\"\ndevice = \"{}\"\n", self.name, self.device);
         let text = changes.iter().fold(head + text, |text, (old, new)| {
@@ -244,13 +247,13 @@ impl Lab {
         std::fs::write(self.file(), text).unwrap();
     }
 
-    /// Where it serves the App Runner API, as it says when it is ready.
+    /// Returns the URL of the App Runner API, which the lab prints when it is ready.
     pub fn api(&self) -> &str {
         let (_, rest) = self.ready.split_once("App Runner API at ").unwrap();
         rest.split(';').next().unwrap()
     }
 
-    /// The database of what was created through the API.
+    /// Returns the path of the database of what was created through the API.
     pub fn store(&self) -> std::path::PathBuf {
         format!("{}.apprunner.sqlite", self.file.path().display()).into()
     }
@@ -260,12 +263,12 @@ impl Lab {
         (self.up, self.ready) = start(&mut up_command(self.file.path()));
     }
 
-    /// Brings the lab up again; what it says until it is ready.
+    /// Brings the lab up again, and returns what it prints until it is ready.
     pub fn up_again_saying(&mut self) -> String {
         self.up_again_by(command_of_up(self.file.path(), &[]))
     }
 
-    /// As [`Lab::up_again_saying`], of a lab of [`Lab::up_named`].
+    /// Does as [`Lab::up_again_saying`], for a lab of [`Lab::up_named`].
     pub fn up_again_named(&mut self, naming: Naming) -> String {
         self.up_again_by(naming.of(&self.name, command_of_up(self.file.path(), &[])))
     }
@@ -280,13 +283,14 @@ impl Lab {
         text
     }
 
-    /// Brings the lab up again; what it says in JSON when it is up.
+    /// Brings the lab up again, and returns what it prints in JSON when it is up.
     pub fn up_again_in_json(&mut self) -> Value {
         (self.up, self.ready) = start(&mut command_of_up(self.file.path(), &["-q", "--json"]));
         serde_json::from_str(&self.ready).unwrap()
     }
 
-    /// Kills the lab's process, and brings the lab up again at once, whatever the kernel still has to close.
+    /// Kills the lab's process and brings the lab up again immediately, while the kernel may still
+    /// be closing what the process had.
     pub fn up_while_dying(&mut self) {
         self.signal(Signal::SIGKILL);
         let (up, ready) = start(&mut up_command(self.file.path()));
@@ -295,7 +299,8 @@ impl Lab {
         killed.wait().unwrap();
     }
 
-    /// Sends the lab's process a signal and waits for its end; the exit code, if it had one.
+    /// Sends the lab's process a signal and waits for its end; returns the exit code, if it had
+    /// one.
     pub fn end_by(&mut self, signal: Signal) -> Option<i32> {
         kill(pid(&self.up), signal).unwrap();
         self.wait()
@@ -306,14 +311,14 @@ impl Lab {
         kill(pid(&self.up), signal).unwrap();
     }
 
-    /// Whether the lab's process has ended.
+    /// Returns whether the lab's process has ended.
     pub fn has_ended(&mut self) -> bool {
         self.up.try_wait().unwrap().is_some()
     }
 
-    /// Waits for the end of the lab's process.
+    /// Waits for the end of the lab's process, and returns its exit code, if it had one.
     pub fn wait(&mut self) -> Option<i32> {
-        // The process closes its output only by ending.
+        // The process closes its output only when it ends.
         let mut output = self.up.stdout.take().unwrap();
         let (done, ended) = channel();
         std::thread::spawn(move || {
@@ -326,7 +331,7 @@ impl Lab {
         self.up.wait().unwrap().code()
     }
 
-    /// Runs `egret` on this lab, to its end: `words`, then whatever `line` says.
+    /// Runs `egret` on this lab with the words of `line`, and waits for its end.
     pub fn egret(&self, line: &str) -> Output {
         let words: Vec<&str> = line.split_whitespace().collect();
         self.egret_words(&words)
@@ -336,7 +341,7 @@ impl Lab {
         finish(self.command(words).spawn().unwrap())
     }
 
-    /// Runs `egret` with this in `EGRET_LAB`, to its end.
+    /// Runs `egret` with this value in `EGRET_LAB`, and waits for its end.
     pub fn egret_under(&self, lab: Option<&str>, words: &[&str]) -> Output {
         let mut command = self.command(words);
         match lab {
@@ -353,18 +358,19 @@ impl Lab {
         command
     }
 
-    /// Runs `egret` on this lab; it must succeed.
+    /// Runs `egret` on this lab, which must succeed, and returns what it printed.
     pub fn egret_ok(&self, line: &str) -> String {
         said(line, &self.egret(line))
     }
 
-    /// Runs a command in a task, by `egret exec`; what it printed on both streams, and whether it succeeded.
+    /// Runs a command in a task with `egret exec`, and returns whether it succeeded and what it
+    /// printed on both streams.
     pub fn exec(&self, task: &str, line: &str) -> (bool, String) {
         let output = self.egret(&format!("exec {task} -- {line}"));
         (output.status.success(), both_streams(&output))
     }
 
-    /// Runs a command in a task that must succeed.
+    /// Runs a command in a task, which must succeed, and returns what it printed on both streams.
     pub fn exec_ok(&self, task: &str, line: &str) -> String {
         let (succeeded, said) = self.exec(task, line);
         assert!(succeeded, "`{line}` in {task}: {said}\n{}", self.egret_ok("drops"));
@@ -381,7 +387,7 @@ impl Lab {
         (output.status.success(), both_streams(&output))
     }
 
-    /// Whether one ping from a task is answered.
+    /// Returns whether one ping from a task is answered.
     pub fn pings(&self, task: &str, options: &str) -> bool {
         self.exec(task, &format!("ping -n -c 1 -W 3 {options}")).0
     }
@@ -390,7 +396,8 @@ impl Lab {
         self.rows("drops")
     }
 
-    /// The drops that are verdicts. That a queue is full, a TUN's or a link's, is none, and comes of bulk on a busy machine.
+    /// Returns the drops that are verdicts. A full queue of a TUN device or a link is not a
+    /// verdict: bulk traffic on a busy machine causes such drops.
     pub fn verdicts(&self) -> Vec<DropRow> {
         let of_queues = ["queue-full", "link-dropped"];
         self.drops().into_iter().filter(|row| !of_queues.contains(&row.reason.as_str())).collect()
@@ -404,18 +411,18 @@ impl Lab {
         self.rows("ps")
     }
 
-    /// The rows of `egret <what> --json`.
+    /// Returns the rows of `egret <what> --json`.
     pub fn rows<T: DeserializeOwned>(&self, what: &str) -> Vec<T> {
         serde_json::from_str(&self.egret_ok(&format!("{what} --json"))).unwrap()
     }
 
-    /// How many packets were dropped for a reason, so far.
+    /// Counts the packets that were dropped for a reason so far.
     pub fn packets_dropped(&self, reason: &str) -> u64 {
         self.drops().iter().filter(|row| row.reason == reason).map(|row| row.packets).sum()
     }
 
-    /// Does `work`, which must make a drop of that reason, decided by something with `rule` in its name. Returns it, with
-    /// the packets of this time.
+    /// Does `work`, which must cause a drop for that reason, decided by something with `rule` in
+    /// its name. Returns the row with the packets that `work` added.
     pub fn drops_for(&self, reason: &str, rule: &str, work: impl FnOnce()) -> DropRow {
         let before = self.drops();
         work();
@@ -424,31 +431,32 @@ impl Lab {
         found.unwrap_or_else(|| panic!("no drop for {reason} by {rule}: {grown:#?}")).clone()
     }
 
-    /// The text of the lab file's line that a row points to.
+    /// Returns the text of the lab file's line that a row points to.
     pub fn line(&self, number: Option<u32>) -> String {
         let text = std::fs::read_to_string(self.file.path()).unwrap();
         let position = usize::try_from(number.unwrap()).unwrap() - 1;
         text.lines().nth(position).unwrap().to_owned()
     }
 
-    /// The namespace of the lab with this role: `router`, `internet`, a VPC's id, or a task's `service-n`.
+    /// Returns the lab's namespace with this role: `router`, `internet`, a VPC's id, or a task's
+    /// `service-n`.
     pub fn netns(&self, role: &str) -> Netns {
         Netns::open(&format!("{}-{role}", self.name)).unwrap()
     }
 
-    /// An agent in a task, started by `egret exec`.
+    /// Starts an agent in a task, with `egret exec`.
     pub fn task(&self, task: &str) -> Agent {
         let mut command = self.command(&["exec", task, "--", "python3", "-u", "-c", AGENT]);
         Agent::of(command.stdin(Stdio::piped()).spawn().unwrap())
     }
 
-    /// A program in Python in a task, started by `egret exec`; it ends with the test.
+    /// Starts a Python program in a task, with `egret exec`; it ends with the test.
     pub fn task_program(&self, task: &str, program: &str) -> Program {
         let mut command = self.command(&["exec", task, "--", "python3", "-u", "-c", program]);
         Program::of(command.stdin(Stdio::piped()).spawn().unwrap())
     }
 
-    /// An agent in a namespace.
+    /// Starts an agent in a namespace.
     pub fn agent(netns: &Netns) -> Agent {
         let mut command = Command::new("python3");
         command.args(["-u", "-c", AGENT]);
@@ -456,14 +464,15 @@ impl Lab {
         Agent::of(spawn_in(netns, &mut command).unwrap())
     }
 
-    /// The namespace that [`Lab::far`] made for this device.
+    /// Returns the namespace that [`Lab::far`] made for this device.
     pub fn far_netns(&self, device: &str) -> Netns {
         self.far.open(device)
     }
 
-    /// Moves addresses of `near` (a VPC's namespace, or `internet`) into a further namespace, which `near` forwards to
-    /// over a link where both ends finish their checksums in software and check what arrives: local delivery trusts a
-    /// partial checksum, so a wrong one shows only there. `near` must keep an address, or its routes go.
+    /// Moves addresses of `near` (a VPC's namespace, or `internet`) into a further namespace.
+    /// `near` forwards to it over a link where both ends finish their checksums in software and
+    /// check what arrives: local delivery trusts a partial checksum, so a wrong one shows only
+    /// there. `near` must keep an address, or it loses its routes.
     pub fn far(&mut self, near: &str, device: &str, addresses: &[Ipv4Addr]) -> Netns {
         let near = self.netns(near);
         let far = self.far.create(device);
@@ -506,14 +515,14 @@ impl Drop for Lab {
     }
 }
 
-/// A lab file with a name that no other has, and the name.
+/// Creates a lab file with a name that no other lab has, and returns both.
 pub fn lab_file(device: &str, text: &str) -> (tempfile::NamedTempFile, String) {
     let mut file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
     let name = write_lab_file(&mut file, device, text);
     (file, name)
 }
 
-/// Writes a lab file whose lab has a name that no other has; returns that.
+/// Writes a lab file with a lab name that no other has, and returns the name.
 fn write_lab_file(file: &mut tempfile::NamedTempFile, device: &str, text: &str) -> String {
     static COUNTER: AtomicU32 = AtomicU32::new(0);
     let count = COUNTER.fetch_add(1, Ordering::Relaxed);
@@ -529,7 +538,8 @@ pub fn up_command(file: &std::path::Path) -> Command {
 fn command_of_up(file: &std::path::Path, options: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_egret"));
     command.arg("up").args(options).arg(file).stdin(Stdio::null());
-    // The same tests the other way. A lab whose file says which way it goes keeps to that.
+    // The same tests run with the other setting of `offload`. A lab whose file sets it keeps its
+    // own.
     if let Ok(word) = std::env::var("EGRET_TEST_OFFLOAD")
         && !std::fs::read_to_string(file).unwrap().contains("offload = ")
     {
@@ -538,7 +548,7 @@ fn command_of_up(file: &std::path::Path, options: &[&str]) -> Command {
     command
 }
 
-/// The same command with so many descriptors, at first and at most.
+/// Returns the same command with a soft and a hard limit of descriptors.
 pub fn with_descriptors(soft: u32, hard: u32, command: &Command) -> Command {
     let mut limited = Command::new("sh");
     limited.args(["-c", &format!("ulimit -Sn {soft} && ulimit -Hn {hard} && exec \"$@\""), "sh"]);
@@ -546,14 +556,14 @@ pub fn with_descriptors(soft: u32, hard: u32, command: &Command) -> Command {
     limited
 }
 
-/// Starts `egret up` and waits for its line that says it is ready, which is given back too.
+/// Starts `egret up`, waits for its line that says it is ready, and returns both.
 fn start(command: &mut Command) -> (Child, String) {
     let mut up = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut output = BufReader::new(up.stdout.take().unwrap());
     let (line, lines) = channel();
     let reader = std::thread::spawn(move || {
         let mut text = String::new();
-        // What comes before, without -q, are tables.
+        // Without -q, tables come before that line.
         let mut begin = 0;
         let mut read = output.read_line(&mut text);
         while matches!(read, Ok(1..)) && !is_ready(&text[begin..]) {
@@ -585,7 +595,7 @@ fn pid(child: &Child) -> Pid {
     Pid::from_raw(i32::try_from(child.id()).unwrap())
 }
 
-/// Waits for a program's end, but not for ever.
+/// Waits for a program's end, and fails if it takes too long.
 pub fn finish(child: Child) -> Output {
     let process = pid(&child);
     let (done, ended) = channel();
@@ -599,7 +609,7 @@ pub fn finish(child: Child) -> Output {
     }
 }
 
-/// What a program printed, which must have succeeded.
+/// Returns what a program printed; it must have succeeded.
 fn said(what: &str, output: &Output) -> String {
     assert!(output.status.success(), "`{what}`: {}", both_streams(output));
     String::from_utf8(output.stdout.clone()).unwrap()
@@ -609,7 +619,7 @@ pub fn both_streams(output: &Output) -> String {
     String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned()
 }
 
-/// The row with the packets that it has more than before; `None` without any.
+/// Returns the row with the packets that were added since `before`, or `None` if there are none.
 fn grown(before: &[DropRow], row: &DropRow) -> Option<DropRow> {
     let same = |other: &&DropRow| {
         let key = |r: &DropRow| {
@@ -621,7 +631,7 @@ fn grown(before: &[DropRow], row: &DropRow) -> Option<DropRow> {
     (row.packets > known).then(|| DropRow { packets: row.packets - known, ..row.clone() })
 }
 
-/// A program that says lines, and ends with the test.
+/// A program whose output is read line by line, and which ends with the test.
 pub struct Program {
     process: Child,
     lines: Receiver<String>,
@@ -639,7 +649,7 @@ impl Program {
         Self { process, lines }
     }
 
-    /// Waits until it says this line.
+    /// Waits until the program prints this line.
     pub fn wait_for(&mut self, line: &str) {
         loop {
             match self.lines.recv_timeout(PATIENCE) {
@@ -658,7 +668,7 @@ impl Drop for Program {
     }
 }
 
-/// A program inside a namespace that does what a test asks of it; see `agent.py`.
+/// A program inside a namespace that does the operations a test asks for; see `agent.py`.
 pub struct Agent {
     process: Child,
     requests: ChildStdin,
@@ -680,7 +690,7 @@ impl Agent {
         agent
     }
 
-    /// Has an operation done: its name and arguments.
+    /// Asks for an operation, by its name and arguments, and returns the answer.
     pub fn ask(&mut self, request: &Value) -> Value {
         self.begin(request);
         self.answer()
@@ -704,12 +714,12 @@ impl Agent {
         }
     }
 
-    /// An operation that must succeed by answering "ok".
+    /// Asks for an operation that must answer "ok".
     pub fn ok(&mut self, request: &Value) {
         assert_eq!(self.ask(request), "ok", "{request}");
     }
 
-    /// Connects and has a line echoed, which must succeed; the local port.
+    /// Connects and has a line echoed, which must succeed; returns the local port.
     pub fn tcp(&mut self, address: Ipv4Addr, port: u16) -> u16 {
         self.tcp_from(0, address, port)
     }
@@ -718,36 +728,37 @@ impl Agent {
         port_of(&self.ask(&json!(["tcp", address, port, source_port, LONG])))
     }
 
-    /// Connects, which nothing may answer.
+    /// Tries to connect, which nothing may answer.
     pub fn tcp_times_out(&mut self, address: Ipv4Addr, port: u16) {
         let answer = self.ask(&json!(["tcp", address, port, 0, SHORT]));
         assert_eq!(answer, "timeout", "tcp {address}:{port}");
     }
 
-    /// A datagram that must be echoed; the local port.
+    /// Sends a datagram that must be echoed; returns the local port.
     pub fn udp(&mut self, address: Ipv4Addr, port: u16) -> u16 {
         port_of(&self.ask(&json!(["udp", address, port, 0, 5, LONG])))
     }
 
-    /// A datagram that nothing may answer.
+    /// Sends a datagram that nothing may answer.
     pub fn udp_times_out(&mut self, address: Ipv4Addr, port: u16) {
         let answer = self.ask(&json!(["udp", address, port, 0, 5, SHORT]));
         assert_eq!(answer, "timeout", "udp {address}:{port}");
     }
 
-    /// Opens a connection and keeps it under a name.
+    /// Opens a connection and keeps it under a name; returns the local port or the error.
     pub fn open(&mut self, name: &str, address: Ipv4Addr, port: u16) -> Value {
         self.ask(&json!(["open", name, address, port, 0, LONG]))
     }
 
-    /// Who connected to this agent's servers since the last call.
+    /// Returns the peers that connected to this agent's servers since the last call.
     pub fn peers(&mut self) -> Vec<(Ipv4Addr, u16)> {
         let peers: Vec<String> = serde_json::from_value(self.ask(&json!(["peers"]))).unwrap();
         let parsed = peers.iter().map(|peer| peer.parse::<std::net::SocketAddrV4>().unwrap());
         parsed.map(|peer| (*peer.ip(), peer.port())).collect()
     }
 
-    /// Packets that came in since `sniff`, by source; those that are not IPv4 under their EtherType.
+    /// Counts the packets that came in since `sniff`, by source, or by EtherType where they are not
+    /// IPv4.
     pub fn sniffed(&mut self, interface: &str) -> Vec<(String, u64)> {
         let counts = self.ask(&json!(["sniffed", interface]));
         let entries = counts.as_object().unwrap().iter();
@@ -767,7 +778,7 @@ fn port_of(answer: &Value) -> u16 {
     u16::try_from(port).unwrap()
 }
 
-/// A counter of `/proc/net/snmp`, such as `Tcp` `InCsumErrors`.
+/// Returns a counter of `/proc/net/snmp`, such as `Tcp` `InCsumErrors`.
 pub fn snmp(netns: &Netns, protocol: &str, counter: &str) -> u64 {
     let read = || std::fs::read_to_string("/proc/thread-self/net/snmp");
     let text = netns.run(read).unwrap().unwrap();

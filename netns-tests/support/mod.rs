@@ -1,5 +1,5 @@
-//! What every test needs: namespaces that go away with the test, programs run inside them, and a far host that sees
-//! wrong checksums.
+//! Helpers for every test: namespaces that are removed with the test, programs that run inside
+//! them, and a far host that detects wrong checksums.
 
 pub mod aws;
 pub mod frames;
@@ -18,11 +18,12 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-/// How long anything may take; reached only when something is broken.
+/// The longest that anything may take. A test reaches it only when something is broken.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Looks until something is so; whether it is. Each look is a call that waits for its answer, and they end only where something is
-/// never so, even on a busy machine.
+/// Checks a condition repeatedly until it is true or [`PATIENCE`] has passed, and returns whether
+/// it became true. Each check is a call that waits for its answer, so a busy machine makes the
+/// check slower but does not make it fail.
 pub fn comes(mut is_so: impl FnMut() -> bool) -> bool {
     let begun = Instant::now();
     while begun.elapsed() < PATIENCE {
@@ -33,7 +34,7 @@ pub fn comes(mut is_so: impl FnMut() -> bool) -> bool {
     false
 }
 
-/// Whether the test can run; says so past the test harness where it cannot.
+/// Returns whether the test can run, and prints the reason past the test harness where it cannot.
 pub fn is_root(test: &str) -> bool {
     let root = nix::unistd::geteuid().is_root();
     if !root {
@@ -42,7 +43,7 @@ pub fn is_root(test: &str) -> bool {
     root
 }
 
-/// Namespaces with names that no other test has, removed when this is dropped, on panic too.
+/// Namespaces with names that no other test has, removed when this is dropped, also on panic.
 pub struct Namespaces {
     prefix: String,
     names: Vec<String>,
@@ -55,7 +56,7 @@ impl Namespaces {
         Self { prefix: format!("egret-test-{}-{count}", std::process::id()), names: Vec::new() }
     }
 
-    /// Takes over what another process left behind.
+    /// Takes over namespaces that another process left, and removes them in the end.
     pub fn adopt<'a>(names: impl Iterator<Item = &'a str>) -> Self {
         Self { prefix: String::new(), names: names.map(str::to_owned).collect() }
     }
@@ -80,7 +81,7 @@ impl Drop for Namespaces {
     }
 }
 
-/// Runs a program inside a namespace, to its end.
+/// Runs a program inside a namespace and waits for its end.
 pub fn run(netns: &Netns, line: &str) -> Output {
     let mut command = command(line);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -103,13 +104,13 @@ fn command(line: &str) -> Command {
     command
 }
 
-/// Whether one ping is answered.
+/// Returns whether one ping is answered.
 pub fn pings(netns: &Netns, options: &str) -> bool {
     run(netns, &format!("ping -n -c 1 -W 2 {options}")).status.success()
 }
 
-/// Sends so many pings at once that nobody answers, at least nine in ten of which are on their way when this returns: how
-/// many.
+/// Sends `count` pings at once, which nothing answers, and returns how many it sent. When it
+/// returns, at least nine in ten are on their way.
 pub fn pings_at_once(netns: &Netns, address: Ipv4Addr, count: u64) -> u64 {
     let line = format!("ping -n -q -c {count} -l {count} -w 3 {address}");
     let said = String::from_utf8(run(netns, &line).stdout).unwrap();
@@ -129,7 +130,7 @@ impl Drop for Background {
     }
 }
 
-/// An iperf3 server that is listening when this returns.
+/// Starts an iperf3 server, which is listening when this returns.
 pub fn iperf_server(netns: &Netns, address: Ipv4Addr) -> Background {
     let mut command = command(&format!("iperf3 --server --forceflush --bind {address}"));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
@@ -140,13 +141,14 @@ pub fn iperf_server(netns: &Netns, address: Ipv4Addr) -> Background {
         line.clear();
         assert_ne!(said.read_line(&mut line).unwrap(), 0, "iperf3 ended before it listened");
     }
-    // It stops when nobody reads what it prints.
+    // The server stops when nothing reads what it prints.
     std::thread::spawn(move || said.read_to_end(&mut Vec::new()));
     server
 }
 
-/// Runs iperf3 from one namespace to an address of another; what was received, in Gbit/s. Each run has a server of its
-/// own, since one that is still busy with the run before refuses the next.
+/// Runs iperf3 from one namespace to an address of another, and returns the received throughput in
+/// Gbit/s. Each run has its own server, because a server that is still busy with the previous run
+/// refuses the next one.
 pub fn iperf(client: &Netns, server: &Netns, address: Ipv4Addr, options: &str) -> f64 {
     let _server = iperf_server(server, address);
     let said = run_ok(client, &format!("iperf3 --json --client {address} {options}"));
@@ -156,8 +158,9 @@ pub fn iperf(client: &Netns, server: &Netns, address: Ipv4Addr, options: &str) -
     sum["bits_per_second"].as_f64().unwrap_or_else(|| panic!("iperf3: {said}")) / 1e9
 }
 
-/// A host behind `near`, which forwards to it over a link where both ends finish their checksums in software and check
-/// what arrives. Local delivery trusts a partial checksum, so a wrong one shows only here.
+/// Creates a host behind `near`, which forwards to it over a link where both ends finish their
+/// checksums in software and check what arrives. Local delivery trusts a partial checksum, so a
+/// wrong one shows only here.
 pub async fn far_host(namespaces: &mut Namespaces, near: &Netns, address: Ipv4Addr) -> Netns {
     let far = namespaces.create("far");
     let (near_links, far_links) = (Links::open(near).unwrap(), Links::open(&far).unwrap());

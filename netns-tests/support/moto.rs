@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-/// `moto_server` on a loopback port of its own, until the test ends.
+/// A `moto_server` on its own loopback port, until the test ends.
 pub struct Moto {
     child: Child,
     pub endpoint: String,
@@ -24,12 +24,12 @@ impl Moto {
         let endpoint = lines
             .find_map(|line| Some(line.split_once("Running on ")?.1.trim().to_owned()))
             .expect("moto_server says where it listens");
-        // Reads on, so that its log does not fill the pipe.
+        // Continues to read, so that the server's log does not fill the pipe.
         std::thread::spawn(move || lines.for_each(drop));
         Self { child, endpoint, venv }
     }
 
-    /// A command that finds the test's own AWS CLI first, and no other account's keys.
+    /// Returns a command that finds the test's own AWS CLI first, and no other account's keys.
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
         let path = std::env::var("PATH").unwrap_or_default();
@@ -45,15 +45,15 @@ impl Moto {
         command
     }
 
-    /// The AWS CLI's answer to a call, as one word.
+    /// Returns the AWS CLI's answer to a call, as one word.
     pub fn aws(&self, arguments: &[&str]) -> String {
         let mut command = self.command(self.venv.join("bin/aws"));
         command.args(["ec2", "--endpoint-url", &self.endpoint, "--output", "text"]).args(arguments);
         text(&command.output().unwrap()).trim().to_owned()
     }
 
-    /// Two public and three private subnets, gateways, groups that name each other, an ACL, a prefix list, endpoints, and
-    /// the interfaces of two databases: all ids by name.
+    /// Creates two public and three private subnets, gateways, groups that name each other, an ACL,
+    /// a prefix list, endpoints, and the interfaces of two databases; returns all ids by name.
     pub fn build(&self) -> HashMap<String, String> {
         let vpc = self.aws(&["create-vpc", "--cidr-block", "10.0.0.0/16", "--query", "Vpc.VpcId"]);
         let group = ["create-security-group", "--group-name", "app", "--description", "app"];

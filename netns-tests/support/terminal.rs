@@ -1,4 +1,5 @@
-//! A terminal whose other end a test holds: what a program complains about there, and what it does when it goes away.
+//! A terminal whose other end a test holds: it shows what a program complains about there, and what
+//! the program does when the terminal is closed.
 
 use super::PATIENCE;
 use nix::fcntl::OFlag;
@@ -9,16 +10,16 @@ use std::io::Read;
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 
-/// The test's end. Dropping it is the terminal going away.
+/// The test's end. The terminal is closed when this is dropped.
 pub struct Terminal {
     master: PtyMaster,
     said: String,
 }
 
 impl Terminal {
-    /// A terminal, and the end that a program gets.
+    /// Opens a terminal, and returns the test's end and the end that a program gets.
     pub fn open() -> (Self, File) {
-        // No child may inherit it, or it would stay.
+        // No child may inherit it, or the terminal would stay open.
         let master = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).unwrap();
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
@@ -29,7 +30,8 @@ impl Terminal {
         (Self { master, said: String::new() }, other_end)
     }
 
-    /// Waits until a program has said this since the last call; all that it has said since.
+    /// Waits until a program has printed this since the last call, and returns everything that it
+    /// has printed since.
     pub fn hears(&mut self, text: &str) -> String {
         while !self.said.contains(text) {
             let mut ready = [PollFd::new(self.master.as_fd(), PollFlags::POLLIN)];

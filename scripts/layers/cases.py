@@ -17,7 +17,8 @@ class Case:
         )
 
 
-# Each: the file, its text, and the line that must be reported with a part of the message; None where all is well.
+# Each case: the file, its text, and the line that must be reported with a part of the message; None
+# where nothing is to be reported.
 ONE_FILE = [
     ("src/packet/a.rs", "use crate::vpc::Snapshot;\n", (1, "packet (layer 1) uses crate::vpc (layer 2)")),
     ("src/vpc/a.rs", "\nfn f() { crate::flow::g(); }\n", (2, "crate::flow (layer 3)")),
@@ -76,7 +77,7 @@ ONE_FILE = [
     ("src/vpc/h.rs", "fn f<'a>(x: &'a str) {}\nuse crate::cli;\n", (2, "crate::cli")),
     ("src/vpc/long.rs", "fn f() {}\n" * 601, (1, "601 lines without tests")),
     ("src/flow/h.rs", "struct S {\n    #[cfg(test)]\n    t: std::fs::File,\n    u: std::fs::File,\n}\n", (4, "std::fs::File")),
-    # What must pass.
+    # Files that must pass.
     ("src/pipeline/ok.rs", "use crate::{flow::Table, packet, vpc::{self, Snapshot}};\nuse super::reason;\n", None),
     ("src/pipeline/stage/ok.rs", "use super::super::verdict;\nuse super::linux;\n", None),
     ("src/config/ok.rs", "use crate::vpc::Snapshot;\nuse std::fs;\nuse std::io::Write;\n", None),
@@ -97,7 +98,7 @@ ONE_FILE = [
     ("src/vpc/long_tests.rs", "#[cfg(test)]\nmod tests {\n" + "    fn f() {}\n" * 700 + "}\n", None),
 ]
 
-# Trees of several files: the files, and what must be reported.
+# Trees of several files: the files, and the reports that must come.
 TREES = [
     # A cycle by imports: both files are named, each with what it uses.
     (
@@ -118,7 +119,8 @@ TREES = [
         {"src/vpc/mod.rs": "mod a;\npub use a::A;\npub type Line = u32;\n", "src/vpc/a.rs": "use super::Line;\npub struct A(Line);\n"},
         [("src/vpc/a.rs", 1, "uses src/vpc/mod.rs (Line:1)"), ("src/vpc/mod.rs", 2, "uses src/vpc/a.rs (A:2)")],
     ),
-    # So does a private import of mod.rs that a child reaches through `super`, or a path in the code.
+    # So does a private import of mod.rs that a child reaches through `super`, or a path in the
+    # code.
     (
         {
             "src/cli/mod.rs": "mod a;\nmod b;\nuse b::B;\n",
@@ -150,7 +152,7 @@ TREES = [
         },
         [("src/flow/expiry.rs", 1, "(Table:1)"), ("src/flow/table.rs", 3, "(Table::expire_idle():3)")],
     ),
-    # An associated function whose impl stands apart, and Self.
+    # An associated function whose impl is in another file, and Self.
     (
         {
             "src/flow/table.rs": "pub struct Table;\nimpl Table {\n    pub fn fresh() -> Self { Self::with_room() }\n}\n",
@@ -158,7 +160,8 @@ TREES = [
         },
         [("src/flow/room.rs", 1, "(Table:1)"), ("src/flow/table.rs", 3, "(Table::with_room:3)")],
     ),
-    # A method that stands apart from its type, by a name that another type or the standard library has.
+    # A method that is in another file than its type, with a name that another type or the standard
+    # library has.
     (
         {
             "src/explain/a.rs": "pub trait Row { fn cells(&self); }\npub fn f(r: &dyn Row, x: &X) {\n    r.cells();\n    x.width();\n}\npub struct X;\n",
@@ -174,7 +177,7 @@ TREES = [
         },
         [("src/flow/lookup.rs", 1, "(Table:1)"), ("src/flow/table.rs", 3, "(Table::get():3)")],
     ),
-    # So does one that a type of a lower layer has too.
+    # Also with a name that a type of a lower layer has.
     (
         {
             "src/daemon/mod.rs": "mod a;\nmod b;\n",
@@ -184,7 +187,7 @@ TREES = [
         },
         [("src/daemon/a.rs", 4, "(A::commit():4)"), ("src/daemon/b.rs", 1, "(A:1)")],
     ),
-    # A type that a file holds only because a call of its own gives it one.
+    # A type that a file holds only because one of its own calls returns it.
     (
         {
             "src/vpc/a.rs": "pub struct A;\npub fn f(a: &A) {\n    a.give(1).take_up();\n}\n",
@@ -199,7 +202,7 @@ TREES = [
             ("src/vpc/d.rs", 1, "(f:1)"),
         ],
     ),
-    # A macro that a file has by its place in the text counts for the file that defines it.
+    # A macro that is in scope by its place in the text counts for the file that defines it.
     (
         {
             "src/daemon/mod.rs": "macro_rules! run {\n    () => { a::a() };\n}\nmod a;\n",
@@ -237,8 +240,8 @@ TREES = [
         },
         [("netns-tests/support/lab.rs", 1, "(Names:1)"), ("netns-tests/support/mod.rs", 2, "(Lab:2)")],
     ),
-    # What must pass: imports one way, `mod` declarations, siblings through mod.rs, tests that look up, and methods of
-    # the standard library or of types that a file cannot hold.
+    # Trees that must pass: imports one way, `mod` declarations, siblings through mod.rs, tests that
+    # look up, and methods of the standard library or of types that a file cannot hold.
     (
         {
             "src/vpc/mod.rs": "mod a;\nmod b;\npub use a::A;\npub use b::B;\n",
@@ -256,7 +259,8 @@ TREES = [
         },
         [],
     ),
-    # A trait's methods belong to no file; a method that stands apart is not meant where the arguments are not as many.
+    # A trait's methods belong to no file; a call does not mean a method in another file than its
+    # type if the number of arguments differs.
     (
         {
             "src/explain/a.rs": "pub trait Row { fn cells(&self); }\npub fn f(r: &dyn Row, v: &[X]) { r.cells(); v.list(\"a, b\", g(1, 2)); v.one(); v.pair((1, 2)); }\npub struct X;\n",

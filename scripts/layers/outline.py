@@ -8,7 +8,7 @@ from layers.rust import matching
 IDENTIFIER = re.compile(r"(?:r#)?[A-Za-z_]\w*\Z")
 TOKEN = re.compile(r"(?:r#)?[A-Za-z_]\w*|::|->|=>|\S")
 ITEM_WORDS = {"struct", "enum", "union", "fn", "const", "static", "type", "trait", "macro_rules"}
-# What may stand before an `impl` that begins an item, or before a `use` declaration.
+# Tokens that may precede an `impl` that begins an item, or a `use` declaration.
 STATEMENT_STARTS = {None, "}", ";", "{", "]", ")", "unsafe", "pub"}
 
 

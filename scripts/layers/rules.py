@@ -4,8 +4,9 @@ import re
 
 from layers.rust import OUTSIDE, module_path
 
-# A file may use its own module and the layers below it. Two modules of one layer do not use each other.
-# src/lib.rs and src/main.rs stand outside: src/lib.rs declares the modules and gives them no other names.
+# A file may use its own module and the layers below it. Two modules of one layer do not use each
+# other. src/lib.rs and src/main.rs belong to no layer: src/lib.rs declares the modules and gives
+# them no other names.
 LAYERS = {
     "edge": 1,
     "packet": 1,
@@ -45,15 +46,16 @@ IMPURE_PATHS = {
     "nix": "system calls belong to linux",
     "libc": "system calls belong to linux",
 }
-# Importing the module would let the names above through as `time::Instant` or `net::UdpSocket`.
+# An import of the module would let the names above through as `time::Instant` or `net::UdpSocket`.
 IMPURE_MODULES = {"std", "std::time", "std::net", "std::io"}
-# What a file holds that is not read where it takes effect: its paths would be another file's, or of another module.
+# Parts of a file that would take effect in another place than they are read: their paths would
+# belong to another file or another module.
 UNREADABLE = (
     (re.compile(r"#!?\[[^\]]*\bpath\s*="), "#[path] puts a file into another module: let its place say its module"),
     (re.compile(r"\binclude\s*!"), "include! puts code where no layer is checked: make it a module"),
     (re.compile(r"\bextern\s+crate\b"), "extern crate gives a crate a name that hides which layers are used"),
 )
-# What src/lib.rs may not hold: every layer would have it.
+# Items that src/lib.rs may not contain, because every layer would have them.
 IN_LIB = (
     (re.compile(r"\buse\b"), "a name that src/lib.rs imports belongs to no layer: name it where it is defined"),
     (re.compile(r"\bmacro_(?:rules\s*!|use\b)"), "a macro of src/lib.rs belongs to no layer: define it in the lowest one that uses it"),

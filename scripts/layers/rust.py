@@ -121,7 +121,7 @@ def blank_comments_and_literals(text):
     pieces, index = [], 0
     while match := pattern.search(text, index):
         end = block_comment_end(text, match.start()) if match.group() == "/*" else match.end()
-        # A quotation mark stands for a literal: it is an argument.
+        # A quotation mark represents a literal, because it is an argument.
         mark = "" if match.group().startswith("/") else '"'
         pieces += [text[index : match.start()], mark + blank(text[match.start() + len(mark) : end])]
         index = end

@@ -7,7 +7,7 @@ from layers.rules import LAYERS
 ROW = re.compile(r"^(?://! )?\|\s*(\d+)\s*\|\s*((?:\[?`\w+`\]?(?:, | and )?)+)\s*\|", re.MULTILINE)
 SENTENCE = re.compile(r"((?:`\w+`(?:,?\s+and\s+|,\s+)?)+)\s*\((\d+)\)")
 DECLARED = re.compile(r"^//! Layer (\d+)\b", re.MULTILINE)
-# A document that gives fewer modules a number does not list the layers.
+# A document that gives fewer modules a number is not a list of the layers.
 A_LIST = 4
 
 

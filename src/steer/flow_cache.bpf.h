@@ -1,29 +1,31 @@
-// SPDX-License-Identifier: MIT OR GPL-2.0
-// The flow cache: rewrites, counts and sends on the packets of offloaded flows. It decides nothing. An entry is one
-// direction's verdict, made in user space under one generation of the configuration; a packet that the verdict may not be
-// about is punted to the engine, as if there were no cache.
+// SPDX-License-Identifier: GPL-2.0
+// The flow cache rewrites, counts and forwards the packets of offloaded flows. It decides nothing.
+// An entry is the verdict for one direction, made in user space under one generation of the
+// configuration; a packet that the verdict may not cover is punted to the engine, as if there were
+// no cache.
 //
 // Keys, values and counters are mirrored in src/linux/shared.rs.
 
 #include <linux/in.h>
 #include <linux/tcp.h>
 
-// Numbers that user space has too. In an enum they are in the object's BTF, by which src/linux/shared_layout.rs compares
-// them.
+// Numbers that user space has too. As an enum they are in the object's BTF, by which
+// src/linux/shared_layout.rs compares them.
 enum shared_number {
-	// Two entries for each flow.
+	// Each flow has two entries.
 	MAX_FLOWS = 131072,
-	// As in src/flow/tcp.rs.
+	// The same as in src/flow/tcp.rs.
 	MAX_FLIGHT = 1 << 26,
 	OPEN_BIT = 63,
 	IN_SEQUENCE_BIT = 62,
 };
 
-// ICMP messages up to this size are checked here; larger ones are punted, as the engine drops one that is damaged.
+// ICMP messages up to this size are checked here; larger ones are punted, because the engine drops
+// a damaged one.
 #define MAX_ICMP 128
 
-// In the count of punted packets: the direction is open; data may open it that begin where those end that user space has
-// sent on.
+// Bits of the count of punted packets. OPEN: the direction is open. IN_SEQUENCE: data opens the
+// direction if it begins where the data ends that user space has sent on.
 #define OPEN (1ULL << OPEN_BIT)
 #define IN_SEQUENCE (1ULL << IN_SEQUENCE_BIT)
 
@@ -32,7 +34,8 @@ enum shared_number {
 #define FLAG_RST 4
 #define FLAG_ACK 16
 
-// A packet as it arrives, and by which link: the source check of tasks is in here, as is where a reply has to come from.
+// A packet as it arrives, with its link. The link makes the key include the source check of tasks,
+// and the link from which a reply must come.
 struct flow_key {
 	__u32 link;
 	__be32 source;
@@ -52,45 +55,49 @@ struct flow_entry {
 	__be32 destination;
 	__be16 sport;
 	__be16 dport;
-	// What the new addresses, and the new ports, change in a sum.
+	// The differences that the new addresses, and the new ports, make to a checksum.
 	__u16 addresses;
 	__u16 ports;
 	__u16 mtu;
-	// Whether the packet passes a hop.
+	// 1 if the packet passes a hop, so that its TTL decreases.
 	__u8 hop;
-	// 0 is from the task, 1 back to it.
+	// 0 is from the task, 1 is back to it.
 	__u8 direction;
 	__u32 slot;
 	__u32 zero;
-	// How long the flow may be idle, in nanoseconds: the engine is to find out that it was for longer.
+	// The longest time for which the flow may be idle, in nanoseconds: after a longer one the
+	// packet is punted, so that the engine notices it.
 	__u64 idle;
 };
 
-// A cache line of its own: two CPUs may carry the two directions.
+// One direction's counters and state. It has its own cache line, because two CPUs may forward the
+// two directions.
 struct direction {
 	__u64 packets;
 	__u64 segments;
 	__u64 bytes;
 	__u64 seen;
-	// The highest sequence number sent, plus one, and the highest acknowledgement, counted on beyond 2^32: they only grow,
-	// both when user space moves them and when a CPU does (src/flow/tcp.rs).
+	// The highest sequence number sent, plus one, and the highest acknowledgement, both
+	// extended beyond 2^32. They only grow, whether user space moves them or a CPU does
+	// (src/flow/tcp.rs).
 	__u64 end;
 	__u64 ack;
-	// Copies of the other direction's ack and end, lower halves, as they were when this direction last read them: so the
-	// other one's cache line is read seldom. User space sets them so that the first packet reads both.
+	// Copies of the lower halves of the other direction's ack and end, as this direction last
+	// read them, so that it rarely reads the other one's cache line. User space sets them so
+	// that the first packet reads both.
 	__u32 floor;
 	__u32 ceiling;
-	// How many packets the reordering barrier has punted since the entry was made. The bits OPEN and IN_SEQUENCE say when
-	// the barrier ends.
+	// The number of packets that the reordering barrier has punted since the entry was made.
+	// The bits OPEN and IN_SEQUENCE say when the barrier ends.
 	__u64 punted;
 };
 
 struct slot {
 	struct direction directions[2];
-	// Of each direction: the end of what was sent further ahead than its end may move (src/flow/tcp.rs). A cache line that is
-	// asked for only where so much is in flight.
+	// For each direction, the end of what was sent further ahead than its `end` may move
+	// (src/flow/tcp.rs). This cache line is read only where that much is in flight.
 	__u64 claimed[2];
-	// Has the type that brings the shared numbers into the BTF; holds nothing.
+	// Holds nothing. Its type brings the shared numbers into the BTF.
 	enum shared_number number;
 	__u32 zero[11];
 };
@@ -111,7 +118,7 @@ struct {
 	__type(value, struct slot);
 } flow_counters SEC(".maps");
 
-// The generation whose entries are used. 0: no entry is.
+// The generation whose entries are used. 0: no entry is used.
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -119,8 +126,8 @@ struct {
 	__type(value, __u32);
 } generation SEC(".maps");
 
-// Until when entries are used, in nanoseconds of CLOCK_MONOTONIC, where they outlive the process that made them: it renews
-// this while it lives. 0: no such time.
+// The time until which entries are used, in nanoseconds of CLOCK_MONOTONIC, where they outlive the
+// process that made them; the process renews it while it lives. 0: there is no such time.
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -128,7 +135,8 @@ struct {
 	__type(value, __u64);
 } deadline SEC(".maps");
 
-// What the process that comes after has to know of a slot's flow (src/linux/records.rs); nothing here reads it.
+// The data about a slot's flow that the next process needs (src/linux/records.rs); no program here
+// reads it.
 struct record_tuple {
 	__u16 space;
 	__u8 protocol;
@@ -170,16 +178,18 @@ struct {
 	__type(value, struct record);
 } flow_records SEC(".maps");
 
-// Address families (linux/socket.h is the kernel's own).
+// Address families, as linux/socket.h is the kernel's own.
 #define AF_INET 2
 #define AF_INET6 10
 
-// Packets in test runs are of no IP socket: then user space sets this before it loads the programs.
+// User space sets this before it loads the programs for test runs, whose packets no IP socket has
+// sent.
 volatile const __u8 takes_any_sender;
 
-// Whether a socket of IP has sent a packet. The kernel's IP leaves a checksum to be completed only where it belongs. A packet
-// socket, or a TAP device in the task, may name any place, such as that of a port, and a device further on would write there: the
-// place is not to be seen here, but user space is told it.
+// Returns whether an IP socket has sent a packet. The kernel's IP leaves a checksum to be completed
+// only where the checksum belongs. A packet socket, or a TAP device in the task, may name any other
+// place, such as that of a port, and a later device would write there. The program cannot see the
+// place here, but user space receives it with the packet.
 static __always_inline int is_of_ip_socket(const struct __sk_buff *skb)
 {
 	struct bpf_sock *sk = skb->sk;
@@ -187,11 +197,11 @@ static __always_inline int is_of_ip_socket(const struct __sk_buff *skb)
 	return takes_any_sender || (sk && (sk->family == AF_INET || sk->family == AF_INET6));
 }
 
-// What a packet was found to be.
+// The parts of a plain packet.
 struct plain {
 	struct flow_key key;
 	__u32 total;
-	// Bytes that every segment of it repeats.
+	// The bytes that every segment of the packet repeats.
 	__u32 headers;
 };
 
@@ -218,7 +228,8 @@ static __always_inline int is_valid_icmp(struct __sk_buff *skb, __u64 length)
 
 	if (length < 8)
 		return 0;
-	// The two bounds must not become one, on a difference: the kernel's verifier would not see them.
+	// The two bounds must not be combined into one on a difference: the kernel's verifier would
+	// not see them.
 	asm volatile("" : "+r"(length));
 	if (length > MAX_ICMP)
 		return 0;
@@ -227,7 +238,8 @@ static __always_inline int is_valid_icmp(struct __sk_buff *skb, __u64 length)
 	return fold((__u32)bpf_csum_diff(0, 0, (__be32 *)bytes, sizeof(bytes), 0)) == 0xffff;
 }
 
-// Whether a packet is plain: all that is known of it is in its first 54 bytes, and nothing is to be said but which flow.
+// Reads a packet, and returns whether it is plain: its first 54 bytes have all that matters, and
+// nothing is to be decided except which flow it belongs to.
 static __always_inline int read_plain(struct __sk_buff *skb, __u8 echo, struct plain *plain)
 {
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
@@ -282,7 +294,8 @@ static __always_inline int read_plain(struct __sk_buff *skb, __u8 echo, struct p
 	return plain->headers <= plain->total;
 }
 
-// Moves a number on. What another CPU, or user space, wrote meanwhile stays if it is further.
+// Moves a number forward. What another CPU, or user space, has written meanwhile stays if it is
+// further.
 static __always_inline void advance(__u64 *number, __u64 from, __u64 to)
 {
 	for (int tries = 0; tries < 4 && from < to; tries++) {
@@ -294,8 +307,8 @@ static __always_inline void advance(__u64 *number, __u64 from, __u64 to)
 	}
 }
 
-// Whether a sender can be there: so far ahead of what the other side has acknowledged. Its cache line is asked for now and
-// then only.
+// Returns whether a sender may be this far ahead of what the other side has acknowledged. It reads
+// the other side's cache line only now and then.
 static __always_inline int is_in_flight(struct direction *own, const struct direction *other, __u64 end)
 {
 	__u64 acknowledged;
@@ -309,8 +322,8 @@ static __always_inline int is_in_flight(struct direction *own, const struct dire
 	return 1;
 }
 
-// Moves the acknowledgement on, if it is of something that the other side has sent. One beyond its end counts if it has
-// claimed to be there, and moves that end.
+// Moves the acknowledgement forward, if it is of something that the other side has sent. One beyond
+// the other side's end counts if that side has claimed to be there, and then moves that end.
 static __always_inline void acknowledge(struct direction *own, struct direction *other, __u64 *claimed,
 					__u32 number)
 {
@@ -337,7 +350,7 @@ static __always_inline void acknowledge(struct direction *own, struct direction 
 	}
 }
 
-// Notes of a segment what the engine would.
+// Records of a segment what the engine would record.
 static __always_inline void track(struct slot *slot, __u32 direction, const struct tcphdr *tcp,
 				  __u32 payload)
 {
@@ -356,8 +369,8 @@ static __always_inline void track(struct slot *slot, __u32 direction, const stru
 	acknowledge(own, other, &slot->claimed[!(direction & 1)], bpf_ntohl(tcp->ack_seq));
 }
 
-// Returns whether the direction's reordering barrier lets a packet pass; counts the packet as punted if not. `data` says
-// that the packet has data, which begin with the number `seq`.
+// Returns whether the direction's reordering barrier lets a packet pass, and counts the packet as
+// punted if not. `data` says that the packet has data, which begins with the number `seq`.
 static __always_inline int is_open(struct direction *own, int data, __u32 seq)
 {
 	__u64 before;
@@ -365,7 +378,8 @@ static __always_inline int is_open(struct direction *own, int data, __u32 seq)
 
 	if (*(volatile __u64 *)&own->punted & OPEN)
 		return 1;
-	// Before the bits: user space takes IN_SEQUENCE away before it moves the end by what it has not sent on.
+	// Read before the bits: user space clears IN_SEQUENCE before it moves the end by what it
+	// has not sent on.
 	end = *(volatile __u64 *)&own->end;
 	before = __sync_fetch_and_add(&own->punted, 1);
 	if (before & OPEN)
@@ -412,15 +426,15 @@ static __always_inline int rewrite(struct __sk_buff *skb, const struct flow_entr
 	} else {
 		at += 16;
 	}
-	// The kernel knows whether the checksum is partial: then ports are no part of it.
+	// The kernel knows whether the checksum is partial: then the ports are no part of it.
 	if (entry->addresses &&
 	    bpf_l4_csum_replace(skb, at, 0, entry->addresses, flags | BPF_F_PSEUDO_HDR))
 		return 0;
 	return !entry->ports || !bpf_l4_csum_replace(skb, at, 0, entry->ports, flags);
 }
 
-// Sends a packet of a flow that is in the cache; MISS is for the engine. `echo` is the type of ICMP echo that a flow has on
-// this side.
+// Forwards a packet of a flow that is in the cache. MISS leaves it to the caller, which punts it.
+// `echo` is the type of ICMP echo that a flow has on this side.
 static __always_inline int send_cached(struct __sk_buff *skb, __u8 echo)
 {
 	__u32 zero = 0, segments = 1, largest, gso = skb->gso_size;
@@ -441,8 +455,8 @@ static __always_inline int send_cached(struct __sk_buff *skb, __u8 echo)
 	found = bpf_map_lookup_elem(&flow_cache, &plain.key);
 	if (!found)
 		return MISS;
-	// The kernel gives the memory of an entry that was removed to the next one at once: what was read is this flow's only if
-	// the flow has it still.
+	// The kernel reuses the memory of a removed entry immediately: what was read belongs to
+	// this flow only if the flow still has that memory.
 	copy = *(volatile struct flow_entry *)found;
 	if (bpf_map_lookup_elem(&flow_cache, &plain.key) != found)
 		return MISS;
@@ -488,7 +502,7 @@ static __always_inline int send_cached(struct __sk_buff *skb, __u8 echo)
 	}
 	if ((__s64)(now - own->seen) > 0)
 		own->seen = now;
-	// Two CPUs may carry one direction.
+	// Two CPUs may forward one direction.
 	__sync_fetch_and_add(&own->packets, 1);
 	__sync_fetch_and_add(&own->segments, segments);
 	__sync_fetch_and_add(&own->bytes, plain.total + (segments - 1) * plain.headers);

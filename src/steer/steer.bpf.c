@@ -1,12 +1,14 @@
-// SPDX-License-Identifier: MIT OR GPL-2.0
-// Which link does a packet go to? Three tc classifiers for the links of a lab's router namespace. They check the source
-// address of a task and look up addresses; they hold no policy: that is the engine's, in user space, behind the TUNs.
-// They map the address of a public endpoint where a packet enters or leaves its VPC: only there, two VPCs may have the same
-// private addresses, and the engine does not see by which link a packet came.
+// SPDX-License-Identifier: GPL-2.0
+// Chooses the link of each packet: three tc classifiers for the links of a lab's router namespace.
+// They check the source address of a task and look up addresses. They hold no policy: the engine
+// has it, in user space, behind the TUN devices. They map the address of a public endpoint where a
+// packet enters or leaves its VPC: only there, because two VPCs may have the same private
+// addresses, and the engine does not see the link by which a packet came.
 //
-// Everything that is not redirected is dropped and counted: there is no path through the kernel's own stack.
-// With FLOW_CACHE defined (steer_cache.bpf.c), flows that the engine has decided on are carried here (flow_cache.bpf.h).
-// Keys and values are mirrored in src/linux/shared.rs.
+// Everything that is not redirected is dropped and counted: there is no path through the kernel's
+// own stack. With FLOW_CACHE defined (steer_cache.bpf.c), the flow cache (flow_cache.bpf.h)
+// forwards the flows that the engine has offloaded. Keys and values are mirrored in
+// src/linux/shared.rs.
 
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
@@ -44,7 +46,7 @@ enum reason {
 	CUT_OFF = 12,
 };
 
-// Mirrored by Space: VPCs have those above.
+// Mirrored by Space. VPCs have the numbers above those listed here.
 enum space {
 	INTERNET = 1,
 };
@@ -69,7 +71,8 @@ struct link {
 	__u32 ifindex;
 	__u8 far[ETH_ALEN];
 	__u8 near[ETH_ALEN];
-	// The private address of a public endpoint in that namespace. 0: packets keep their destination.
+	// The private address of a public endpoint in that namespace. 0: packets keep their
+	// destination.
 	__be32 private;
 };
 
@@ -87,7 +90,8 @@ struct {
 	__type(value, struct task);
 } tasks SEC(".maps");
 
-// Router end of the veth of a VPC, of a gateway endpoint, of the internet or of the services -> its address space.
+// Router end of the veth of a VPC, of a gateway endpoint, of the internet or of the services -> its
+// address space.
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -96,8 +100,8 @@ struct {
 	__type(value, __u32);
 } spaces SEC(".maps");
 
-// An address that egret answers for -> the TUN of the ENI or gateway that has it. For the services: a task's own, as it
-// reaches them untranslated.
+// An address that egret answers for -> the TUN device of the ENI or gateway that has it. In the
+// services' space: a task's own address, which reaches them untranslated.
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -106,7 +110,8 @@ struct {
 	__type(value, __u32);
 } owners SEC(".maps");
 
-// The private address of a public endpoint, in its VPC -> its public one: what the VPC's internet gateway maps.
+// The private address of a public endpoint, in its VPC -> its public one, as the VPC's internet
+// gateway maps it.
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -124,8 +129,9 @@ struct {
 	__type(value, struct link);
 } task_links SEC(".maps");
 
-// A prefix as one TUN's packets see it -> the link of the namespace that has it. An ENI belongs to one subnet, so what its
-// TUN reaches follows from that subnet's route table, and another TUN may reach the same addresses by another link.
+// A prefix as one TUN device's packets see it -> the link of the namespace that has it. An ENI
+// belongs to one subnet, so that subnet's route table determines what its TUN device reaches, and
+// another TUN device may reach the same addresses by another link.
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -178,17 +184,18 @@ static __always_inline int send_cached(struct __sk_buff *skb, __u8 echo)
 }
 #endif
 
-// Multicast, limited broadcast and the reserved block between them: 224.0.0.0 and above.
+// Returns whether an address is below 224.0.0.0, where multicast, a reserved block and limited
+// broadcast begin.
 static __always_inline int is_unicast(__be32 address)
 {
 	return bpf_ntohl(address) < 0xe0000000;
 }
 
-// Copies the first 20 bytes of a frame's IP header, whose version must be `version`. Returns the reason to drop the frame, or
-// 0 if a router's port takes it.
+// Copies the first 20 bytes of a frame's IP header, whose version must be `version`. Returns the
+// reason to drop the frame, or 0 if a router's port takes it.
 //
-// The bytes cannot change between this check and user space: a sender with a packet socket's ring shares a frame's pages
-// with the kernel, but the veth has copied them by now.
+// The bytes cannot change between this check and user space: a sender with a packet socket's ring
+// shares a frame's pages with the kernel, but the veth has copied them by now.
 static __always_inline enum reason read_header(struct __sk_buff *skb, __u8 version, struct iphdr *header)
 {
 	if (bpf_skb_load_bytes(skb, ETH_HLEN, header, sizeof(*header)))
@@ -200,16 +207,17 @@ static __always_inline enum reason read_header(struct __sk_buff *skb, __u8 versi
 		return 0;
 	case PACKET_BROADCAST:
 	case PACKET_MULTICAST:
-		// RFC 1812, 5.3.4: a router forwards no packet for one host that came in a broadcast frame. A packet whose own
-		// address is multicast or broadcast is punted, and the engine drops it with its reason; so is IPv6.
+		// RFC 1812, 5.3.4: a router forwards no packet for one host that came in a
+		// broadcast frame. A packet whose own address is multicast or broadcast is punted,
+		// and the engine drops it with its reason; IPv6 is punted as well.
 		return version == 4 && is_unicast(header->daddr) ? NOT_FOR_ROUTER : 0;
 	default:
 		return NOT_FOR_ROUTER;
 	}
 }
 
-// Replaces an address, whose field is at `field`, in the header at `begin`, and in the sums that it is part of. A later
-// fragment has no other sum than the header's.
+// Replaces an address, whose field is at `field`, in the header at `begin`, and in the checksums
+// that cover it. In a later fragment only the header's checksum does.
 static __always_inline int replace_address(struct __sk_buff *skb, __u32 begin, const struct iphdr *ip, __u32 field,
 					   __be32 from, __be32 to)
 {
@@ -220,7 +228,7 @@ static __always_inline int replace_address(struct __sk_buff *skb, __u32 begin, c
 		if (ip->protocol == IPPROTO_TCP)
 			failed = bpf_l4_csum_replace(skb, payload + offsetof(struct tcphdr, check), from, to, flags);
 		else if (ip->protocol == IPPROTO_UDP)
-			// A sum of 0 says that there is none.
+			// A checksum of 0 says that there is none.
 			failed = bpf_l4_csum_replace(skb, payload + offsetof(struct udphdr, check), from, to,
 						     flags | BPF_F_MARK_MANGLED_0);
 	}
@@ -228,7 +236,8 @@ static __always_inline int replace_address(struct __sk_buff *skb, __u32 begin, c
 	       bpf_skb_store_bytes(skb, begin + field, &to, sizeof(to), 0);
 }
 
-// The IPv4 address of the task that has this IPv6 address, or 0. The first 96 bits are mirrored in src/packet/ipv6.rs.
+// Returns the IPv4 address of the task that has this IPv6 address, or 0. The first 96 bits are
+// mirrored in src/packet/ipv6.rs.
 static __always_inline __be32 task_of(const struct in6_addr *address)
 {
 	const __be32 *words = address->in6_u.u6_addr32;
@@ -238,8 +247,9 @@ static __always_inline __be32 task_of(const struct in6_addr *address)
 	return words[3];
 }
 
-// IPv6 never passes. What comes from the task's own address is punted: the engine says why, and answers. The rest is counted
-// here, where it is known whose it is whatever its source.
+// Handles IPv6, which never passes. A packet from the task's own address is punted: the engine says
+// why it is dropped, and answers. Others are counted here, where the link shows the task whatever
+// the source.
 static __always_inline int punt_ipv6(struct __sk_buff *skb, const struct task *task)
 {
 	struct ipv6hdr ip;
@@ -249,9 +259,10 @@ static __always_inline int punt_ipv6(struct __sk_buff *skb, const struct task *t
 	return bpf_redirect(task->tun, 0);
 }
 
-// From a task. Whatever gets from here to the TUN of an ENI has the task's own source address, of IPv4 or IPv6: the version
-// in the header is the one that the frame announces, and no VLAN tag is in front of it. So user space may tell by the source
-// address which task a packet is from. The flow cache keeps to it as well: its keys have link and source.
+// Handles packets from a task. Every packet that gets from here to the TUN device of an ENI has the
+// task's own source address, of IPv4 or IPv6: the version in the header is the one that the frame
+// announces, and no VLAN tag precedes it. So user space may identify the task of a packet by its
+// source address. The same is true of the flow cache, whose keys have link and source.
 SEC("classifier")
 int task_ingress(struct __sk_buff *skb)
 {
@@ -267,7 +278,7 @@ int task_ingress(struct __sk_buff *skb)
 	if (!task)
 		return drop(skb, UNKNOWN_DEVICE);
 	is_ipv6 = skb->protocol == bpf_htons(ETH_P_IPV6);
-	// The kernel takes the outermost tag off; a further one is the protocol.
+	// The kernel removes the outermost tag; a further one is the protocol.
 	if (skb->vlan_present || (!is_ipv6 && skb->protocol != bpf_htons(ETH_P_IP)))
 		return drop(skb, NOT_IP);
 	reason = read_header(skb, is_ipv6 ? 6 : 4, &ip);
@@ -280,8 +291,8 @@ int task_ingress(struct __sk_buff *skb)
 	return bpf_redirect(task->tun, 0);
 }
 
-// What is for no address of its VPC leaves by the internet gateway, if its source has a public address: by that one the
-// lab's NATs know it.
+// Sends a packet for no address of its VPC out by the internet gateway, if its source has a public
+// address, which is the one that the lab's NATs know.
 static __always_inline int leave_by_internet_gateway(struct __sk_buff *skb, const struct iphdr *ip, __u32 space)
 {
 	struct owned from = { .space = space, .address = ip->saddr };
@@ -296,7 +307,7 @@ static __always_inline int leave_by_internet_gateway(struct __sk_buff *skb, cons
 	return bpf_redirect(*tun, 0);
 }
 
-// From a VPC, a gateway endpoint, the internet or the services.
+// Handles packets from a VPC, a gateway endpoint, the internet or the services.
 SEC("classifier")
 int space_ingress(struct __sk_buff *skb)
 {
@@ -326,9 +337,10 @@ int space_ingress(struct __sk_buff *skb)
 	return bpf_redirect(*tun, 0);
 }
 
-// Out of a namespace egret speaks only by the addresses that it answers for there, or on the internet if the packet comes
-// in by an internet gateway. Whatever the prefixes say, a private address thus never gets to the internet, nor one VPC's to
-// another that is not peered with it.
+// Returns the reason to drop a packet that goes to a namespace, or 0. egret sends there only from
+// the addresses that it answers for in that namespace, or on the internet if the packet enters by
+// an internet gateway. So a private address never gets to the internet, nor one VPC's to another
+// that is not peered with it, whatever the prefixes say.
 static __always_inline enum reason refusal(const struct link *link, __be32 source)
 {
 	__u32 ifindex = link->ifindex;
@@ -357,7 +369,7 @@ static __always_inline int deliver(struct __sk_buff *skb, const struct link *lin
 	return bpf_redirect_peer(ifindex, 0);
 }
 
-// The engine's answer to a task's IPv6.
+// Delivers the engine's answer to a task's IPv6.
 static __always_inline int answer_ipv6(struct __sk_buff *skb)
 {
 	struct in6_addr destination;
@@ -371,7 +383,7 @@ static __always_inline int answer_ipv6(struct __sk_buff *skb)
 	return link ? deliver(skb, link) : drop(skb, NO_LINK);
 }
 
-// What the engine let through. There is no Ethernet header yet.
+// Delivers what the engine has forwarded. There is no Ethernet header yet.
 SEC("classifier")
 int tun_ingress(struct __sk_buff *skb)
 {
@@ -402,7 +414,8 @@ int tun_ingress(struct __sk_buff *skb)
 	return deliver(skb, link);
 }
 
-// In front of tun_ingress at a TUN whose worker hangs: nothing that it has judged goes anywhere.
+// Precedes tun_ingress at a TUN device whose worker hangs: nothing that the worker has judged is
+// delivered.
 SEC("classifier")
 int cut_off_ingress(struct __sk_buff *skb)
 {
