@@ -1,4 +1,5 @@
-//! Checks that the README's table of drop reasons equals that of the code.
+//! Checks that the table of drop reasons in `docs/reference/drop-reasons.md` equals that of the
+//! code.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use crate::pipeline::Reason;

@@ -420,7 +420,7 @@ mod tests {
         assert_eq!(pools.lease(Instant::ZERO, key(443), limit, NO_REST).unwrap().port(), freed);
     }
 
-    /// Section 5.3 of the checklist, in steps instead of time: finding the last free port costs no
+    /// Checklist 5.3, in steps instead of time: finding the last free port costs no
     /// more than the first.
     #[test]
     fn a_pool_that_is_99_percent_full_is_searched_in_bounded_steps() {

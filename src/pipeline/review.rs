@@ -156,7 +156,7 @@ pub(super) fn outcomes(snapshot: &Snapshot, flow: &Flow, ends: &Ends) -> Outcome
 }
 
 /// Decides the outcome of the replies of a flow whose requests are no longer allowed: ACLs and the
-/// server's own route table judge them (spec 4.4).
+/// server's own route table judge them (spec 4.4, 5, 13).
 fn replies<R: Recorder>(context: &mut Context<'_, R>, flow: &Flow, probe: Probe) -> FlowOutcome {
     let snapshot = context.snapshot;
     let denial = match ReturnPoint::of_flow(snapshot, flow) {

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: MIT OR GPL-2.0
 // The flow cache rewrites, counts and forwards the packets of offloaded flows. It decides nothing.
 // An entry is the verdict for one direction, made in user space under one generation of the
 // configuration; a packet that the verdict may not cover is punted to the engine, as if there were

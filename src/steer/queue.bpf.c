@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: MIT OR GPL-2.0
 // Chooses the queue of an ENI's or gateway's TUN device for a packet. All packets of one flow and
 // direction go to the same queue for as long as the device lives: each queue has a thread, and
 // packets that two threads read may be sent on in another order.

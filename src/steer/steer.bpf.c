@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: MIT OR GPL-2.0
 // Chooses the link of each packet: three tc classifiers for the links of a lab's router namespace.
 // They check the source address of a task and look up addresses. They hold no policy: the engine
 // has it, in user space, behind the TUN devices. They map the address of a public endpoint where a

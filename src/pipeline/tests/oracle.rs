@@ -188,7 +188,7 @@ impl<'a> Oracle<'a> {
         Ok((Place::Endpoint(id), self.reply_dies(&reply)))
     }
 
-    /// Delivers to the peer's own addresses, from which a route must lead back (spec 10.2).
+    /// Delivers to the peer's own addresses, from which a route must lead back (spec 3.5, 10.2).
     fn through_peering(&self, sender: Sender<'a>, id: &str) -> Answer {
         let (spec, to) = (&self.lab.spec, self.ask.to);
         let pcx = spec.peerings.iter().find(|p| p.id.value == id).unwrap();

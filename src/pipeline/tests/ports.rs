@@ -63,7 +63,7 @@ fn inv_5_3_a_destination_that_is_99_percent_full_fails_never_while_a_port_is_fre
     }
 }
 
-/// Section 5.2: ten times as many flows as the limit, each begun as another ends.
+/// Checklist 5.2: ten times as many flows as the limit, each begun as another ends.
 #[test]
 fn inv_5_2_ten_times_the_limit_in_churn_works_and_leaks_nothing() {
     let mut world = World::new(&lab(100, 100));
@@ -230,7 +230,7 @@ fn entropy(ports: &[u16]) -> f64 {
     counts.values().map(|n| n / ports.len() as f64).map(|p| -p * p.log2()).sum()
 }
 
-/// Section 5.8: unsolicited packets change nothing.
+/// Checklist 5.8: unsolicited packets change nothing.
 #[test]
 fn inv_5_8_unsolicited_packets_do_not_influence_later_ports() {
     let draw = |disturbed: bool| {
