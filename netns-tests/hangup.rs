@@ -4,6 +4,8 @@ use crate::lifecycle::{LAB, leftovers};
 use crate::support::comes;
 use crate::support::lab::{Lab, can_run};
 use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use serde_json::json;
 use std::net::Ipv4Addr;
 
@@ -40,6 +42,23 @@ fn a_hangup_with_a_wrong_file_says_why_and_the_lab_goes_on() {
     assert!(comes(|| lab.ps().iter().all(|row| row.generation == 2)), "{:?}", lab.ps());
     lab.task("web/2").tcp(DB, 5432);
     web.ok(&json!(["say", "db"]));
+}
+
+/// A file that another user exchanges for a FIFO, and keeps open without a word.
+#[test]
+fn a_hangup_does_not_wait_for_a_silent_fifo_and_the_lab_can_be_ended() {
+    if !can_run() {
+        return;
+    }
+    let (mut lab, mut terminal) = Lab::up_on_terminal(LAB);
+    std::fs::remove_file(lab.file()).unwrap();
+    mkfifo(lab.file(), Mode::S_IRWXU).unwrap();
+    let _silent = std::fs::OpenOptions::new().read(true).write(true).open(lab.file()).unwrap();
+    lab.signal(Signal::SIGHUP);
+    let said = terminal.hears("not reloaded");
+    assert!(said.contains("it is a FIFO") || terminal.hears("FIFO").contains("FIFO"), "{said}");
+    lab.egret_ok("down");
+    assert_eq!(lab.wait(), Some(0));
 }
 
 /// A shell sends its jobs a hangup of its own beside the kernel's: however many arrive, the lab

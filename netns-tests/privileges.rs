@@ -73,6 +73,40 @@ fn each_thread_of_a_lab_keeps_what_it_needs_whatever_is_done_with_it() {
     assert!(each_thread_has_what_it_needs(&lab) > 0);
 }
 
+/// Counts how often the threads of a name have waited for something.
+fn waits(lab: &Lab, name: &str) -> u64 {
+    let own = threads(lab).into_iter().filter(|thread| thread["Name"] == name);
+    own.map(|thread| thread["voluntary_ctxt_switches"].parse::<u64>().unwrap()).sum()
+}
+
+/// Each service answers on the threads for what tasks can reach, which wait for each question.
+#[test]
+fn what_tasks_ask_is_answered_by_threads_of_their_own() {
+    const QUESTIONS: u64 = 50;
+    if !can_run() {
+        return;
+    }
+    let lab = Lab::up("vnet", LAB);
+    let questions = [
+        ("DNS over UDP", "getent ahostsv4 db > /dev/null"),
+        ("DNS over TCP", "RES_OPTIONS=use-vc getent ahostsv4 db > /dev/null"),
+        (
+            "metadata",
+            "exec 3<>/dev/tcp/169.254.170.2/80; printf 'GET /v2/metadata HTTP/1.0\\r\\n\\r\\n' >&3; head -n1 <&3 > /dev/null",
+        ),
+        ("a listener", "exec 3<>/dev/tcp/10.0.1.10/5432; echo x >&3; head -n1 <&3 > /dev/null"),
+    ];
+    for (what, question) in questions {
+        let before = waits(&lab, "egret-tasks");
+        let all = format!("for n in $(seq {QUESTIONS}); do {question} || exit 1; done");
+        let asked = lab.egret_words(&["exec", "web", "--", "bash", "-c", &all]);
+        assert!(asked.status.success(), "{what}: {asked:?}");
+        let waited = waits(&lab, "egret-tasks") - before;
+        // On a busy machine, a thread may find the next question before it waits for one.
+        assert!(waited >= QUESTIONS / 2, "{what}: {waited} waits for {QUESTIONS} questions");
+    }
+}
+
 /// Only the folder's owner may search it.
 #[test]
 fn a_lab_file_in_the_home_of_another_user_is_read_and_read_again() {

@@ -7,6 +7,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Output, Stdio};
 
 /// The exit code of a command that leaves programs running.
@@ -21,7 +22,9 @@ impl Program {
         let mut command = Command::new(env!("CARGO_BIN_EXE_egret"));
         command.arg("exec").args(["--lab", lab.name()]).args(place);
         command.args(["--", "bash", "-c", script]);
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        // What the shell starts ends with it.
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0);
+        let mut child = command.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         assert_eq!(line, "ready\n");
@@ -39,6 +42,8 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
+        let group = Pid::from_raw(-self.0.id().cast_signed());
+        let _ = kill(group, Signal::SIGKILL);
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

@@ -297,3 +297,27 @@ fn forget_what_was_deleted(desk: &Desk, store: &mut Store) -> Result<(), Fault> 
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    const PAGE: &str = include_str!("../../docs/reference/app-runner-api.md");
+
+    #[test]
+    fn the_page_about_the_api_has_every_operation_and_no_other() {
+        let (_, section) = PAGE.split_once("\n## Operations\n").unwrap_or_default();
+        let section = section.split("\n## ").next().unwrap_or_default();
+        let (served, others) = section.split_once("The other operations").unwrap_or_default();
+        // Operations begin with a capital and are one word.
+        let names = |text: &'static str| -> BTreeSet<&str> {
+            let quoted = text.split('`').skip(1).step_by(2);
+            let is_name = |name: &&str| name.bytes().all(|b| b.is_ascii_alphabetic());
+            let words = quoted.filter(|name| *name != "UnknownOperationException");
+            words.filter(is_name).filter(|name| *name != "POST").collect()
+        };
+        assert_eq!(names(served), Operation::ALL.iter().map(|(name, _)| *name).collect());
+        assert_eq!(names(others), NOT_SERVED.into_iter().collect());
+    }
+}

@@ -286,7 +286,7 @@ impl Store {
     /// Ends the transaction without its changes.
     pub(super) fn roll_back(&self) {
         // It fails if SQLite has rolled back already.
-        let _ = self.connection.execute_batch("ROLLBACK");
+        let _ = aside(|| self.connection.execute_batch("ROLLBACK"));
     }
 
     /// Returns the key that signs the tokens of lists, so that those given out before a restart
@@ -302,7 +302,7 @@ impl Store {
             let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?)))?;
             rows.collect::<Result<Vec<(String, i64)>, _>>()
         };
-        let rows = read().map_err(|error| self.fault(error))?;
+        let rows = aside(read).map_err(|error| self.fault(error))?;
         let moment = |at: i64| Moment(u64::try_from(at).unwrap_or_default());
         Ok(rows.into_iter().map(|(id, at)| (id, moment(at))).collect())
     }
@@ -387,12 +387,13 @@ impl Store {
 
     /// Returns a resource's tags, by key.
     pub(super) fn tags(&self, arn: &str) -> Result<Vec<(String, String)>, StoreError> {
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT key, value FROM tag WHERE arn = ?1 ORDER BY key")
-            .map_err(|e| self.fault(e))?;
-        let rows = statement.query_map([arn], |row| Ok((row.get(0)?, row.get(1)?)));
-        rows.and_then(Iterator::collect).map_err(|e| self.fault(e))
+        let read = || {
+            let query = "SELECT key, value FROM tag WHERE arn = ?1 ORDER BY key";
+            let mut statement = self.connection.prepare_cached(query)?;
+            let rows = statement.query_map([arn], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            rows.collect::<Result<Vec<_>, _>>()
+        };
+        aside(read).map_err(|error| self.fault(error))
     }
 
     pub(super) fn put_tag(&self, arn: &str, key: &str, value: &str) -> Result<(), StoreError> {

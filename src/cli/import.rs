@@ -256,7 +256,7 @@ impl LabSource {
         match self {
             Self::File(file) if is_standard_input(file) => Err(READ_ONCE.to_owned()),
             Self::File(file) => {
-                let text = Lab::read(file).map_err(|errors| sentences(&errors))?;
+                let text = Lab::read_regular(file).map_err(|errors| sentences(&errors))?;
                 Ok((shown(&file.display().to_string()).into_owned(), text))
             }
             Self::From(order) if is_standard_input(&order.source) => Err(READ_ONCE.to_owned()),

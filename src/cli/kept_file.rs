@@ -2,11 +2,9 @@
 
 use crate::config::Lab;
 use crate::edge::{input, shown};
-use nix::fcntl::OFlag;
-use std::fs::{File, OpenOptions, read_link};
+use std::fs::{File, read_link};
 use std::io::{self, Seek as _};
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// A lab file, opened with all rights of root.
@@ -21,7 +19,7 @@ pub(super) struct KeptFile {
 impl KeptFile {
     /// Keeps a file open; `None` for one that is no regular file, such as a pipe.
     pub(super) fn open(path: &Path) -> Option<Self> {
-        let file = opened(path).ok()?;
+        let file = input::opened(path).ok()?;
         let is_regular = file.metadata().is_ok_and(|about| about.is_file());
         let place = place(&file).ok().filter(|_| is_regular)?;
         Some(Self { path: path.to_owned(), file, place })
@@ -33,7 +31,7 @@ impl KeptFile {
     /// # Errors
     /// Another file has the name now, which cannot be opened; or the kernel's error.
     pub(super) fn read(&self) -> Option<Result<String, String>> {
-        let refused = opened(&self.path).err()?;
+        let refused = input::opened(&self.path).err()?;
         (refused.kind() == io::ErrorKind::PermissionDenied).then(|| self.read_kept())
     }
 
@@ -50,11 +48,6 @@ impl KeptFile {
         let mut file = &self.file;
         file.rewind().and_then(|()| input::read_from(&mut file, Lab::LONGEST)).map_err(cannot)
     }
-}
-
-/// Opens a file without waiting for anything, whatever it is.
-fn opened(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)
 }
 
 /// Returns the present path of an open file. For one without a name, the kernel reports that it is

@@ -175,6 +175,8 @@ pub fn run(cli: Cli) -> Result<ExitCode, CliError> {
 
 #[cfg(test)]
 mod command_pages;
+#[cfg(test)]
+mod json_page;
 
 #[cfg(test)]
 mod tests {

@@ -12,7 +12,8 @@ const SECRETS: [&str; 6] =
     ["secret", "password", "passphrase", "credential", "credentials", "token"];
 /// Shorter parts of such names, which must match exactly.
 const SHORT: [&str; 7] = ["secret", "passw", "passwd", "pwd", "token", "credential", "privatekey"];
-/// The section of access keys, of which only the ids are shown.
+/// The section of access keys, of which only the ids are shown. It also matches with one letter too
+/// many, too few or wrong.
 const KEYS: &str = "accesskey";
 
 /// A section's header, or a key with the characters between it and its value.
@@ -29,6 +30,10 @@ static VALUE: LazyLock<Result<Regex, regex::Error>> = LazyLock::new(|| {
     )
 });
 
+/// A key whose `=` is missing, and what follows it on its line.
+static WITHOUT_SIGN: LazyLock<Result<Regex, regex::Error>> =
+    LazyLock::new(|| Regex::new(r#"(?m)^[ \t]*([\w.-]+)[ \t]+(["'][^\n]*)"#));
+
 /// The secret of an AWS access key, under any key.
 static AWS_SECRET: LazyLock<Result<Regex, regex::Error>> =
     LazyLock::new(|| Regex::new(r"(?:^|[^A-Za-z0-9/+])([A-Za-z0-9/+]{40})(?:[^A-Za-z0-9/+=]|$)"));
@@ -36,13 +41,17 @@ static AWS_SECRET: LazyLock<Result<Regex, regex::Error>> =
 /// Returns the text that is shown of a lab file.
 pub(super) fn of(text: &str) -> Arc<str> {
     // A test compiles them. Without them nothing is shown.
-    let (Ok(key), Ok(value), Ok(aws)) = (KEY.as_ref(), VALUE.as_ref(), AWS_SECRET.as_ref()) else {
+    let (Ok(key), Ok(value), Ok(bare), Ok(aws)) =
+        (KEY.as_ref(), VALUE.as_ref(), WITHOUT_SIGN.as_ref(), AWS_SECRET.as_ref())
+    else {
         return "".into();
     };
     let mut bytes = text.as_bytes().to_owned();
     let values = values_of_secrets(text, key, value);
     let keys = aws.captures_iter(text).filter_map(|found| Some(found.get(1)?.range()));
-    values.into_iter().chain(keys).for_each(|range| hide(&mut bytes, range));
+    let bare = bare.captures_iter(text).filter(|found| is_secret_key(&found[1]));
+    let bare = bare.filter_map(|found| Some(found.get(2)?.range()));
+    values.into_iter().chain(keys).chain(bare).for_each(|range| hide(&mut bytes, range));
     let text = String::from_utf8_lossy(&bytes);
     if text.contains(is_hidden_in_file) { visible(&text).into() } else { text.into() }
 }
@@ -52,11 +61,11 @@ fn values_of_secrets(text: &str, key: &Regex, value: &Regex) -> Vec<Range<usize>
     let mut found = Vec::new();
     for at in key.captures_iter(text) {
         if let Some(section) = at.name("section") {
-            is_of_keys = letters(section.as_str()).contains(KEYS);
+            is_of_keys = is_section_of_keys(last(&letters(section.as_str())));
             continue;
         }
         let name = at.name("key").map_or_else(String::new, |name| letters(name.as_str()));
-        let is_secret = is_secret(&name) || (is_of_keys && name != "id");
+        let is_secret = is_secret_path(&name) || (is_of_keys && last(&name) != "id");
         let after = at.get(0).map_or(0, |whole| whole.end());
         let rest = text.get(after..).unwrap_or_default();
         if let Some(value) = value.captures(rest).filter(|_| is_secret).and_then(|v| v.get(1)) {
@@ -66,7 +75,7 @@ fn values_of_secrets(text: &str, key: &Regex, value: &Regex) -> Vec<Range<usize>
     found
 }
 
-/// Returns the letters of a key, with its escapes resolved, in lower case.
+/// Returns the letters and dots of a key, with its escapes resolved, in lower case.
 fn letters(key: &str) -> String {
     let mut letters = String::new();
     let mut rest = key.chars();
@@ -92,16 +101,31 @@ fn letters(key: &str) -> String {
         );
     }
     letters.retain(|c| c.is_alphabetic() || c == '.');
-    letters.rsplit('.').next().unwrap_or_default().to_owned()
+    letters
+}
+
+/// Returns the last name of a dotted key.
+fn last(letters: &str) -> &str {
+    letters.rsplit('.').next().unwrap_or_default()
 }
 
 /// Decides whether a key is that of a secret.
 pub(super) fn is_secret_key(key: &str) -> bool {
-    is_secret(&letters(key))
+    is_secret_path(&letters(key))
+}
+
+/// Decides whether any name of a dotted key is that of a secret: what is below it is secret too.
+fn is_secret_path(letters: &str) -> bool {
+    letters.split('.').any(is_secret)
+}
+
+fn is_section_of_keys(name: &str) -> bool {
+    name.contains(KEYS) || strsim::damerau_levenshtein(name, KEYS) <= 1
 }
 
 fn is_secret(name: &str) -> bool {
-    if name == "accesskey" || SHORT.iter().any(|part| name.contains(part)) {
+    if strsim::damerau_levenshtein(name, KEYS) <= 1 || SHORT.iter().any(|part| name.contains(part))
+    {
         return true;
     }
     // A window as long as the word, one longer or one shorter: for a letter that is missing, added
@@ -173,6 +197,10 @@ mod tests {
             "private-key",
             "key.secret",
             "a . secret",
+            "secret.key",
+            "\"my.secret.value\"",
+            "secret_access_key.x",
+            "acces_key",
             r#"a."sec\u0072et""#,
             "credentails",
         ];
@@ -198,6 +226,12 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn secret_whose_sign_is_missing_is_hidden() {
+        assert_eq!(&*of("a = 1\nsecret \"hunter2\"\n"), "a = 1\nsecret *********\n");
+        assert_eq!(&*of("region \"us-east-1\"\n"), "region \"us-east-1\"\n");
     }
 
     #[test]

@@ -190,10 +190,15 @@ impl Lab {
     /// # Errors
     /// A file that cannot be read, or is too long.
     pub fn read(path: &Path) -> Result<String, Diagnostics> {
-        edge::input::read(path, Self::LONGEST).map_err(|error| {
-            let file = edge::shown(&path.display().to_string()).into_owned();
-            Diagnostics(vec![Diagnostic::unreadable(&file, &error)])
-        })
+        edge::input::read(path, Self::LONGEST).map_err(|error| unreadable(path, &error))
+    }
+
+    /// Reads the text of a regular file, without waiting for anything: for a lab that runs.
+    ///
+    /// # Errors
+    /// As [`Lab::read`]; the file is of another kind.
+    pub fn read_regular(path: &Path) -> Result<String, Diagnostics> {
+        edge::input::read_regular(path, Self::LONGEST).map_err(|error| unreadable(path, &error))
     }
 
     /// Returns the lab with another overlay of App Runner API objects. An object that stays keeps
@@ -294,6 +299,11 @@ const MOST_SYNTAX_ERRORS: usize = 1_000;
 pub fn is_source(path: &Path) -> bool {
     let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
     ["json", "yaml", "yml", "template"].contains(&extension)
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Diagnostics {
+    let file = edge::shown(&path.display().to_string()).into_owned();
+    Diagnostics(vec![Diagnostic::unreadable(&file, error)])
 }
 
 fn syntax_errors(report: Report, errors: &[toml::de::Error], end: usize) -> Diagnostics {

@@ -197,6 +197,23 @@ fn every_attack_has_tests_that_exist() {
 }
 
 #[test]
+fn every_environment_variable_of_the_program_is_on_its_page() {
+    let text = &pages()[Path::new("docs/reference/environment.md")];
+    let read =
+        Regex::new(r#"env::var(?:_os)?\("([A-Z_]+)"\)|VARIABLE: &str = "([A-Z_]+)""#).unwrap();
+    let mut names = BTreeSet::new();
+    for file in super::files(&root().join("src"), &["rs"]) {
+        let code = std::fs::read_to_string(&file).unwrap();
+        for found in read.captures_iter(&code) {
+            names.extend(found.get(1).or(found.get(2)).map(|name| name.as_str().to_owned()));
+        }
+    }
+    assert!(names.len() > 4, "{names:?}");
+    names.retain(|name| !text.contains(&format!("`{name}`")));
+    assert!(names.is_empty(), "docs/reference/environment.md lacks {names:?}");
+}
+
+#[test]
 fn readme_is_short() {
     let text = &pages()[Path::new("README.md")];
     assert!(text.lines().count() < 250, "{} lines", text.lines().count());

@@ -61,11 +61,17 @@ pub(super) fn words<'a>(
         if word.len() > WORD {
             return Err(format!("`{field}` is longer than {WORD} bytes"));
         }
-        if word.contains(is_hidden) {
-            return Err(format!("`{field}` has characters that a terminal does not show"));
-        }
+        visible(field, word)?;
     }
     Ok(())
+}
+
+/// Checks that a text has no characters that command a terminal.
+pub(super) fn visible(field: &str, text: &str) -> Result<(), String> {
+    match text.contains(is_hidden) {
+        true => Err(format!("`{field}` has characters that a terminal does not show")),
+        false => Ok(()),
+    }
 }
 
 /// Checks a number; `None` means that it is not given.

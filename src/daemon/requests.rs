@@ -1,6 +1,6 @@
 //! The requests to the control API, each with the range of every field.
 
-use super::checked::{Check, number, read, words};
+use super::checked::{Check, number, read, visible, words};
 use super::control::TaskRequest;
 use super::explain::ExplainRequest;
 use super::flows::FlowQuery;
@@ -94,6 +94,7 @@ impl Check for reload::Request {
         if self.file.len() > LONGEST_PATH {
             return Err(format!("`file` is longer than {} bytes", LONGEST_PATH));
         }
+        visible("file", &self.file)?;
         number("time_scale", self.time_scale, time_scale_range())
     }
 }
@@ -205,6 +206,7 @@ mod tests {
             ("/v1/reach", &["/services/0", "/to"]),
             ("/v1/trace", &["/selection/service", "/selection/only"]),
             ("/v1/capture", &["/subject"]),
+            ("/v1/apply", &["/file"]),
         ] {
             for pointer in pointers {
                 for word in [

@@ -1,10 +1,14 @@
 //! Reads a file that the user names: a lab file, a template, a folder of them. It may be a link, a
 //! pipe or a device. The bytes that are read are bounded, and so is the wait for a FIFO that has no
-//! writer.
+//! writer. Root follows no link of another user.
 
+use super::lookup::Lookup;
+use super::refusal;
 use super::thousands;
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd::geteuid;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::fd::AsFd as _;
@@ -31,8 +35,7 @@ pub fn read(path: &Path, most: usize) -> io::Result<String> {
     if is_standard_input(path) {
         return read_from(&mut io::stdin().lock(), most);
     }
-    let flags = OFlag::O_NONBLOCK;
-    let mut file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)?;
+    let mut file = opened(path)?;
     let about = file.metadata()?;
     if about.is_file() && usize::try_from(about.len()).is_ok_and(|length| length > most) {
         return Err(too_long(most));
@@ -41,8 +44,41 @@ pub fn read(path: &Path, most: usize) -> io::Result<String> {
         return read_from(&mut Pipe { file, writer_by: Some(Instant::now() + PATIENCE) }, most);
     }
     let status = OFlag::from_bits_retain(fcntl(&file, FcntlArg::F_GETFL)?);
-    fcntl(&file, FcntlArg::F_SETFL(status - flags))?;
+    fcntl(&file, FcntlArg::F_SETFL(status - OFlag::O_NONBLOCK))?;
     read_from(&mut file, most)
+}
+
+/// Reads a text of at most `most` bytes from a regular file. Nothing is waited for.
+///
+/// # Errors
+/// As [`read`]; the file is of another kind.
+pub fn read_regular(path: &Path, most: usize) -> io::Result<String> {
+    let mut file = opened(path)?;
+    refusal::regular(&file.metadata()?, path)?;
+    read_from(&mut file, most)
+}
+
+/// Opens a file without waiting for anything, whatever it is. As root, no link of another user is
+/// followed, wherever it is on the path.
+///
+/// # Errors
+/// The kernel's errors; a link of another user.
+pub fn opened(path: &Path) -> io::Result<File> {
+    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    if !geteuid().is_root() {
+        return OpenOptions::new().read(true).custom_flags(flags.bits()).open(path);
+    }
+    let mut lookup = Lookup::to(path)?;
+    loop {
+        match lookup.open(flags | OFlag::O_NOFOLLOW, 0) {
+            Err(error) if error.raw_os_error() == Some(Errno::ELOOP as i32) => {}
+            opened => return opened,
+        }
+        if lookup.leads_to_own_descriptor()? {
+            return lookup.open(flags, 0);
+        }
+        lookup.follow()?;
+    }
 }
 
 /// Reads a text of at most `most` bytes from an open file.
@@ -146,6 +182,47 @@ mod tests {
         assert_eq!(read(Path::new("/dev/null"), 1).unwrap(), "");
         std::fs::write(&file, [0xff]).unwrap();
         assert_eq!(refused(name, 10), "it is not UTF-8 text");
+    }
+
+    #[test]
+    fn regular_file_alone_is_read_without_waiting() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        std::fs::write(&path, "text").unwrap();
+        assert_eq!(read_regular(&path, 10).unwrap(), "text");
+        std::fs::remove_file(&path).unwrap();
+        mkfifo(&path, Mode::S_IRWXU).unwrap();
+        // A writer that writes nothing.
+        let _silent = OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        assert!(read_regular(&path, 10).unwrap_err().to_string().contains("it is a FIFO"));
+        assert!(
+            read_regular(Path::new("/dev/zero"), 10).unwrap_err().to_string().contains("a device")
+        );
+    }
+
+    #[test]
+    fn root_reads_through_its_own_links_and_not_through_those_of_another_user() {
+        let directory = tempfile::tempdir().unwrap();
+        let [file, link, folder] =
+            ["file", "link", "folder"].map(|name| directory.path().join(name));
+        std::fs::write(&file, "text").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        std::os::unix::fs::symlink(directory.path(), &folder).unwrap();
+        assert_eq!(read(&link, 10).unwrap(), "text");
+        assert_eq!(read(&folder.join("file"), 10).unwrap(), "text");
+        assert_eq!(read(Path::new("/dev/stdin"), 0).map_err(|error| error.kind()).err(), None);
+        if !geteuid().is_root() {
+            println!("skipped: links of another user need root");
+            return;
+        }
+        for path in [&link, &folder] {
+            std::os::unix::fs::lchown(path, Some(65534), Some(65534)).unwrap();
+        }
+        for path in [link, folder.join("file")] {
+            assert!(
+                read(&path, 10).unwrap_err().to_string().contains("symbolic link of user 65534")
+            );
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 
 /// The number of links that the kernel follows at most.
@@ -57,6 +58,18 @@ impl Lookup {
     pub(super) fn open(&self, flags: OFlag, mode: u32) -> io::Result<File> {
         let mode = Mode::from_bits_truncate(mode);
         Ok(openat(&self.folder, self.name(), flags | OFlag::O_CLOEXEC, mode)?.into())
+    }
+
+    /// Decides whether the name is a link of `/proc` to a descriptor of egret's own, such as that
+    /// of `/dev/stdout`, which is not a path.
+    ///
+    /// # Errors
+    /// The kernel's errors.
+    pub(super) fn leads_to_own_descriptor(&self) -> io::Result<bool> {
+        let there = self.open(OFlag::O_PATH | OFlag::O_NOFOLLOW, 0)?;
+        let is_proc =
+            fstatfs(&there).is_ok_and(|found| found.filesystem_type() == PROC_SUPER_MAGIC);
+        Ok(is_proc && is_trusted(there.metadata()?.uid()))
     }
 
     /// Follows the link that has the name.

@@ -6,9 +6,8 @@
 //! cannot write to it, and it has no other name.
 
 use super::lookup::Lookup;
-use super::refusal::{caller, is_trusted, kind, not_shared, owned, refusal};
+use super::refusal::{caller, kind, not_shared, owned, refusal};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 use nix::unistd::geteuid;
 use std::fs::{File, Permissions};
 use std::io;
@@ -41,10 +40,7 @@ pub fn make_or_empty(path: &Path, mode: u32) -> io::Result<File> {
         if !about.is_symlink() {
             return empty(&lookup, (path, mode), OFlag::O_NOFOLLOW);
         }
-        // A descriptor of egret's own, such as `/dev/stdout`, is not a path.
-        let is_own = is_trusted(about.uid());
-        if is_own && fstatfs(&there).is_ok_and(|found| found.filesystem_type() == PROC_SUPER_MAGIC)
-        {
+        if lookup.leads_to_own_descriptor()? {
             return empty(&lookup, (path, mode), OFlag::empty());
         }
         lookup.follow()?;
