@@ -33,10 +33,10 @@ Programs that still run in namespaces that are removed with their tasks have no 
 are listed, and end with --kill.
 
 Exit codes:
-  0  in force, or with --dry-run: could be
-  1  a step failed; the configuration before is in force again, but for what is named
+  0  applied, or with --dry-run: could be applied
+  1  a step failed: the lab has its earlier configuration again, except for what is named
   2  the file has errors, the patch does not fit, or no lab answers
-  3  in force, and programs still run in namespaces that were removed
+  3  applied, and programs still run in namespaces that were removed
 
 Examples:
   sudo egret apply lab.toml --dry-run     what would change, and which live flows would be cut
@@ -52,8 +52,8 @@ pub struct ApplyArgs {
     /// Only say what would change, and what would become of live flows
     #[arg(long)]
     pub dry_run: bool,
-    /// How fast timeouts pass, in place of the file's `timeouts.time_scale`; without this option the file's value is in
-    /// force, whatever was given before
+    /// How fast timeouts pass, in place of the file's `timeouts.time_scale`; without this option the file's
+    /// value applies, also after an earlier --time-scale
     #[arg(long, value_name = "F", value_parser = time_scale)]
     pub time_scale: Option<f64>,
     #[command(flatten)]

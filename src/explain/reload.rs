@@ -186,12 +186,10 @@ fn outcome(reload: &Reload) -> String {
             "applied {file} to lab `{lab}` (generation {generation}): only the order of what it has is another"
         ),
         (false, true) => {
-            format!("{file} changes nothing in lab `{lab}`; generation {generation} is in force")
+            format!("{file} changes nothing in lab `{lab}`; generation {generation} stays")
         }
         (false, false) => {
-            format!(
-                "nothing was changed in lab `{lab}` (--dry-run); generation {generation} is in force"
-            )
+            format!("nothing was changed in lab `{lab}` (--dry-run); generation {generation} stays")
         }
     }
 }

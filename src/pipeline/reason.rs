@@ -209,7 +209,7 @@ reasons! {
     69 ForeignSource "foreign-source" Deliver None,
         "A packet that the engine let pass has a source address that does not exist in the network for which it would leave, such as a private one toward the internet.", "Normal for a moment in which a change of the configuration takes an address away; otherwise report it: this is a bug in egret.";
     70 DeviceUnknown "device-unknown" Parse None,
-        "The ENI or gateway is not part of the configuration in force: it has just come, or is about to go.", "None needed: it passes with the change of the configuration.";
+        "The ENI or gateway is not part of the configuration: a reload has just created it, or is about to remove it.", "None needed: it passes with the change of the configuration.";
 
     71 SourceDestCheck "source-dest-check" Middlebox Some("ENI_SOURCE_DEST_CHECK_RESTRICTION"),
         "The packet is routed through an appliance's network interface, whose source/dest check drops what is neither from its own address nor for it.", "Set source_dest_check = false on that [[resource]], if it is meant to forward what others send.";
