@@ -18,7 +18,7 @@ pub struct ApiArgs {
     /// Serve the App Runner API here, in place of the file's `apprunner.api`; port 0 is any free one
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = address)]
     pub api: Option<SocketAddr>,
-    /// Let the API listen at an address that is not loopback: whoever reaches it can change the lab, unless the lab file has
+    /// Let the API listen at an address that is not loopback: anyone who reaches it can change the lab, unless the lab file has
     /// access keys
     #[arg(long)]
     pub api_anywhere: bool,
@@ -75,7 +75,7 @@ impl FrontDoor {
         };
         if !address.ip().is_loopback() && !args.api_anywhere {
             return Err(CliError::Usage(format!(
-                "{address} is not a loopback address, and whoever reaches the App Runner API can change the lab: give one of \
+                "{address} is not a loopback address, and anyone who reaches the App Runner API can change the lab: give one of \
                  127.0.0.0/8, or --api-anywhere"
             )));
         }

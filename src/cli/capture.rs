@@ -49,8 +49,8 @@ pub struct CaptureArgs {
     /// End after so long, such as 30s or 5m
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     duration: Option<Duration>,
-    /// Octets of each packet to keep
-    #[arg(long, value_name = "OCTETS", default_value_t = 65_535, value_parser = clap::value_parser!(u32).range(20..=65_535))]
+    /// Bytes of each packet to keep
+    #[arg(long, value_name = "BYTES", default_value_t = 65_535, value_parser = clap::value_parser!(u32).range(20..=65_535))]
     snaplen: u32,
     /// Overwrite the file if it exists
     #[arg(long)]
@@ -245,7 +245,7 @@ mod tests {
             while let Ok(Some((_, length))) = pcapng::first_block(blocks) {
                 blocks = &blocks[length..];
             }
-            assert!(blocks.is_empty(), "{written} octets are whole blocks");
+            assert!(blocks.is_empty(), "{written} bytes are whole blocks");
         }
         assert_eq!(tape.left_out, 0);
         tape.take(&file[file.len() - 1..]).unwrap();

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   sudo egret drops                             what died, whose it was, where it went, and by which rule
-  sudo egret drops --by rule                   one row for each rule, whoever sent the packets
+  sudo egret drops --by rule                   one row for each rule, over all senders
   sudo egret drops --by destination --service web   where web's packets do not get through to
   sudo egret drops --dst 10.0.0.0/8 --sort last     what died inside, the latest first
   sudo egret drops -o csv > drops.csv

@@ -49,7 +49,7 @@ pub struct FlowsArgs {
     /// In this state
     #[arg(long, value_name = "STATE", value_parser = STATES)]
     state: Option<String>,
-    /// Most first: octets, packets, time idle, age; or the next to expire. By task and destination where it is left out
+    /// Most first: bytes, packets, time idle, age; or the next to expire. By task and destination where it is left out
     #[arg(long, value_enum, value_name = "KEY")]
     sort: Option<FlowSort>,
     /// The other way round

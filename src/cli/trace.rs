@@ -86,7 +86,7 @@ const RECORDS: Rows = Rows {
         "line",
         "hit",
         "segments",
-        "octets",
+        "bytes",
         "steps",
         "left_out",
         "flows",

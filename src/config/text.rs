@@ -132,7 +132,7 @@ pub(super) fn txt_value(text: &str) -> Result<String, Fault> {
         return Ok(text.to_owned());
     }
     let message =
-        format!("a string of a TXT record has at most 255 octets, this one has {}", text.len());
+        format!("a string of a TXT record has at most 255 bytes, this one has {}", text.len());
     Err(fault("bad-record", message, "write several values"))
 }
 

@@ -49,8 +49,7 @@ impl FindingRow {
 }
 
 impl Row for FindingRow {
-    const HEADER: &'static [&'static str] =
-        &["KIND", "OBJECT", "WHAT", "SO", "PLACE IN THE SOURCE"];
+    const HEADER: &'static [&'static str] = &["KIND", "OBJECT", "FINDING", "EFFECT", "SOURCE"];
     const EMPTY: &'static str = "everything was taken over as it stands";
 
     fn cells(&self) -> Vec<String> {

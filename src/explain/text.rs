@@ -201,7 +201,7 @@ pub(super) fn way_out(
     }
     match fix.next {
         Some(reason) => {
-            paragraph(w, below, &format!("with it, the next gate drops them: {reason}"))
+            paragraph(w, below, &format!("with it, the next check drops them: {reason}"))
         }
         None => Ok(()),
     }

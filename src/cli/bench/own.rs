@@ -39,7 +39,7 @@ pub(super) struct OwnArgs {
     /// The service, or one of its tasks as SERVICE/N
     #[arg(required = true)]
     service: Option<String>,
-    /// Where to: a name or an address, and a port that the rules let through and nobody serves; 5201 where none is given
+    /// Where to: a name or an address, and a port that the rules let through and that nothing listens at; 5201 where none is given
     #[arg(required = true, value_name = "DESTINATION[:PORT]")]
     destination: Option<String>,
     /// How often everything is measured
@@ -214,7 +214,7 @@ fn home_of(lab: &LabInfo, address: Ipv4Addr) -> Result<Netns, CliError> {
         }
     }
     Err(CliError::Usage(format!(
-        "nobody in the lab has {address}; name a resource or an internet host of the lab file"
+        "nothing in the lab has {address}: name a resource or an internet host of the lab file"
     )))
 }
 

@@ -40,7 +40,7 @@ pub enum PatchError {
     /// The file has other lines where a hunk is to change some.
     #[error(
         "the patch does not fit {file}: {} (line {line}) finds other lines there; the change is \
-         made already, or the patch is of another text of the file: make it anew",
+         made already, or the patch is for another version of the file: make a new patch",
         hunk(*.number, *.of)
     )]
     DoesNotFit {
