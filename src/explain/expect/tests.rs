@@ -566,9 +566,9 @@ fn the_summary_counts() {
         [
             "1 expectation: it holds",
             "3 expectations: all hold",
-            "1 expectation: 0 hold, 1 fails",
-            "2 expectations: 1 holds, 1 fails",
-            "10 expectations: 8 hold, 2 fail",
+            "0 of 1 expectations hold",
+            "1 of 2 expectations holds",
+            "8 of 10 expectations hold",
         ]
     );
 }
