@@ -183,7 +183,8 @@ fn outcome(reload: &Reload) -> String {
     match (reload.applied, changes.is_empty()) {
         (true, false) => format!("applied {file} to lab `{lab}` (generation {generation})"),
         (true, true) => format!(
-            "applied {file} to lab `{lab}` (generation {generation}): only the order of what it has is another"
+            "applied {file} to lab `{lab}` (generation {generation}): only the order of its objects \
+             changed"
         ),
         (false, true) => {
             format!("{file} changes nothing in lab `{lab}`; generation {generation} stays")

@@ -368,10 +368,11 @@ fn about_the_trace(row: &TraceRow) -> Option<String> {
             "-- {records} records left out: they came faster than egret could write them"
         )),
         (None, Some(flows), _) => Some(format!(
-            "-- {flows} offloaded flows go through user space meanwhile: it carries less (queue-full)"
+            "-- {flows} offloaded flows go through user space while they are watched, with a lower \
+             throughput (queue-full)"
         )),
         (None, None, Some(packets)) => Some(format!(
-            "-- {packets} packets dropped, of whatever flow: a queue was full (queue-full)"
+            "-- {packets} packets of all flows dropped: a queue was full (queue-full)"
         )),
         (None, None, None) => None,
     }

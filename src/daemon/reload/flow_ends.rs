@@ -29,7 +29,7 @@ pub(super) fn flow_ends(running: &Running, next: &Snapshot, needs: &Needs, lab: 
         found.live += 1;
         let source = flow.inside().src();
         let outcome = if leaving.contains(&source) {
-            (Fate::Ends, "its task goes".to_owned(), None, None)
+            (Fate::Ends, "its task is removed".to_owned(), None, None)
         } else if let Some(gone) = gone_of(flow, &lost) {
             (Fate::Ends, gone, None, None)
         } else {
@@ -134,7 +134,7 @@ fn gone_of(flow: &Flow, lost: &BTreeMap<SpaceAddr, Loser>) -> Option<String> {
         DeviceId::AppRunner => "App Runner".to_owned(),
     };
     Some(match loser.goes {
-        true => format!("{owner} goes, and its addresses with it"),
+        true => format!("{owner} is removed, with its addresses"),
         false => format!("{owner} no longer has {address}"),
     })
 }

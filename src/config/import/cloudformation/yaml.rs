@@ -317,7 +317,7 @@ fn merge(value: Node) -> Result<Vec<Entry>, Fault> {
         }
         Kind::Null | Kind::Scalar(_) => Err(Fault::new(
             place,
-            "<< merges maps, and this is none",
+            "<< merges maps, and this is not a map",
             "name a map, or a list of maps, by its alias",
         )),
     }
