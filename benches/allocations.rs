@@ -85,8 +85,8 @@ fn a_million_flows_live_within_a_gibibyte() {
     world.fill(125_000);
     assert_eq!(world.engine.flows().len(), 125_000);
     let octets = OCTETS.get() - before;
-    println!("{} octets per flow through a NAT gateway", octets / 125_000);
-    assert!(octets * 8 < 1 << 30, "{octets} octets for an eighth of a million flows");
+    println!("{} bytes per flow through a NAT gateway", octets / 125_000);
+    assert!(octets * 8 < 1 << 30, "{octets} bytes for an eighth of a million flows");
 }
 
 #[test]

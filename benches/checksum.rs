@@ -65,7 +65,7 @@ fn rewrite(c: &mut Criterion) {
 fn sum(c: &mut Criterion) {
     let mut group = c.benchmark_group("checksum");
     group.throughput(Throughput::Bytes(1500));
-    group.bench_function("1500 octets", |b| {
+    group.bench_function("1500 bytes", |b| {
         b.iter_batched_ref(
             || vec![7; 1500],
             |bytes| checksum::checksum(black_box(bytes)),

@@ -46,7 +46,7 @@ fn main() {
     let clock = clock_cost();
     println!("ns per packet, the median of {ROUNDS} rounds of {BATCH} packets each");
     println!("{:<28}{}{:>10}", "", PHASES.map(|phase| format!("{phase:>16}")).concat(), "all");
-    for (name, payload) in [("40-octet TCP segments", 0), ("64 KiB TCP super-packets", 65_160)] {
+    for (name, payload) in [("40-byte TCP segments", 0), ("64 KiB TCP super-packets", 65_160)] {
         let costs = bed.measure(payload, clock);
         let all: f64 = costs.iter().sum();
         let cell =

@@ -88,7 +88,7 @@ fn curl_gets_its_page_through_the_nat_gateway_and_times_out_where_a_rule_says_no
     assert_eq!(got.status.code(), Some(0), "{}", String::from_utf8_lossy(&got.stderr));
     let (body, code) = got.stdout.split_at(got.stdout.len() - 3);
     assert_eq!(code, b"200");
-    assert!(body == page.as_bytes(), "{} octets of {}", body.len(), page.len());
+    assert!(body == page.as_bytes(), "{} bytes of {}", body.len(), page.len());
 
     // A name that has an IPv6 address too, which comes first: the refusal leaves time for the other
     // address.

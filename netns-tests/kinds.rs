@@ -311,7 +311,7 @@ fn an_untracked_flow_ends_with_its_rule_though_the_kernel_carries_it(device: &st
     };
     let without_out = text.replacen(&open, &format!("{open}egress = []\n"), 1);
     let without_in = text.replacen(&open, group, 1);
-    for (port, shut, fate, rule) in [
+    for (port, shut, outcome, rule) in [
         (4444, &without_out, Fate::Dropped, "no egress rule of sg-app"),
         (4445, &without_in, Fate::RepliesDropped, "no ingress rule of sg-app"),
     ] {
@@ -322,8 +322,8 @@ fn an_untracked_flow_ends_with_its_rule_though_the_kernel_carries_it(device: &st
         for reload in [forecast, apply(shut, "")] {
             // A flow that was closed may be listed too.
             let affected = reload.flows.affected.iter().filter(|f| f.inside.ends_with(&own));
-            let affected = affected.map(|f| (&*f.task, f.fate, &*f.reason));
-            assert_eq!(affected.collect::<Vec<_>>(), [("job/1", fate, "sg-untracked-flow")]);
+            let affected = affected.map(|f| (&*f.task, f.outcome, &*f.reason));
+            assert_eq!(affected.collect::<Vec<_>>(), [("job/1", outcome, "sg-untracked-flow")]);
         }
         let drop = lab.drops_for("sg-untracked-flow", rule, || {
             assert_ne!(job.ask(&json!(["say", "kept", 0.6])), "ok");

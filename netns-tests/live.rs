@@ -284,7 +284,7 @@ fn a_capture_is_a_file_that_tcpdump_reads_with_what_egret_made_of_each_packet() 
     let octets = std::fs::read(&path).unwrap();
     let has = |text: &str| octets.windows(text.len()).any(|window| window == text.as_bytes());
     assert!(has("drop sg-ingress-implicit-deny; by no ingress rule of sg-db"));
-    assert!(has("forward; by sgr 1 of sg-app"));
+    assert!(has("forward; by rule 1 of sg-app"));
     let read = |filter: &str| tcpdump(&path, filter);
     let refused = read("port 443 and host 10.0.2.10");
     assert!(refused.contains("100.64.0.1."), "{refused}");

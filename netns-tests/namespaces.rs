@@ -85,7 +85,7 @@ fn what_is_sent_to_an_echo_comes_back_after_the_sender_closed_its_half() {
             });
             let mut received = Vec::new();
             stream.read_to_end(&mut received).unwrap();
-            assert!(received == sent, "{} octets came back", received.len());
+            assert!(received == sent, "{} bytes came back", received.len());
         });
         let socket = UdpSocket::bind((HERE, 0)).unwrap();
         socket.send_to(b"hello", (HERE, 7)).unwrap();

@@ -349,7 +349,7 @@ fn generation_is_new_only_where_something_changes() {
     };
     let nothing = |(said, generation): (String, u64), expected: u64| {
         assert!(said.contains("changes nothing"), "{said}");
-        assert!(said.contains(&format!("generation {expected} is in force")), "{said}");
+        assert!(said.contains(&format!("generation {expected} stays")), "{said}");
         assert_eq!(generation, expected);
     };
     let mut web = lab.task("web");

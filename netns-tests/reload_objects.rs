@@ -197,7 +197,7 @@ fn an_endpoint_and_a_peering_come_and_go_beside_a_connection(device: &str) {
     let done = apply(&lab, "");
     let to_peer: Vec<_> = done.flows.affected.iter().filter(|f| f.destination == PEER).collect();
     let [fate] = to_peer[..] else { panic!("{done:#?}") };
-    assert_eq!((&*fate.reason, fate.fate), ("igw-rfc1918-destination", Fate::Dropped));
+    assert_eq!((&*fate.reason, fate.outcome), ("igw-rfc1918-destination", Fate::Dropped));
     lab.drops_for(&fate.reason, fate.rule.as_deref().unwrap(), || {
         assert_ne!(web.ask(&json!(["say", "peer", 0.6])), "ok");
     });

@@ -162,10 +162,10 @@ fn a_rule_names_a_group_or_a_prefix_list(device: &str) {
         flow.map(|flow| (flow.admitted_by.as_str(), lab.line(flow.line))).unwrap()
     };
     let (rule, line) = admitted("10.0.2.10:5432");
-    assert_eq!(rule, "sgr 1 of sg-web (tcp 5432 to 10.0.0.0/16)");
+    assert_eq!(rule, "rule 1 of sg-web (tcp 5432 to 10.0.0.0/16)");
     assert!(line.contains(r#"ports = "5432", to = "10.0.0.0/16""#), "{line}");
     let (rule, line) = admitted("10.0.2.30:6379");
-    assert!(rule.starts_with("sgr 3 of sg-web") && rule.contains("pl-data"), "{rule}");
+    assert!(rule.starts_with("rule 3 of sg-web") && rule.contains("pl-data"), "{rule}");
     assert!(line.contains("pl-data"), "{line}");
     // The prefix list admits the subnet, whatever the group.
     lab.task("other").tcp(LISTED, 6379);

@@ -161,7 +161,7 @@ fn a_signal_ends_it(device: &str) {
     line.clear();
     while said.read_line(&mut line).unwrap() > 0 {}
     assert_eq!((ended.status.code(), ended.stdout.len()), (Some(130), 0), "{line}");
-    assert!(line.ends_with("egret: ended by a signal: what was asked is not answered\n"), "{line}");
+    assert!(line.ends_with("egret: a signal ended it before there was an answer\n"), "{line}");
 }
 
 /// Adds a chain with one rule in a namespace.

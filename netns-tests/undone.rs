@@ -106,7 +106,7 @@ fn a_failed_roll_back_names_the_first_error_and_what_is_left() {
     let [first, left, rest] = [
         format!("`{taken}` exists already"),
         "this could not be undone: task web/2: writing ".to_owned(),
-        "but for that, the configuration before is in force again".to_owned(),
+        "but for that, the lab has its earlier configuration again".to_owned(),
     ]
     .map(|text| said.find(&text).unwrap_or_else(|| panic!("{text}: {said}")));
     assert!(first < left && left < rest, "{said}");

@@ -59,7 +59,7 @@ impl List<'_> {
             (signature == self.signature(store, position)).then_some(position)
         });
         position.ok_or_else(|| {
-            let message = "NextToken is none that this list gave: begin again without it";
+            let message = "NextToken is not from this list: begin again without it";
             Fault::invalid(message)
         })
     }

@@ -18,7 +18,7 @@ pub struct ApiArgs {
     /// Serve the App Runner API here, in place of the file's `apprunner.api`; port 0 is any free one
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = address)]
     pub api: Option<SocketAddr>,
-    /// Let the API listen at an address that is not loopback: whoever reaches it can change the lab, unless the lab file has
+    /// Let the API listen at an address that is not loopback: anyone who reaches it can change the lab, unless the lab file has
     /// access keys
     #[arg(long)]
     pub api_anywhere: bool,
@@ -28,7 +28,7 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
         let port = text.strip_prefix("localhost:").unwrap_or(text.trim_start_matches(':'));
         let port = port.parse::<u16>().unwrap_or(4566);
-        format!("ADDRESS:PORT is wanted, both in digits, such as 127.0.0.1:{port}")
+        format!("give ADDRESS:PORT, both as numbers, such as 127.0.0.1:{port}")
     })
 }
 
@@ -44,7 +44,7 @@ fn way_out(error: &io::Error, address: SocketAddr) -> String {
 
 fn no_api() -> CliError {
     CliError::Usage(
-        "--api-anywhere is about the App Runner API, but no address is given for it: give --api ADDRESS:PORT, or `api` under [apprunner] in \
+        "--api-anywhere needs an address for the App Runner API: give --api ADDRESS:PORT, or `api` under [apprunner] in \
          the lab file"
             .to_owned(),
     )
@@ -75,7 +75,7 @@ impl FrontDoor {
         };
         if !address.ip().is_loopback() && !args.api_anywhere {
             return Err(CliError::Usage(format!(
-                "{address} is not a loopback address, and whoever reaches the App Runner API can change the lab: give one of \
+                "{address} is not a loopback address, and anyone who reaches the App Runner API can change the lab: give one of \
                  127.0.0.0/8, or --api-anywhere"
             )));
         }
@@ -161,7 +161,10 @@ mod tests {
             ("shop.example:80000", "127.0.0.1:4566"),
         ] {
             let said = address(given).unwrap_err();
-            assert!(said.starts_with("ADDRESS:PORT is wanted"), "{given}: {said}");
+            assert!(
+                said.starts_with("give ADDRESS:PORT, both as numbers, such as "),
+                "{given}: {said}"
+            );
             assert!(said.ends_with(meant), "{given}: {said}");
         }
     }

@@ -19,24 +19,24 @@ use std::process::ExitCode;
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "The file is checked first, and refused whole if it is wrong: nothing has changed then.
+#[command(after_help = "The file is checked first. A file with errors changes nothing.
 
-Running flows are treated as AWS does it. What a security group says is asked for new flows only, and for those that the
-ENI of a Fargate task does not track; network ACLs and route tables count for every packet, at once; a flow ends if its ENI
-or gateway goes, or if it would leave by another one.
-Tasks, ENIs and gateways that are the same before and after are not touched.
+Running flows are treated as AWS does it. Security groups apply to new flows, and to those that the
+ENI of a Fargate task does not track. Network ACLs and route tables apply to every packet at once.
+A flow ends if its ENI or gateway is removed, or if it would leave by another one. Tasks, ENIs and
+gateways that are the same before and after stay untouched.
 
-A patch, such as `egret explain --fix` prints, is applied to the running lab's configuration, not to the lab file.
+A patch, such as `egret explain --fix` prints, changes the running lab's configuration, not the lab
+file.
 
-Programs that still run in namespaces that are removed with their tasks have no network afterwards. They
-are listed, and end with --kill.
+Programs that still run in the namespaces of removed tasks lose their network. They are listed;
+--kill ends them.
 
 Exit codes:
-  0  in force, or with --dry-run: could be
-  1  a step failed; the configuration before is in force again, but for what is named
+  0  applied, or with --dry-run: could be applied
+  1  a step failed: the lab has its earlier configuration again, except for what is named
   2  the file has errors, the patch does not fit, or no lab answers
-  3  in force, and programs still run in namespaces that were removed
+  3  applied, and programs still run in namespaces that were removed
 
 Examples:
   sudo egret apply lab.toml --dry-run     what would change, and which live flows would be cut
@@ -44,16 +44,15 @@ Examples:
   sudo egret apply lab.toml --dry-run -o yaml
   sudo egret apply lab.toml --time-scale 100
   sudo egret apply fix.patch              what `egret explain web orders-db --fix` printed
-  sudo egret explain web orders-db --fix | sudo egret apply -"
-)]
+  sudo egret explain web orders-db --fix | sudo egret apply -")]
 pub struct ApplyArgs {
     /// The lab file, or a patch of the running lab's; - for standard input
     pub file: PathBuf,
-    /// Only say what would change, and what would become of live flows
+    /// Only print what would change, and the effect on live flows
     #[arg(long)]
     pub dry_run: bool,
-    /// How fast timeouts pass, in place of the file's `timeouts.time_scale`; without this option the file's value is in
-    /// force, whatever was given before
+    /// How fast timeouts pass, in place of the file's `timeouts.time_scale`; without this option the file's
+    /// value applies, also after an earlier --time-scale
     #[arg(long, value_name = "F", value_parser = time_scale)]
     pub time_scale: Option<f64>,
     #[command(flatten)]
@@ -173,7 +172,8 @@ impl Wanted {
             ),
         };
         CliError::Usage(format!(
-            "no lab `{name}` is running, which the file is of: bring it up with `sudo egret up {file}`{elsewhere}"
+            "the file is for lab `{name}`, which is not running: bring it up with \
+             `sudo egret up {file}`{elsewhere}"
         ))
     }
 }

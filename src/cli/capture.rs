@@ -16,21 +16,30 @@ const SAY_EVERY: Duration = Duration::from_secs(2);
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
-  sudo egret capture web -w web.pcapng                       what tasks of web send and get, both sides, until Ctrl-C
-  sudo egret capture web/1 -w - | tcpdump -nr -              one task, read as it comes
+#[command(after_help = "\
+The file has two interfaces: `inside` has what the task sends and gets, `outside` what leaves egret
+and comes back. Each packet's comment has the verdict, the reason and the rule. A dropped packet is
+on the side that it came from. A super-packet is written as the segments that a wire would have,
+with complete checksums. The inside and the outside copy of a packet have the same packet id
+(`epb_packetid`).
+
+A file that exists is overwritten with --force only. Only its owner can read it. Packets that come
+faster than they can be written are left out, and counted at the end and in the file
+(`isb_ifdrop`). The file has everything that egret saw before Ctrl-C, SIGTERM or the end of
+--duration. A second Ctrl-C ends the capture at once, without the last packets.
+
+Exit codes:
+  0    ended by Ctrl-C, SIGTERM, --count or --duration
+  1    the lab went down; the file is complete until then
+  2    a usage error, an unknown name, a file that cannot be written, or no lab answers
+  130  ended at once, by a second Ctrl-C or SIGTERM
+
+Examples:
+  sudo egret capture web -w web.pcapng             all tasks of web, both sides, until Ctrl-C
+  sudo egret capture web/1 -w - | tcpdump -nr -    one task, read as it comes
   sudo egret capture eni-0ca70d0fc6c6374b8 -w eni.pcapng --side outside --count 100
   sudo egret capture nat-a -w nat.pcapng --duration 30s --snaplen 96
-  tshark -r web.pcapng -Y 'frame.comment contains \"drop\"'    the dropped ones, with the rule
-
-The file has two interfaces: `inside` is what the task sends and gets, `outside` what leaves egret and comes back. Each
-packet's comment tells the verdict, the reason and the rule. A dropped packet is there on the side that it came from.
-Super-packets are written as the segments that a wire would see, with complete checksums. The inside and the outside
-copy of a packet have the same packet id (`epb_packetid`).
-
-A file that exists is not overwritten, except with --force. It is readable by you alone. What comes faster than it can be written is left out and
-counted, at the end and in the file (`isb_ifdrop`). Whatever egret saw before Ctrl-C, SIGTERM or the end of --duration is
-in the file; a second Ctrl-C ends at once, without the last packets (exit code 130). Exit code 1: the lab went down; the file is whole all the same.")]
+  tshark -r web.pcapng -Y 'frame.comment contains \"drop\"'    the dropped ones, with the rule")]
 pub struct CaptureArgs {
     #[command(flatten)]
     lab: LabArg,
@@ -40,17 +49,17 @@ pub struct CaptureArgs {
     /// The file; - is standard output
     #[arg(short, long = "write", value_name = "FILE")]
     write: PathBuf,
-    /// As tasks have the packets, as the world behind egret has them, or both
+    /// The side of the translation to capture
     #[arg(long, value_enum, default_value_t = Side::Both)]
     side: Side,
-    /// End after so many packets
+    /// End after N packets
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
-    /// End after so long, such as 30s or 5m
+    /// End after this time, such as 30s or 5m
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     duration: Option<Duration>,
-    /// Octets of each packet to keep
-    #[arg(long, value_name = "OCTETS", default_value_t = 65_535, value_parser = clap::value_parser!(u32).range(20..=65_535))]
+    /// Bytes of each packet to keep
+    #[arg(long, value_name = "BYTES", default_value_t = 65_535, value_parser = clap::value_parser!(u32).range(20..=65_535))]
     snaplen: u32,
     /// Overwrite the file if it exists
     #[arg(long)]
@@ -60,11 +69,11 @@ pub struct CaptureArgs {
 /// The side of the translation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Side {
-    /// As tasks send and get packets.
+    /// As tasks send and get packets
     Inside,
-    /// As packets leave egret and come back.
+    /// As packets leave egret and come back
     Outside,
-    /// Both.
+    /// Both sides
     Both,
 }
 
@@ -129,7 +138,8 @@ async fn record(
     }
 }
 
-const NO_TEXT: &str = "a capture is no text for a terminal: give a file, or another program: `… -w - | tcpdump -nr -`";
+const NO_TEXT: &str =
+    "a capture is binary: write it to a file, or pipe it to a program: `… -w - | tcpdump -nr -`";
 
 fn open(path: &Path, force: bool) -> Result<Box<dyn Write>, CliError> {
     if path == Path::new("-") {
@@ -245,7 +255,7 @@ mod tests {
             while let Ok(Some((_, length))) = pcapng::first_block(blocks) {
                 blocks = &blocks[length..];
             }
-            assert!(blocks.is_empty(), "{written} octets are whole blocks");
+            assert!(blocks.is_empty(), "{written} bytes are whole blocks");
         }
         assert_eq!(tape.left_out, 0);
         tape.take(&file[file.len() - 1..]).unwrap();

@@ -20,18 +20,18 @@ use std::process::ExitCode;
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Needs no root and starts nothing; --lab asks a running lab, with all that was made through the App
-Runner API, and needs root.
+#[command(after_help = "\
+The command needs no root and starts nothing. With --lab it asks a running lab, including everything
+that was made through the App Runner API, and needs root.
 
-Errors keep a lab from being used. Warnings are about what probably does not do what is wanted;
-notes are worth knowing. A lab file leaves out what is meant so:
+A lab with errors cannot be used. A warning is about something that probably does not work as
+intended; a note is worth knowing. A lab file turns off a rule with
 
   [lint]
   allow = [\"single-zone\"]
 
 Exit codes:
-  0  sound: no errors, though perhaps warnings
+  0  no errors; there may be warnings
   1  errors; with --strict, errors or warnings
   2  the file or source cannot be read, a part of the source is not understood, or no lab answers
 
@@ -41,8 +41,7 @@ Examples:
   egret check --from examples/vpc
   sudo egret check --lab staging
   egret check lab.toml --json | jq '.errors[].message'
-  egret check lab.toml -o csv"
-)]
+  egret check lab.toml -o csv")]
 pub struct CheckArgs {
     /// The lab file
     #[arg(required_unless_present_any = ["source", "lab"], conflicts_with_all = ["source", "lab"])]

@@ -13,9 +13,9 @@ use std::path::PathBuf;
 const WIDTH: usize = 100;
 
 /// A command's page: its file's name and its text.
-type Pages = BTreeMap<String, String>;
+pub(crate) type Pages = BTreeMap<String, String>;
 
-fn pages() -> Pages {
+pub(crate) fn pages() -> Pages {
     let mut root = Cli::command().term_width(WIDTH).disable_help_subcommand(true);
     root.build();
     let mut pages = Pages::from([("index.md".to_owned(), index(&mut root))]);

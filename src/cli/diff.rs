@@ -57,7 +57,7 @@ pub struct DiffArgs {
     pub after: String,
     #[command(flatten)]
     import: ImportArgs,
-    /// List the live flows that do not go on; A is a running lab
+    /// List the live flows that would end; A must be a running lab
     #[arg(long)]
     pub flows: bool,
     #[command(flatten)]
@@ -128,7 +128,7 @@ struct Answer<'a> {
 pub(super) fn run(args: &DiffArgs) -> Result<ExitCode, CliError> {
     if args.flows && (lab_name(&args.before)?.is_none() || lab_name(&args.after)?.is_some()) {
         let said =
-            "--flows is about a running lab: give lab:NAME as A, and a lab file or a source as B";
+            "--flows needs a running lab: give lab:NAME as A, and a lab file or a source as B";
         return Err(CliError::Usage(said.to_owned()));
     }
     let (before, after) = (Side::read(&args.before, args)?, Side::read(&args.after, args)?);

@@ -15,8 +15,9 @@ const AGAIN: Duration = Duration::from_millis(100);
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Programs that still run in the lab's namespaces have no network afterwards. They are listed, and end with --kill.
+#[command(after_help = "\
+Programs that still run in the lab's namespaces lose their network. They are listed; --kill ends
+them.
 
 Exit codes:
   0  the lab is down, and no program is left
@@ -28,8 +29,7 @@ Examples:
   sudo egret down                 the lab called `egret`
   sudo egret down --lab staging   another one
   sudo egret down --kill          with the programs that still run in its tasks
-  sudo egret down --json          the programs that still run, for a program"
-)]
+  sudo egret down --json          the programs that still run, as JSON")]
 pub struct DownArgs {
     #[command(flatten)]
     lab: LabArg,

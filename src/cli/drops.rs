@@ -12,34 +12,39 @@ use std::process::ExitCode;
 
 /// Arguments of `egret drops`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
-  sudo egret drops                             what died, whose it was, where it went, and by which rule
-  sudo egret drops --by rule                   one row for each rule, whoever sent the packets
-  sudo egret drops --by destination --service web   where web's packets do not get through to
-  sudo egret drops --dst 10.0.0.0/8 --sort last     what died inside, the latest first
+#[command(after_help = "Exit codes:
+  0  the drops are listed, even if there are none
+  1  the lab ended before it answered
+  2  a usage error, an unknown name, or no lab answers
+
+Examples:
+  sudo egret drops                             dropped packets: reason, task, destination and rule
+  sudo egret drops --by rule                   one row for each rule, over all senders
+  sudo egret drops --by destination --service web   destinations to which web's packets are dropped
+  sudo egret drops --dst 10.0.0.0/8 --sort last     drops inside the VPC, the latest first
   sudo egret drops -o csv > drops.csv
-  sudo egret trace --only drops                the same, packet by packet, as it happens")]
+  sudo egret trace --only drops                each dropped packet, as it happens")]
 pub struct DropsArgs {
     #[command(flatten)]
     lab: LabArg,
     #[command(flatten)]
     output: OutputArgs<Drops>,
-    /// One row for each of these, packets added up
+    /// Add up the packets in one row for each of these
     #[arg(long, value_enum, value_name = "reason|rule|service|destination")]
     by: Option<By>,
     /// The same as --by rule
     #[arg(long, conflicts_with = "by")]
     by_rule: bool,
-    /// Of this service, or of one of its tasks
+    /// Show only packets of this service, or of one of its tasks
     #[arg(long, value_name = "SERVICE[/N]")]
     service: Option<String>,
-    /// To and from servers in this block, or the one with this name
+    /// Show only packets to and from this server: a block, or a name
     #[arg(long, value_name = "CIDR|NAME[:PORT]")]
     dst: Option<String>,
-    /// For this reason
+    /// Show only packets that were dropped for this reason
     #[arg(long, value_name = "REASON")]
     reason: Option<String>,
-    /// The most packets first, or what was seen first, or last
+    /// Sort by this key
     #[arg(long, value_enum, value_name = "packets|first|last", default_value_t = Sort::Packets, hide_default_value = true)]
     sort: Sort,
 }
@@ -47,24 +52,24 @@ pub struct DropsArgs {
 /// The key by which rows are added up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum By {
-    /// Why.
+    /// The drop reason
     Reason,
-    /// What decided.
+    /// The rule that decided
     Rule,
-    /// Whose packets.
+    /// The service that sent the packets
     Service,
-    /// To where: of a reply, the server that it comes from.
+    /// The server, for requests and for replies
     Destination,
 }
 
 /// The order of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Sort {
-    /// The most packets first.
+    /// The most packets first
     Packets,
-    /// What was seen first of all comes first.
+    /// The time of the first drop, the earliest first
     First,
-    /// What was seen last comes first.
+    /// The time of the last drop, the latest first
     Last,
 }
 

@@ -72,7 +72,7 @@ pub enum CliError {
     #[error("{0}")]
     Usage(String),
     /// A signal ended the command before there was an answer.
-    #[error("ended by a signal: what was asked is not answered")]
+    #[error("a signal ended it before there was an answer")]
     Stopped,
     /// Output, or a socket, failed.
     #[error(transparent)]
@@ -99,6 +99,7 @@ impl CliError {
             | Self::Target(_)
             | Self::Ask(_)
             | Self::Patch(_)
+            | Self::Bench(BenchError::File { .. })
             | Self::Client(_) => 2,
             Self::Exec(ExecError::Start { source, .. })
                 if source.kind() == io::ErrorKind::NotFound =>

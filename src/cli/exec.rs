@@ -10,27 +10,35 @@ use std::process::ExitCode;
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
+#[command(
+    after_help = "The command runs in place of egret, which ends with the command's exit code.
+
+Exit codes:
+  1    egret could not enter the namespace, or the lab could not make the task
+  2    a usage error, an unknown service or namespace, or no lab answers
+  126  the command cannot be run, such as a file that is not executable
+  127  the command does not exist
+
+Examples:
   sudo egret exec web -- ping -c1 10.0.1.10                in task 1 of service web
   sudo egret exec web/2 -- ping -c 3 203.0.113.10          in task 2, made if it is not there
   sudo egret exec --vpc vpc-prod -- iperf3 -s              where the VPC's resources are
   sudo egret exec --endpoint vpce-s3 -- ss -tn             behind a gateway endpoint
-  sudo egret exec --internet -- tcpdump -ni net0           where the internet's hosts are
-
-The command's exit code is egret's.")]
+  sudo egret exec --internet -- tcpdump -ni net0           where the internet's hosts are"
+)]
 pub struct ExecArgs {
     #[command(flatten)]
     lab: LabArg,
     /// The task: SERVICE or SERVICE/N; task 1 where no number is given
     #[arg(required_unless_present = "place", conflicts_with = "place")]
     task: Option<String>,
-    /// In the namespace that holds this VPC's resources
+    /// Run it in the namespace that holds this VPC's resources
     #[arg(long, value_name = "ID", group = "place")]
     vpc: Option<String>,
-    /// In the namespace behind this gateway endpoint, which holds the hosts of its service
+    /// Run it in the namespace behind this gateway endpoint, which holds the hosts of its service
     #[arg(long, value_name = "ID", group = "place")]
     endpoint: Option<String>,
-    /// In the namespace that holds the internet's hosts
+    /// Run it in the namespace that holds the internet's hosts
     #[arg(long, group = "place")]
     internet: bool,
     /// The command and its arguments, after --

@@ -20,8 +20,8 @@ use std::time::Instant;
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "The verdict is about every packet that the question leaves open: each subnet of the
+#[command(after_help = "\
+The verdict is about every packet that the question leaves open: each subnet of the
 service, each private address, source port and NAT gateway address that AWS may choose, each address
 of DEST's name, each port. It is FORWARD if all pass, DROP if none does, MIXED otherwise.
 
@@ -57,8 +57,7 @@ Examples:
   egret explain web orders-db --from examples/vpc          see `egret import`
   sudo egret explain web orders-db                         by the configuration of the running lab
   sudo egret explain web orders-db --running               from the tasks that run now
-  egret explain web orders-db --config lab.toml --fix | patch -p0"
-)]
+  egret explain web orders-db --config lab.toml --fix | patch -p0")]
 pub struct ExplainArgs {
     /// The service that sends, or its task N, counted from 1
     #[arg(value_name = "SERVICE[/N]")]

@@ -85,7 +85,8 @@ fn of_source(args: &ExplainArgs, source: &Path) -> Result<ExitCode, CliError> {
     output::note(&format!("egret: to change {}: {}", fix.id, fix.action));
     let Some(next) = fix.next else { return Ok(ExitCode::SUCCESS) };
     output::note(&format!(
-        "egret: with this change some of these packets are still dropped, {next}: make it, and ask again"
+        "egret: with this change some of these packets are still dropped, {next}: apply it, and \
+         ask again"
     ));
     Ok(ExitCode::from(NO))
 }

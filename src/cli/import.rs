@@ -16,19 +16,21 @@ use std::process::ExitCode;
 /// Arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "A source is
-  a folder of `aws ec2 describe-*` output with a file for each call, flat or as aws_configs/REGION/NAME.json, together
-    with `aws apprunner list-vpc-connectors` and `describe-service`; or one such file
+  a folder of `aws ec2 describe-*` output with a file for each call, flat or as
+    aws_configs/REGION/NAME.json, together with `aws apprunner list-vpc-connectors` and
+    `describe-service`; or one such file
   a CloudFormation template, JSON or YAML
   what `terraform show -json` prints, of a state or a plan
 
 The lab has the name of the folder, the file, or the stack (--parameter AWS::StackName=NAME).
-The lab file goes to standard output, or to --output; what was assumed, left out or not understood goes to standard
-error, as a table. An assumption is also a comment in the lab file. Needs no root and starts nothing.
+The lab file goes to standard output, or to --output. A table of what was assumed, left out or not
+understood goes to standard error. An assumption is also a comment in the lab file.
+The command needs no root and starts nothing.
 
 Exit codes:
   0  there is a lab file
-  1  a part of the source is not understood and could change a verdict: --lenient takes the source all the same;
-     or the source says what no lab can be
+  1  a part of the source is not understood and could change a verdict: --lenient takes the source
+     all the same; or the source describes something that no lab can have
   2  the source cannot be read, or a usage error
 
 Examples:
@@ -48,7 +50,7 @@ pub struct ImportCommand {
     /// Write the lab file here
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Overwrite a file that is there
+    /// Overwrite the file if it exists
     #[arg(long, requires = "output")]
     pub force: bool,
     /// The findings as JSON, on standard error
@@ -59,10 +61,10 @@ pub struct ImportCommand {
 /// What is said about a source, by `egret import` and by the commands that take `--from`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ImportArgs {
-    /// How the source is written; egret finds out by itself
+    /// The format of the source
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "auto", requires = "source")]
     pub format: FormatWord,
-    /// The region, where the source does not say, or has several
+    /// The region, if the source has none or several
     #[arg(long, value_name = "REGION", value_parser = region, requires = "source")]
     pub region: Option<String>,
     /// A parameter of a CloudFormation template; may be repeated
@@ -80,7 +82,8 @@ pub struct ImportArgs {
         requires = "source"
     )]
     pub connectors: Vec<ConnectorOrder>,
-    /// Take a source of which a part is not understood: each such part is listed, with what the lab does instead
+    /// Accept a source that is not understood completely: each such part is listed, with what the
+    /// lab does instead
     #[arg(long, requires = "source")]
     pub lenient: bool,
 }
@@ -88,7 +91,7 @@ pub struct ImportArgs {
 /// The format of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum FormatWord {
-    /// By what it holds
+    /// Detect the format
     Auto,
     /// `aws ec2 describe-*` output
     Describe,
@@ -119,7 +122,7 @@ impl ImportArgs {
         ];
         match given.into_iter().find(|(_, is_given)| *is_given) {
             Some((option, _)) => {
-                Err(CliError::Usage(format!("{option} is about a source: give --from SOURCE")))
+                Err(CliError::Usage(format!("{option} needs a source: give --from SOURCE")))
             }
             None => Ok(()),
         }

@@ -23,16 +23,23 @@ pub struct PsArgs {
 
 /// Arguments of `egret flows`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
-  sudo egret flows
-  sudo egret flows --service web --dst 10.0.0.0/16     one service's flows inside the VPC
-  sudo egret flows --nat nat-a --sort bytes --limit 10   what goes through a NAT gateway, the ten largest
-  sudo egret flows --sort expires --state established    the connections that idle away
-  sudo egret flows --json | jq '.[] | select(.service == \"web\")'
-  sudo egret flows -o csv > flows.csv
+#[command(after_help = "\
+STATE is `denied`; for TCP `opening`, `established` or `closed`; for other protocols `unreplied` or
+`replied`. A flow stays when its rule is changed or removed, since security groups track
+connections. Its rule is then shown with the generation that the rule is of.
 
-States: denied; of TCP opening, established, closed; of other protocols unreplied, replied. A flow whose rule was
-changed or removed since stays (security groups track connections): its rule then shows the generation that it is of.")]
+Exit codes:
+  0  the flows are listed, even if there are none
+  1  the lab ended before it answered
+  2  a usage error, an unknown name, or no lab answers
+
+Examples:
+  sudo egret flows
+  sudo egret flows --service web --dst 10.0.0.0/16       one service's flows inside the VPC
+  sudo egret flows --nat nat-a --sort bytes --limit 10   the ten largest of a NAT gateway
+  sudo egret flows --sort expires --state established    connections, the next to expire first
+  sudo egret flows --json | jq '.[] | select(.service == \"web\")'
+  sudo egret flows -o csv > flows.csv")]
 pub struct FlowsArgs {
     #[command(flatten)]
     lab: LabArg,
@@ -40,22 +47,22 @@ pub struct FlowsArgs {
     output: OutputArgs<Flows>,
     #[command(flatten)]
     selection: SelectionArgs,
-    /// Through this NAT gateway
+    /// Show only flows through this NAT gateway
     #[arg(long, value_name = "ID")]
     nat: Option<String>,
-    /// Of this protocol
+    /// Show only flows of this protocol
     #[arg(long, value_name = "tcp|udp|icmp|NUMBER")]
     protocol: Option<String>,
-    /// In this state
+    /// Show only flows in this state
     #[arg(long, value_name = "STATE", value_parser = STATES)]
     state: Option<String>,
-    /// Most first: octets, packets, time idle, age; or the next to expire. By task and destination where it is left out
+    /// Sort by this key; without it, by task and destination
     #[arg(long, value_enum, value_name = "KEY")]
     sort: Option<FlowSort>,
-    /// The other way round
+    /// Reverse the order
     #[arg(long)]
     reverse: bool,
-    /// So many at most
+    /// Show at most N flows
     #[arg(long, value_name = "N")]
     limit: Option<NonZeroUsize>,
 }
@@ -67,7 +74,7 @@ pub struct EnisArgs {
     lab: LabArg,
     #[command(flatten)]
     output: OutputArgs<Enis>,
-    /// Who holds the most ports, of the fullest ENIs and destinations first
+    /// List who holds the most ports; the fullest ENIs and destinations come first
     #[arg(long)]
     holders: bool,
 }

@@ -56,10 +56,10 @@ use std::process::ExitCode;
   egret test lab.toml                               does it reach all that it must, and no more?
   sudo egret up lab.toml                            bring the lab up
   sudo egret exec web -- ping -c1 10.0.1.10         a command as a task of web
-  sudo egret drops                                  what died, and by which rule
+  sudo egret drops                                  dropped packets, and the rules that dropped them
 
 Exit codes:
-  0  fine
+  0  success, or the answer is yes
   1  the answer is no (a drop, an expectation that fails, errors in the lab file), or the lab
      failed
   2  a usage or configuration error, or no lab to ask")]
@@ -119,26 +119,37 @@ nearest miss, and how to fix it.")]
     /// List what was dropped, and by which rule
     Drops(drops::DropsArgs),
     /// List ENIs and gateways, and what went through them
-    #[command(after_help = "Examples:
+    #[command(after_help = "\
+DROPS counts a packet at the device where it was read. A packet for which a NAT gateway has no port
+counts among its ENI's DROPS and the gateway's PORT-ERRORS.
+
+Exit codes:
+  0  the ENIs and gateways are listed
+  1  the lab ended before it answered
+  2  a usage error, or no lab answers
+
+Examples:
   sudo egret enis             who shares which, and how much went through
   sudo egret enis --holders   who holds the ports, where a NAT gateway or an ENI runs out of them
   sudo egret enis --json      with raw numbers, and CloudWatch's metrics of NAT gateways
-  sudo egret enis -o csv      the same, for a spreadsheet
-
-DROPS are counted where the packet was read: one that a NAT gateway has no port for is among its ENI's DROPS, and the
-gateway's PORT-ERRORS.")]
+  sudo egret enis -o csv      the same, for a spreadsheet")]
     Enis(list::EnisArgs),
     /// List tasks
-    #[command(after_help = "Examples:
+    #[command(after_help = "Exit codes:
+  0  the tasks are listed
+  1  the lab ended before it answered
+  2  a usage error, or no lab answers
+
+Examples:
   sudo egret ps
   sudo egret ps --json | jq -r '.[].namespace'
   for task in $(sudo egret ps -o name); do sudo egret exec $task -- ip -br address; done")]
     Ps(list::PsArgs),
     /// List services with their state, and why one does not run
     Services(services::ServicesArgs),
-    /// Check a lab file: every error at once, and what probably does not do what is wanted
+    /// Check a lab file: list every error, and what probably does not work as intended
     Check(check::CheckArgs),
-    /// Write a lab file from what describes a VPC elsewhere
+    /// Write a lab file from the description of a VPC
     Import(import::ImportCommand),
 }
 
@@ -174,7 +185,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, CliError> {
 }
 
 #[cfg(test)]
-mod command_pages;
+pub(crate) mod command_pages;
 #[cfg(test)]
 mod json_page;
 

@@ -19,17 +19,16 @@ use std::process::ExitCode;
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "A row is about destinations and ports whose packets have the same verdict, by the same rules, on
-the same paths: every packet that the configuration leaves open counts, as for `egret explain`.
-VERDICT says what part passes where that is not all, for one destination and port: the others come
-from another subnet or source port, or take another address of a NAT gateway.
-Destinations are the interfaces of the lab's VPCs that take requests, and the internet.
-With --config nothing has to run and no root is needed.
+#[command(after_help = "\
+The destinations and ports of a row have the same verdict, by the same rules, on the same paths, for
+every packet that the configuration allows, as in `egret explain`. VERDICT says how many of these
+packets pass, if not all do. The others come from another subnet or source port, or take another
+address of a NAT gateway. Destinations are the internet and the interfaces of the lab's VPCs that
+take requests. With --config no lab has to run and no root is needed.
 
 Exit codes:
-  0  there is an answer, whatever it is
-  2  a usage error, or an error in the lab file
+  0  there is an answer, also where nothing is reached
+  2  a usage error, an error in the lab file, or no lab answers
 
 Examples:
   egret reach web --config lab.toml                  what web reaches
@@ -39,8 +38,7 @@ Examples:
   egret reach --to 10.0.0.0/16:22 --from examples/vpc
   egret reach web --config lab.toml -o csv > web.csv
   egret reach --to orders-db --config lab.toml -o name   the services alone, one a line
-  sudo egret reach web --json | jq '.rows[].names'   of the running lab"
-)]
+  sudo egret reach web --json | jq '.rows[].names'   of the running lab")]
 pub struct ReachArgs {
     /// The services; without one, all of them
     #[arg(value_name = "SERVICE")]

@@ -5,13 +5,14 @@ use crate::explain::Selection;
 /// Which packets and flows.
 #[derive(Clone, Debug, clap::Args)]
 pub struct SelectionArgs {
-    /// Of this service, or of one of its tasks
+    /// Show only this service, or one of its tasks
     #[arg(long, value_name = "SERVICE[/N]")]
     service: Option<String>,
-    /// Through this ENI or NAT gateway, by id or device; `app-runner` for App Runner's own egress
+    /// Show only traffic through this ENI or NAT gateway, by id or device; `app-runner` for App
+    /// Runner's own egress
     #[arg(long, value_name = "ID")]
     eni: Option<String>,
-    /// To and from servers in this block, or the one with this name
+    /// Show only traffic with this server: a block, or a name
     #[arg(long, value_name = "CIDR|NAME[:PORT]")]
     dst: Option<String>,
 }

@@ -10,16 +10,20 @@ use std::process::ExitCode;
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Services of the App Runner API are shown with their ENIs that still come up, and with their operations. The log
-of an operation says why a service failed to create or an update was rolled back, and what App Runner
-asks for that egret does not need.
+#[command(after_help = "\
+For a service of the App Runner API, the ENIs that are still coming up and the operations are shown
+too. The log of an operation says why a service failed to create or why an update was rolled back.
+It also names the settings that App Runner requires and egret does not use.
+
+Exit codes:
+  0  the services are listed
+  1  the lab ended before it answered
+  2  a usage error, an unknown service, or no lab answers
 
 Examples:
   sudo egret services
   sudo egret services web           its ENIs and operations, the newest first, with their logs
-  sudo egret services -o json | jq '.[] | select(.status != \"RUNNING\")'"
-)]
+  sudo egret services -o json | jq '.[] | select(.status != \"RUNNING\")'")]
 pub struct ServicesArgs {
     /// The service; all in a table if left out
     name: Option<String>,

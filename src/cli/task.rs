@@ -31,8 +31,8 @@ enum Action {
   task=$(sudo egret task add web -o name)")]
     Add(AddArgs),
     /// Remove a task, with its flows
-    #[command(
-        after_help = "Programs that still run in its namespace have no network afterwards. They are listed, and end with --kill.
+    #[command(after_help = "\
+Programs that still run in its namespace lose their network. They are listed; --kill ends them.
 
 Exit codes:
   0  removed, and no program is left there
@@ -42,12 +42,11 @@ Exit codes:
 
 Examples:
   sudo egret task remove web/2
-  sudo egret task remove web/2 --kill --json"
-    )]
+  sudo egret task remove web/2 --kill --json")]
     Remove(RemoveArgs),
-    /// Make the link of a task again what it was, such as an eth0 that was deleted
-    #[command(
-        after_help = "Programs in the task and their connections stay. `egret ps` shows which tasks are broken.
+    /// Repair the link of a task, such as an eth0 that was deleted
+    #[command(after_help = "\
+Programs in the task and their connections stay. `egret ps` shows which tasks are broken.
 
 Exit codes:
   0  nothing is broken any more
@@ -55,8 +54,7 @@ Exit codes:
   2  there is no such task, or no lab answers
 
 Examples:
-  sudo egret task repair web/2"
-    )]
+  sudo egret task repair web/2")]
     Repair(RepairArgs),
     /// List the tasks, as `egret ps` does
     #[command(after_help = "Examples:
@@ -155,7 +153,7 @@ async fn repair(args: &RepairArgs) -> Result<ExitCode, CliError> {
 fn numbered(word: &str) -> Result<(String, u16), CliError> {
     if !word.contains('/') {
         return Err(CliError::Usage(format!(
-            "which task of `{word}`? Write {word}/N; `egret ps` lists them"
+            "`{word}` is a service: give one of its tasks as {word}/N; `egret ps` lists them"
         )));
     }
     parse_task(word)

@@ -26,32 +26,33 @@ use std::time::Instant;
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "FILE is a lab file with [[expect]] sections, tested against itself; or, with --config, --from
-or --lab, any file that has them, tested against that lab:
+#[command(after_help = "\
+FILE is a lab file with [[expect]] sections, which is tested against itself. With --config, --from
+or --lab it is any file that has such sections, which is tested against that lab. A section is
 
   [[expect]]
   from = \"web\"               a service, a list, or \"*\" for each
   to = \"orders-db\"           as DEST of `egret explain`, or a list
   is = \"reachable\"           or \"blocked\": of all packets, so that a mixed verdict fails both
-  by = \"sg-ingress-implicit-deny\"   the drop reason, or the id of the group, ACL or table that decides
+  by = \"sg-egress-no-rules\"  the drop reason, or the id of the group, ACL or table that decides
   via = \"nat-a\"              a gateway, endpoint or peering connection on the path
   seen_as = \"198.51.100.7\"   the source address that the destination sees, or its block
   protocol = \"udp\"           instead of /PROTO in `to`
   note = \"why\"               is shown if it fails
 
-`by`, `via`, `seen_as`, `protocol` and `note` may be left out. A name that means nothing is an error.
-The first 5 that fail to be reachable get a verified fix, with --from in the words of the source.
-Needs no root without --lab and --live, and starts nothing. Ctrl-C ends it.
+`by`, `via`, `seen_as`, `protocol` and `note` may be left out. An unknown name is an error. The
+first 5 expectations of `reachable` that fail get a verified fix; with --from it is in the words of
+the source. Without --lab and --live, the test needs no root and starts nothing. Ctrl-C ends it.
 
-With --live the lab must run, and real packets follow: from the first ten tasks of each kind to
-destinations where something listens, and for what is to be blocked to any. A line says how many met
-what the verdict says, and which did not; another one what was not tried, and why.
+With --live the lab must run, and egret sends real packets: from the first ten tasks of each kind,
+to destinations where something listens, and to any destination that is to be blocked. A line says
+how many packets met the verdict and which did not. Another one says what was not sent, and why.
 
 Exit codes:
-  0  all expectations hold, and all packets of --live met what the verdicts say
-  1  some fail, or some packets did not
-  2  an error in a file or in a name, no expectations at all, or a usage error
+  0    all expectations hold, and all packets of --live met what the verdicts say
+  1    some expectations fail, or some packets did not meet what the verdicts say
+  2    an error in a file or in a name, no expectations at all, or a usage error
+  130  Ctrl-C or SIGTERM ended a test with --live
 
 Examples:
   egret test lab.toml
@@ -60,8 +61,7 @@ Examples:
   egret test expectations.toml --config lab.toml --json
   egret test lab.toml -o name                            the places of those that fail
   sudo egret test --lab shop                             the running lab, by its own expectations
-  sudo egret test lab.toml --live                        after `sudo egret up lab.toml`"
-)]
+  sudo egret test lab.toml --live                        after `sudo egret up lab.toml`")]
 pub struct TestArgs {
     /// Files with expectations; without one, those of the lab file
     #[arg(value_name = "FILE")]
@@ -82,15 +82,15 @@ pub struct TestArgs {
         conflicts_with_all = ["config", "source"]
     )]
     pub lab: Option<String>,
-    /// Send real packets in the running lab, too
+    /// Also send real packets in the running lab
     #[arg(long)]
     pub live: bool,
     #[command(flatten)]
     output: OutputArgs<Held>,
-    /// Write JUnit XML here, too
+    /// Also write JUnit XML to this file
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
-    /// Write GitHub's annotations, too: each failure and each error at its file and line
+    /// Also write GitHub's annotations: each failure and each error at its file and line
     #[arg(long, conflicts_with_all = [JSON, FORMAT])]
     pub github: bool,
 }

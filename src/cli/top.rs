@@ -21,26 +21,32 @@ const AROUND: usize = 5;
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
-  sudo egret top                          the busiest flows, refreshed each second; q or Ctrl-C ends it
+#[command(after_help = "\
+Rates are per second, from tasks and back to them, of packets as they are on a wire. The busiest
+come first. If standard output is no terminal, each table is printed below the one before. A flow
+that ends between two tables is not in the second one; ENIs and gateways still count its packets.
+
+Exit codes:
+  0  ended by q, Ctrl-C, SIGTERM or --count
+  1  the lab went down
+  2  a usage error, or no lab answers
+
+Examples:
+  sudo egret top                          the busiest flows each second; q or Ctrl-C ends it
   sudo egret top --by enis --interval 5s
   sudo egret top --by services --count 1  one table of one second, for a script
   sudo egret top --json | jq -c '.drops'  one object a line
-  sudo egret top --by enis --count 60 -o csv > minute.csv
-
-Rates are of a second, out of tasks and back to them, as packets are on a wire; the busiest come first. Where standard
-output is no terminal, each table is printed below the one before. A flow that ends between two tables is not there to
-be counted in the second one; ENIs and gateways count it all the same.")]
+  sudo egret top --by enis --count 60 -o csv > minute.csv")]
 pub struct TopArgs {
     #[command(flatten)]
     lab: LabArg,
-    /// What there is a row for
+    /// Show one row for each of these
     #[arg(long, value_enum, default_value_t = TopBy::Flows)]
     by: TopBy,
     /// The time between two tables
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = humantime::parse_duration)]
     interval: Duration,
-    /// End after so many tables
+    /// End after N tables
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
     #[command(flatten)]

@@ -14,37 +14,47 @@ use std::process::ExitCode;
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
-  sudo egret trace --only drops                         what dies, as it dies, and by which rule
-  sudo egret trace --service web --dst orders-db:5432   one service's packets to one place, both ways
-  sudo egret trace --service web/2 -v --count 1         the next packet of a task, with each stage that it passed
-  sudo egret trace --only events                        flows that begin, close, are reset, expire, or must go
+#[command(after_help = "\
+INSIDE is the task, SERVER is the other end, and OUTSIDE is the source address that the other end
+sees. `->` leaves the task, `<-` comes back to it, and `--` is an event of a flow. Times are UTC.
+A record shows what happened under the configuration of that moment; nothing is evaluated again.
+All stages see the first packet of a flow only. Later packets are flow hits, and -v says so. Packets
+that tc or a full queue drops do not reach the engine: `egret drops` counts them.
+
+While flows are watched, user space carries those that the kernel carried before. Their next packet
+after the end goes back to the kernel. User space has a lower throughput: a line says how many flows
+these are. Another one says how many packets full queues dropped meanwhile, at most once a second
+and at the end.
+
+At most 1,000 records a second are shown, and none waits for a slow reader; a line says how many
+were left out. Ctrl-C, SIGTERM or --count ends the trace after the records until then. A second
+Ctrl-C ends it at once.
+
+Exit codes:
+  0    ended by Ctrl-C, SIGTERM or --count
+  1    the lab went down
+  2    a usage error, an unknown name, or no lab answers
+  130  ended at once, by a second Ctrl-C or SIGTERM
+
+Examples:
+  sudo egret trace --only drops                         dropped packets, each with its rule
+  sudo egret trace --service web --dst orders-db:5432   from one service to one server, and back
+  sudo egret trace --service web/2 -v --count 1         the next packet of a task, stage by stage
+  sudo egret trace --only events                        flows that begin, close, expire or end
   sudo egret trace --json | jq -r 'select(.reason) | .rule'     one object a line
-  sudo egret trace --count 100 -o csv > trace.csv
-
-INSIDE is the task, SERVER the other end, and OUTSIDE what the other end takes the task for; `->` leaves the task, `<-`
-comes back to it, `--` is what happened to a flow. Times are UTC. Records are of what happened, under the configuration that it happened under; nothing
-is judged again. A stage is asked for the first packet of a flow only; later ones are flow hits, and -v says so. What
-tc and full queues drop never gets to the engine: `egret drops` counts it.
-
-Flows that the kernel carries go through user space while they are watched, and back to the kernel with their next packet
-after the end. User space carries less: a line says how many flows these are, and one how many packets full queues have
-dropped meanwhile, at most once a second and at the end.
-
-At most 1,000 records a second are shown, and none waits for a slow reader; a line says how many were left out. Ctrl-C,
-SIGTERM or --count ends it, after what was seen until then; a second Ctrl-C ends it at once (exit code 130). Exit code 1: the lab went down.")]
+  sudo egret trace --count 100 -o csv > trace.csv")]
 pub struct TraceArgs {
     #[command(flatten)]
     lab: LabArg,
     #[command(flatten)]
     selection: SelectionArgs,
-    /// Only packets that were dropped, only those that were sent on, or only what happened to flows
+    /// Show only dropped packets, only forwarded packets, or only events of flows
     #[arg(long, value_name = "drops|forwards|events")]
     only: Option<String>,
-    /// End after so many records
+    /// End after N records
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
-    /// With every step of each packet's own walk
+    /// Show every stage of each packet
     #[arg(long, short)]
     verbose: bool,
     #[command(flatten)]
@@ -86,7 +96,7 @@ const RECORDS: Rows = Rows {
         "line",
         "hit",
         "segments",
-        "octets",
+        "bytes",
         "steps",
         "left_out",
         "flows",

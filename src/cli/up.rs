@@ -31,25 +31,32 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
-  sudo egret up examples/three-az.toml      bring it up; Ctrl-C takes it down
-  sudo egret up --from examples/vpc         straight from what describes a VPC: see `egret import`
-  sudo egret exec web -- ping -c1 orders-db    (in another terminal)
-  sudo egret drops                                       what died, and by which rule
-  sudo egret up lab.toml --api 127.0.0.1:4566          with the App Runner API, for the AWS CLI and SDKs
-  sudo egret up lab.toml --json                one object when it is up: what was resumed of a killed run, and what is lost
+#[command(after_help = "\
+Ctrl-C, SIGTERM and the end of the terminal take the lab down in order. A second Ctrl-C, or a second
+SIGTERM more than a second later, ends egret at once. To keep a lab up without a terminal, start it
+with `setsid`, or as a service.
 
-Ctrl-C, SIGTERM and the terminal going away take the lab down in order; a second Ctrl-C, or a second SIGTERM more than a
-second later, does not wait for anything.
-To keep a lab up without a terminal, start it with `setsid`, or as a service.
+After SIGKILL no packet crosses, and the next `egret up` starts afresh. With
+`offload_grace = \"20s\"` in the file, offloaded flows continue for that time, and an `egret up`
+within it resumes them.
 
-After SIGKILL nothing crosses any more, and the next `egret up` starts afresh. With `offload_grace = \"20s\"` in the file
-offloaded flows go on for so long, and an `egret up` in the meantime resumes them.
+SIGHUP reads the file or the source again and does what `egret apply FILE` does, with the
+`--time-scale` of this command. A file with errors changes nothing.
 
-SIGHUP reads the file, or the source, again and does what `egret apply FILE` does, with the `--time-scale` of this command; a file with
-errors changes nothing.
+`egret check FILE` finds errors in a lab file without root.
 
-`egret check FILE` finds errors in a lab file without root.")]
+Exit codes:
+  0  the lab was up, and is taken down
+  1  the lab failed to start or to end, or a second signal ended egret at once
+  2  a usage error, or an error in the lab file or the source
+
+Examples:
+  sudo egret up examples/three-az.toml         bring it up; Ctrl-C takes it down
+  sudo egret up --from examples/vpc            from what describes a VPC: see `egret import`
+  sudo egret exec web -- ping -c1 orders-db    in another terminal
+  sudo egret drops                             dropped packets, and the rules that dropped them
+  sudo egret up lab.toml --api 127.0.0.1:4566  with the App Runner API, for the AWS CLI and SDKs
+  sudo egret up lab.toml --json                one object when it is up, with what was resumed")]
 pub struct UpArgs {
     /// The lab file
     #[arg(required_unless_present = "source", conflicts_with = "source")]
@@ -61,14 +68,14 @@ pub struct UpArgs {
     lab: LabArg,
     #[command(flatten)]
     pub(super) import: ImportArgs,
-    /// Say nothing but errors and the line that begins with `ready`
+    /// Print only errors and the line that begins with `ready`
     #[arg(long, short)]
     pub quiet: bool,
     /// How fast timeouts pass, in place of the file's `timeouts.time_scale`: at 100, 350 s pass in 3.5 s. An `egret apply`
     /// without this option takes the file's value again
     #[arg(long, value_name = "F", value_parser = time_scale)]
     pub time_scale: Option<f64>,
-    /// Whether the kernel carries established flows by itself, in place of the file's `offload`
+    /// Whether the kernel forwards established flows, in place of the file's `offload`
     #[arg(long, value_enum, value_name = "WHERE")]
     pub offload: Option<OffloadWord>,
     #[command(flatten)]
@@ -110,11 +117,11 @@ struct Command<'a> {
 /// `offload`, as the lab file has it.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 pub enum OffloadWord {
-    /// Where the kernel can
+    /// If the kernel can
     Auto,
-    /// It must
+    /// Always: an error if the kernel cannot
     On,
-    /// User space carries every packet
+    /// Never: user space forwards every packet
     Off,
 }
 

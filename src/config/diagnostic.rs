@@ -151,9 +151,10 @@ impl Diagnostic {
         let message = format!("cannot read {file}: {error}");
         let is = |kind| error.kind() == kind;
         let help = if is(ErrorKind::IsADirectory) {
-            "a folder is a source: give it with --from"
+            "a folder is a source: make a lab file of it with `egret import`, or give it with --from \
+             to a command that takes it"
         } else if is(ErrorKind::FileTooLarge) {
-            "a lab file is shorter: is this another file?"
+            "this is too long for a lab file: give another file"
         } else {
             "give the path of a lab file (TOML, UTF-8) that exists and may be read"
         };
@@ -163,7 +164,12 @@ impl Diagnostic {
     /// Makes the finding for a file that, by its name, is not TOML but a source.
     pub(super) fn source(file: &str) -> Self {
         let message = format!("{file} is no lab file, which is TOML");
-        Self::of_file(file, message, "a template or a state is a source: give it with --from")
+        Self::of_file(
+            file,
+            message,
+            "a template or a state is a source: make a lab file of it with `egret import`, or give it \
+             with --from to a command that takes it",
+        )
     }
 
     fn of_file(file: &str, message: String, help: &str) -> Self {

@@ -146,11 +146,11 @@ impl<'a> Value<'a> {
             self.error(
                 "hidden-character",
                 format!(
-                    "`{}` has the character U+{:04X}, which is not shown as itself",
+                    "`{}` has the character U+{:04X}, which is not visible",
                     self.key,
                     u32::from(c)
                 ),
-                "leave it out: only what can be seen is taken here",
+                "remove it: only visible characters are allowed here",
             );
             return None;
         }

@@ -132,7 +132,7 @@ pub(super) fn txt_value(text: &str) -> Result<String, Fault> {
         return Ok(text.to_owned());
     }
     let message =
-        format!("a string of a TXT record has at most 255 octets, this one has {}", text.len());
+        format!("a string of a TXT record has at most 255 bytes, this one has {}", text.len());
     Err(fault("bad-record", message, "write several values"))
 }
 
@@ -378,7 +378,7 @@ pub(super) fn listen(text: &str) -> Result<Listen, Fault> {
 pub(super) fn timeout(text: &str) -> Result<Duration, Fault> {
     let given = duration(text)?;
     if given.is_zero() {
-        let message = format!("{text:?} is no time: a flow would end as it begins");
+        let message = format!("{text:?} is too short: a flow would end as it begins");
         return Err(fault("bad-duration", message, "write at least \"1ms\""));
     }
     Ok(given)
@@ -390,7 +390,7 @@ pub(super) fn grace(text: &str) -> Result<Duration, Fault> {
     if given.is_zero() || (Duration::from_secs(1)..=Duration::from_secs(600)).contains(&given) {
         return Ok(given);
     }
-    let message = format!("{text:?} is no grace");
+    let message = format!("{text:?} is not a valid offload_grace");
     Err(fault("bad-duration", message, "write \"0s\" for none, or \"1s\" to \"10m\""))
 }
 
@@ -399,7 +399,7 @@ pub(super) fn latency(text: &str) -> Result<StartupLatency, Fault> {
     let (shortest, longest) = text.split_once('-').unwrap_or((text, text));
     let (shortest, longest) = (duration(shortest.trim())?, duration(longest.trim())?);
     if shortest > longest || longest > Duration::from_secs(3600) {
-        let message = format!("{text:?} is no time that ENIs take to come up");
+        let message = format!("{text:?} is not a valid start-up time of ENIs");
         let help =
             "write a duration, or the shortest and the longest, such as \"2m-5m\"; at most 1h";
         return Err(fault("bad-duration", message, help));

@@ -2,6 +2,7 @@
 //! house's width and words.
 
 use super::root;
+use crate::pipeline::Reason;
 use regex::Regex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
@@ -24,6 +25,12 @@ const RETIRED: &[&str] = &[
     r"check-floors",
     r"goes? up",
     r"went up",
+    r"octets?",
+    r"somebody",
+    r"whoever",
+    r"in force",
+    r"fates?",
+    r"is gone",
 ];
 
 /// A page: its path from the repository's top, and its text.
@@ -155,9 +162,13 @@ fn prose_is_at_most_a_hundred_columns_wide() {
     assert!(faults.is_empty(), "wider than {WIDTH}: {}", faults.join("\n"));
 }
 
+fn retired() -> Regex {
+    Regex::new(&format!(r"(?i)\b({})\b", RETIRED.join("|"))).unwrap()
+}
+
 #[test]
 fn no_retired_word_is_on_any_page() {
-    let retired = Regex::new(&format!(r"(?i)\b({})\b", RETIRED.join("|"))).unwrap();
+    let retired = retired();
     let mut faults = Vec::new();
     for (page, text) in pages() {
         for (line, number) in text.lines().zip(1..) {
@@ -167,6 +178,55 @@ fn no_retired_word_is_on_any_page() {
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// Lists the string literals of a source file before its tests, each with its line.
+fn literals(source: &str) -> Vec<(usize, String)> {
+    let token =
+        Regex::new(r##"//[^\n]*|'(?:\\.[^']*|[^'\\\n])'|r#"(?s:.*?)"#|r?"(?:[^"\\]|\\(?s:.))*""##);
+    let tests = Regex::new(r"#\[cfg\(test\)\]\nmod \w+ \{").unwrap();
+    let code = tests.split(source).next().unwrap_or(source);
+    let found = token.unwrap();
+    let found = found.find_iter(code).filter(|token| token.as_str().ends_with(['"', '#']));
+    let found = found.filter(|token| !token.as_str().starts_with("//"));
+    let line = |start: usize| 1 + code[..start].matches('\n').count();
+    found.map(|token| (line(token.start()), token.as_str().to_owned())).collect()
+}
+
+/// The messages of the program are string literals of its source; the sentences and hints of drop
+/// reasons and the help of commands are asked as they are printed.
+#[test]
+fn no_retired_word_is_in_any_message() {
+    let retired = retired();
+    let mut faults = Vec::new();
+    let mut check = |place: String, text: &str| {
+        faults.extend(retired.find(text).map(|found| format!("{place}: {}", found.as_str())));
+    };
+    for reason in Reason::ALL {
+        check(reason.name().to_owned(), reason.sentence());
+        check(reason.name().to_owned(), reason.hint());
+    }
+    for (name, page) in crate::cli::command_pages::pages() {
+        page.lines().for_each(|line| check(name.clone(), line));
+    }
+    for file in super::files(&root().join("src"), &["rs"]) {
+        let name = file.strip_prefix(root()).unwrap().display().to_string();
+        if name.contains("tests") || name.contains("conformance") {
+            continue;
+        }
+        for (line, text) in literals(&std::fs::read_to_string(&file).unwrap()) {
+            check(format!("{name}:{line}"), &text);
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn literals_are_the_strings_of_a_source_without_its_comments_and_tests() {
+    let source = "// \"a\"\nlet b = ('\"', \"one \\\" two\");\nlet c = r#\"th\"ree\"#;\n\
+                  #[cfg(test)]\nmod tests { \"four\" }\n";
+    let texts: Vec<_> = literals(source);
+    assert_eq!(texts, [(2, r#""one \" two""#.to_owned()), (3, "r#\"th\"ree\"#".to_owned())]);
 }
 
 /// The attack table names its tests: each is there.

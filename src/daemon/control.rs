@@ -340,7 +340,7 @@ async fn end_stream(State(shared): State<Shared>, Path(id): Path<String>) -> Res
     match shared.streams().end(id) {
         true => StatusCode::ACCEPTED.into_response(),
         false => {
-            let error = format!("nothing with the id {id} goes on; it has ended, or never began");
+            let error = format!("no stream has the id {id}: it has ended, or never began");
             (StatusCode::NOT_FOUND, Json(Problem { error })).into_response()
         }
     }

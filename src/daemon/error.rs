@@ -82,7 +82,7 @@ pub enum LabError {
     #[error("taking hold of the lab: {0}")]
     Hold(io::Error),
     /// The handover could not be written.
-    #[error("writing down what the next process needs: {0}")]
+    #[error("writing the files for the next process: {0}")]
     Leave(#[from] io::Error),
     /// No such service.
     #[error("the lab has no service `{name}`; it has {}", list(known))]

@@ -39,7 +39,7 @@ pub struct FlowQuery {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum FlowSort {
-    /// The most octets first, both ways together.
+    /// The most bytes first, both ways together.
     Bytes,
     /// The most packets first, both ways together.
     Packets,

@@ -185,7 +185,7 @@ impl Handover {
         let had =
             self.left.namespaces.iter().map(|namespace| (namespace.id.clone(), namespace.space));
         if spaces.collect::<BTreeMap<_, _>>() != had.collect() {
-            return Err("its VPCs are numbered otherwise".to_owned());
+            return Err("its VPCs have other numbers".to_owned());
         }
         Ok(())
     }

@@ -40,7 +40,7 @@ impl Loss {
     pub(super) fn told_of(self, tun: &str) -> String {
         match self {
             Self::Queue => format!("the queue of {tun} was full"),
-            Self::Unknown => format!("{tun} comes or goes with a reload"),
+            Self::Unknown => format!("a reload creates or removes {tun}"),
             Self::Read => format!("{tun} could not be read"),
             Self::Down => format!("{tun} was down"),
             Self::Write => format!("{tun} could not be written"),

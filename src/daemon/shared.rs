@@ -153,7 +153,7 @@ impl Shared {
             Ok(answer) => answer.into_response(),
             Err(fault) => {
                 let error =
-                    format!("egret has a bug, and what was asked may be half done: {fault}");
+                    format!("this is a bug in egret, and the request may be half done: {fault}");
                 (StatusCode::INTERNAL_SERVER_ERROR, Json(Problem { error })).into_response()
             }
         }
@@ -239,7 +239,7 @@ impl Shared {
 
 /// Answers a client that has closed its connection. Nobody reads the answer.
 pub(super) fn withdrawn() -> Response {
-    let error = "withdrawn: the client has gone".to_owned();
+    let error = "withdrawn: the client has disconnected".to_owned();
     (StatusCode::REQUEST_TIMEOUT, Json(Problem { error })).into_response()
 }
 

@@ -19,7 +19,7 @@ pub(super) struct Streams {
 
 /// The error if there is no room for another streamed answer.
 #[derive(Debug, thiserror::Error)]
-#[error("as many traces, captures and tops go on as the lab has room for: end one of them")]
+#[error("the lab has no room for another trace, capture or top: end one of those that run")]
 pub(super) struct TooMany;
 
 impl Streams {

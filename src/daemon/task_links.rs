@@ -110,7 +110,7 @@ fn way_out(repair: Remedy, task: &str, namespace: &str) -> String {
             format!("`ip -n {namespace} link del eth0`, then `egret task repair {task}` repairs it")
         }
         Remedy::NewTask => {
-            format!("`egret task remove {task}`, then `egret exec {task} -- true` makes it anew")
+            format!("`egret task remove {task}`, then `egret exec {task} -- true` makes a new one")
         }
     }
 }

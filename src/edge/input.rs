@@ -123,7 +123,7 @@ impl Pipe {
     fn wait(&mut self) -> io::Result<()> {
         let left = self.writer_by.map(|by| by.saturating_duration_since(Instant::now()));
         if left == Some(Duration::ZERO) {
-            let why = "it is a FIFO that nobody writes to: start its writer first, or give a file";
+            let why = "it is a FIFO without a writer: start its writer first, or give a file";
             return Err(io::Error::new(io::ErrorKind::TimedOut, why));
         }
         let patience = left.map_or(PollTimeout::NONE, |left| {
@@ -230,7 +230,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("fifo");
         mkfifo(&path, Mode::S_IRWXU).unwrap();
-        assert!(refused(path.to_str().unwrap(), 10).contains("a FIFO that nobody writes to"));
+        assert!(refused(path.to_str().unwrap(), 10).contains("a FIFO without a writer"));
         let reader = std::thread::spawn({
             let path = path.clone();
             move || read(&path, 1 << 20)

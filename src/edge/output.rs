@@ -69,7 +69,7 @@ fn empty(lookup: &Lookup, (path, mode): (&Path, u32), further: OFlag) -> io::Res
     let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | further;
     let file = match lookup.open(flags, 0) {
         Err(error) if error.raw_os_error() == Some(nix::libc::ENXIO) => {
-            return Err(refusal("it is a FIFO that nobody reads: start its reader first"));
+            return Err(refusal("it is a FIFO without a reader: start its reader first"));
         }
         opened => opened?,
     };

@@ -44,7 +44,7 @@ pub(super) fn regular(about: &Metadata, path: &Path) -> io::Result<()> {
     }
     let (kind, path) = (kind(about.file_type()), path.display());
     Err(refusal(format!(
-        "it is {kind}, not a regular file: give another path, or remove {path} if nobody needs it"
+        "it is {kind}, not a regular file: give another path, or remove {path} if it is not needed"
     )))
 }
 
@@ -52,7 +52,7 @@ pub(super) fn regular(about: &Metadata, path: &Path) -> io::Result<()> {
 pub(super) fn not_a_folder(about: &Metadata) -> io::Error {
     let kind = kind(about.file_type());
     refusal(format!(
-        "it is {kind}, not a folder: give another path, or remove it if nobody needs it"
+        "it is {kind}, not a folder: give another path, or remove it if it is not needed"
     ))
 }
 

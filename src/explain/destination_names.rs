@@ -88,6 +88,11 @@ pub enum Unresolved {
     /// The VPC's resolver answers nothing.
     #[error("the VPC has enable_dns_support = false, so its resolver does not answer")]
     DnsSupportOff,
+    /// A private zone has the name, and the VPC's resolver does not use its private zones.
+    #[error(
+        "the VPC has enable_dns_hostnames = false, so its resolver does not use its private zones"
+    )]
+    DnsHostnamesOff,
     /// The label's object has an address that leads the task elsewhere.
     #[error("it is in another VPC, and its address is one of the task's own VPC")]
     HiddenByOwnVpc,
@@ -99,6 +104,9 @@ impl Unresolved {
         match self {
             Self::NoSuchName | Self::NoData | Self::Loop | Self::DnsSupportOff => {
                 "Use a name that resolves in the task's VPC, give it this one by a private zone, or use the address."
+            }
+            Self::DnsHostnamesOff => {
+                "Set enable_dns_hostnames = true on the VPC: Route 53 needs it for private zones."
             }
             Self::HiddenByOwnVpc => {
                 "Give the two VPCs different CIDR blocks and a connection, or use the public address, if there is one."
@@ -219,12 +227,29 @@ impl<'s> Reader<'s> {
             Lookup::NoSuchName => Unresolved::NoSuchName,
             Lookup::Loop => Unresolved::Loop,
         };
+        if self.is_in_an_unused_zone(word) {
+            return Err(Failed { why: Unresolved::DnsHostnamesOff, known: true });
+        }
         let exists = why != Unresolved::NoSuchName || !answer.records.is_empty();
         Err(Failed { why, known: exists || !answer.zone.is_empty() })
     }
 
     fn is_without_dns(self) -> bool {
         self.vpc.is_some_and(|vpc| !self.snapshot.vpc(vpc).enable_dns_support)
+    }
+
+    /// Decides whether a name is in a private zone of the task's VPC that the VPC's resolver does
+    /// not use, because `enable_dns_hostnames` is off.
+    fn is_in_an_unused_zone(self, word: &str) -> bool {
+        let Some(vpc) = self.vpc.filter(|vpc| !self.snapshot.vpc(*vpc).enable_dns_hostnames) else {
+            return false;
+        };
+        let name = canonical_name(word);
+        let zones = self.snapshot.parts().private_zones.iter();
+        zones.filter(|zone| zone.vpcs.contains(&vpc)).any(|zone| {
+            let above = name.strip_suffix(&canonical_name(&zone.name));
+            above.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+        })
     }
 
     /// Returns all addresses of a name in a VPC's resolver, whether or not it answers.

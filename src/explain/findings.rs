@@ -49,9 +49,8 @@ impl FindingRow {
 }
 
 impl Row for FindingRow {
-    const HEADER: &'static [&'static str] =
-        &["KIND", "OBJECT", "WHAT", "SO", "PLACE IN THE SOURCE"];
-    const EMPTY: &'static str = "everything was taken over as it stands";
+    const HEADER: &'static [&'static str] = &["KIND", "OBJECT", "FINDING", "EFFECT", "SOURCE"];
+    const EMPTY: &'static str = "everything was imported unchanged";
 
     fn cells(&self) -> Vec<String> {
         let first = self.objects.first().cloned().unwrap_or_default();
@@ -100,6 +99,6 @@ mod tests {
                 ["left out", "fl-1", "a flow log", "none is written", "a.json"],
             ]
         );
-        assert_eq!(counted_findings(&[]), "everything was taken over as it stands");
+        assert_eq!(counted_findings(&[]), "everything was imported unchanged");
     }
 }

@@ -318,14 +318,14 @@ fn a_change_that_takes_packets_from_another_service_is_not_proposed() {
 }
 
 #[test]
-fn the_gate_that_comes_next_is_named() {
+fn the_check_that_comes_next_is_named() {
     let explained = ask(&with_egress(LAB, "egress = []"), "web", "db:5432");
     assert_eq!(explained.fix().unwrap().next, Some("sg-ingress-implicit-deny"));
     let json = serde_json::to_value(explained.explanation()).unwrap();
     assert_eq!(json["fix"]["next"], "sg-ingress-implicit-deny");
     assert_eq!(json["fix"]["verified"], true);
     let text = text(&explained);
-    assert!(text.ends_with("the next gate drops them: sg-ingress-implicit-deny\n"), "{text}");
+    assert!(text.ends_with("the next check drops them: sg-ingress-implicit-deny\n"), "{text}");
 }
 
 /// Returns a lab with a VPC in which the list of a gateway endpoint has the address of `example`.

@@ -30,7 +30,7 @@ pub struct DecidedBy {
     /// The id of the object that contains the rule, or of the object that decided by itself. For
     /// `security-groups`, which decide together, the ids of all, with `,` between.
     pub id: String,
-    /// The rule within it, such as `sgr 2 of sg-app (tcp 443 to 0.0.0.0/0)`.
+    /// The rule within it, such as `rule 2 of sg-app (tcp 443 to 0.0.0.0/0)`.
     pub rule: Option<String>,
     /// Its line in the lab file, from 1; `None` if it is implied. For several groups, the line of
     /// the first that has one.
@@ -250,7 +250,7 @@ fn security_group_rule(
     };
     let (traffic, peer) = (rule.traffic, peer(snapshot, rule.peer));
     let number = u32::from(position) + 1;
-    named.rule(format!("sgr {number} of {id} ({traffic} {side} {peer})")).at(rule.line)
+    named.rule(format!("rule {number} of {id} ({traffic} {side} {peer})")).at(rule.line)
 }
 
 fn eni_security_groups(snapshot: &Snapshot, eni: EniIx, direction: Direction) -> DecidedBy {
@@ -498,7 +498,7 @@ mod tests {
     #[test]
     fn rules_are_named_in_aws_words_counted_from_1() {
         let rule = RuleRef::SecurityGroupRule(SG_APP, Direction::Egress, 1);
-        let text = "sgr 2 of sg-app (tcp 443 to 0.0.0.0/0)";
+        let text = "rule 2 of sg-app (tcp 443 to 0.0.0.0/0)";
         assert_eq!(name(rule), ("security-group-rule", "sg-app".into(), text.into(), Some(41)));
 
         let rule = RuleRef::NetworkAclRule(ACL_PRIVATE, Direction::Egress, 0, PRIVATE_A);

@@ -16,7 +16,7 @@ use std::net::Ipv4Addr;
 /// The nearest miss, by name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct NearestMiss {
-    /// The rule, such as `sgr 2 of sg-app (tcp 443 to 0.0.0.0/0)`.
+    /// The rule, such as `rule 2 of sg-app (tcp 443 to 0.0.0.0/0)`.
     pub rule: String,
     /// The group's id.
     pub id: String,

@@ -295,7 +295,7 @@ mod tests {
             id: 7,
             octets,
             vnet: VnetHeader::default(),
-            comment: "forward: sgr 1 of sg-app",
+            comment: "forward: rule 1 of sg-app",
         }
     }
 
@@ -331,7 +331,7 @@ mod tests {
         let expected = [
             (PACKET_FLAGS, vec![2, 0, 0, 0]),
             (PACKET_ID, vec![7, 0, 0, 0, 0, 0, 0, 0]),
-            (COMMENT, b"forward: sgr 1 of sg-app".to_vec()),
+            (COMMENT, b"forward: rule 1 of sg-app".to_vec()),
         ];
         assert_eq!(read.options, expected);
     }

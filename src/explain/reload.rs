@@ -118,7 +118,7 @@ pub struct FlowFate {
     /// The destination, as the task has it.
     pub destination: String,
     /// The effect on it.
-    pub fate: Fate,
+    pub outcome: Fate,
     /// The reason's name, or the object that is removed.
     pub reason: String,
     /// The rule that decides, if one does.
@@ -183,15 +183,14 @@ fn outcome(reload: &Reload) -> String {
     match (reload.applied, changes.is_empty()) {
         (true, false) => format!("applied {file} to lab `{lab}` (generation {generation})"),
         (true, true) => format!(
-            "applied {file} to lab `{lab}` (generation {generation}): only the order of what it has is another"
+            "applied {file} to lab `{lab}` (generation {generation}): only the order of its objects \
+             changed"
         ),
         (false, true) => {
-            format!("{file} changes nothing in lab `{lab}`; generation {generation} is in force")
+            format!("{file} changes nothing in lab `{lab}`; generation {generation} stays")
         }
         (false, false) => {
-            format!(
-                "nothing was changed in lab `{lab}` (--dry-run); generation {generation} is in force"
-            )
+            format!("nothing was changed in lab `{lab}` (--dry-run); generation {generation} stays")
         }
     }
 }
@@ -245,7 +244,7 @@ fn write_flows(w: &mut dyn Write, flows: &FlowFates, dry_run: bool) -> io::Resul
         (live, cut, false) => writeln!(w, "flows: {live} live, {cut} cut:")?,
     }
     for flow in &flows.affected {
-        let fate = match flow.fate {
+        let outcome = match flow.outcome {
             Fate::Ends => "ends",
             Fate::Dropped => "dropped",
             Fate::RepliesDropped => "replies dropped",
@@ -256,7 +255,7 @@ fn write_flows(w: &mut dyn Write, flows: &FlowFates, dry_run: bool) -> io::Resul
             (Some(rule), None) => format!(", by {rule}"),
             (None, _) => String::new(),
         };
-        writeln!(w, "  {task} {protocol} {inside} -> {destination}: {fate}, {reason}{rule}")?;
+        writeln!(w, "  {task} {protocol} {inside} -> {destination}: {outcome}, {reason}{rule}")?;
     }
     if flows.unlisted > 0 {
         writeln!(w, "  and {} more", flows.unlisted)?;
@@ -294,12 +293,12 @@ mod tests {
         let after =
             Lab::parse_after(Some(&before), "lab.toml", &next).unwrap().with_time_scale(100.0);
         let mut flows = FlowFates { live: 3, keep: 1, ..FlowFates::default() };
-        let flow = |fate, reason: &str, rule: Option<&str>| FlowFate {
+        let flow = |outcome, reason: &str, rule: Option<&str>| FlowFate {
             task: "web/1".into(),
             protocol: "tcp".into(),
             inside: "100.64.0.1:40000".into(),
             destination: "10.0.2.10:5432".into(),
-            fate,
+            outcome,
             reason: reason.into(),
             rule: rule.map(str::to_owned),
             line: rule.map(|_| 7),
@@ -362,7 +361,7 @@ mod tests {
                 protocol: String::new(),
                 inside: String::new(),
                 destination: String::new(),
-                fate: Fate::Ends,
+                outcome: Fate::Ends,
                 reason: String::new(),
                 rule: None,
                 line: None,

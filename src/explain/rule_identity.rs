@@ -365,7 +365,7 @@ mod tests {
         let (line, index) = (names::decided_by(rule, &then).line, RuleIndex::new(&now));
         let found = RuleIdentity::of(rule, &then).and_then(|identity| index.find(&identity));
         let found = found.map(|found| (found.to_string(), found.line));
-        let text = "sgr 3 of sg-app (tcp 443 to 0.0.0.0/0)".to_owned();
+        let text = "rule 3 of sg-app (tcp 443 to 0.0.0.0/0)".to_owned();
         assert_eq!(found, Some((text, line.map(|line| line + 10))));
     }
 

@@ -59,7 +59,7 @@ pub enum SelectionError {
     #[error("`{0}` is not a port; write CIDR:PORT with a number from 1 to 65535")]
     Port(String),
     /// Not a kind of record.
-    #[error("`{0}` is no kind of record; use drops, forwards or events")]
+    #[error("unknown value `{0}`: use drops, forwards or events")]
     Only(String),
     /// The word names nothing that can be captured.
     #[error("`{name}` is neither an ENI, a NAT gateway nor a service of the lab; it has {known}")]

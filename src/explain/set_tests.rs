@@ -355,8 +355,8 @@ fn ports_that_are_not_given_are_those_that_are_listened_on() {
     );
     assert_eq!(
         without.error("internet"),
-        "which ports of internet? Write internet:PORT for some, such as internet:443, \
-         or internet:* for all protocols"
+        "internet needs a port: write internet:PORT, such as internet:443, \
+         or internet:* for all protocols and ports"
     );
     assert!(without.error("nowhere").starts_with("`nowhere` is neither an IPv4 address nor"));
 }

@@ -360,7 +360,7 @@ fn flow() -> FlowRow {
         eni_port: 1024,
         nat_gateway: Some("nat-a".into()),
         outside: "198.51.100.7:1025".into(),
-        admitted_by: "sgr 2 of sg-app (tcp 443 to 0.0.0.0/0)".into(),
+        admitted_by: "rule 2 of sg-app (tcp 443 to 0.0.0.0/0)".into(),
         line: Some(41),
         rule_generation: None,
         packets_out: 12,

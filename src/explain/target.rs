@@ -63,7 +63,7 @@ pub enum TargetError {
     },
     /// Many addresses without a port.
     #[error(
-        "which ports of {0}? Write {0}:PORT for some, such as {0}:443, or {0}:* for all protocols"
+        "{0} needs a port: write {0}:PORT, such as {0}:443, or {0}:* for all protocols and ports"
     )]
     PortsOf(String),
     /// No name before the port or the protocol.

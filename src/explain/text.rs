@@ -157,7 +157,7 @@ fn nearest_miss(w: &mut dyn Write, miss: &NearestMiss, places: Places<'_>) -> io
     }
 }
 
-/// Returns `sgr 2 of sg-app` without the rule's text: the comparison follows it.
+/// Returns `rule 2 of sg-app` without the rule's text: the comparison follows it.
 pub(super) fn short(rule: &str) -> &str {
     rule.split_once(" (").map_or(rule, |(name, _)| name)
 }
@@ -201,7 +201,7 @@ pub(super) fn way_out(
     }
     match fix.next {
         Some(reason) => {
-            paragraph(w, below, &format!("with it, the next gate drops them: {reason}"))
+            paragraph(w, below, &format!("with it, the next check drops them: {reason}"))
         }
         None => Ok(()),
     }

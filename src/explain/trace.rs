@@ -64,7 +64,7 @@ pub struct TraceRow {
     pub segments: Option<u32>,
     /// The number of bytes on the wire.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub octets: Option<u64>,
+    pub bytes: Option<u64>,
     /// The steps of the packet's own walk, with `-v`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<NamedStep>,
@@ -194,7 +194,7 @@ fn packet_row(
         answered,
         hit: Some(packet.hit),
         segments: Some(packet.segments),
-        octets: Some(packet.bytes),
+        bytes: Some(packet.bytes),
         steps: steps(record, packet, under),
         ..row
     };
@@ -364,14 +364,15 @@ pub fn comment(row: &TraceRow) -> String {
 /// Returns the text of a row about the trace; `None` for one about a packet or a flow.
 fn about_the_trace(row: &TraceRow) -> Option<String> {
     match (row.left_out, row.flows, row.lost) {
-        (Some(records), _, _) => {
-            Some(format!("-- {records} records left out: they came faster than they could be told"))
-        }
+        (Some(records), _, _) => Some(format!(
+            "-- {records} records left out: they came faster than egret could write them"
+        )),
         (None, Some(flows), _) => Some(format!(
-            "-- {flows} offloaded flows go through user space meanwhile: it carries less (queue-full)"
+            "-- {flows} offloaded flows go through user space while they are watched, with a lower \
+             throughput (queue-full)"
         )),
         (None, None, Some(packets)) => Some(format!(
-            "-- {packets} packets dropped, of whatever flow: a queue was full (queue-full)"
+            "-- {packets} packets of all flows dropped: a queue was full (queue-full)"
         )),
         (None, None, None) => None,
     }

@@ -60,7 +60,7 @@ reasons! {
     3 MalformedHeaderLength "malformed-header-length" Parse None,
         "The IPv4 header length is impossible.", "Look at what sends it: tcpdump in the task's namespace.";
     4 MalformedTotalLength "malformed-total-length" Parse None,
-        "The IPv4 total length disagrees with the octets that arrived.", "Look at what sends it: tcpdump in the task's namespace.";
+        "The IPv4 total length disagrees with the number of bytes that arrived.", "Look at what sends it: tcpdump in the task's namespace.";
     5 MalformedHeaderChecksum "malformed-header-checksum" Parse None,
         "The IPv4 header checksum is wrong.", "Look at what sends it: tcpdump in the task's namespace.";
     6 MalformedL4 "malformed-l4-header" Parse None,
@@ -103,7 +103,7 @@ reasons! {
     22 NoRoute "no-route" RouteTable Some("NO_ROUTE_TO_DESTINATION"),
         "The subnet's route table has no route for the destination.", "Add a route: for the internet, 0.0.0.0/0 to a NAT gateway in a public subnet.";
     23 RouteBlackhole "route-blackhole" RouteTable Some("BAD_STATE_ROUTE"),
-        "The most specific route is a blackhole: its target is gone. There is no fall-through to a less specific route.", "Point the route at a target that exists, or delete it.";
+        "The most specific route is a blackhole: its target no longer exists. AWS does not fall back to a less specific route.", "Point the route at a target that exists, or delete it.";
     24 SgIngressBehindNat "sg-ingress-behind-nat" SecurityGroupIngress Some("SG_REFERENCES_NOT_PRESERVED"),
         "The destination's security groups would let the connector's ENI in, but what they see is the NAT gateway's private address, which no reference to a group matches.", "Add an ingress rule from the NAT gateway's private address or its subnet's CIDR block, or route to the destination without the NAT gateway.";
 
@@ -114,7 +114,7 @@ reasons! {
     27 NatFragment "nat-fragment" NatGateway None,
         "A NAT gateway drops fragments of TCP and ICMP.", "Send datagrams that fit the path's MTU.";
     28 NatNoRoute "nat-no-route" NatGateway Some("NO_ROUTE_TO_DESTINATION"),
-        "The NAT gateway's own subnet has no route for the destination: the gateway has no way out.", "Put a public NAT gateway in a public subnet: one whose route table has 0.0.0.0/0 to an internet gateway. A private one gets no packet to the internet.";
+        "The NAT gateway's own subnet has no route for the destination, so the gateway cannot send the packet on.", "Put a public NAT gateway in a public subnet: one whose route table has 0.0.0.0/0 to an internet gateway. A private one gets no packet to the internet.";
     29 NatRoutesToNat "nat-routes-to-nat" NatGateway Some("NO_POSSIBLE_DESTINATION"),
         "The NAT gateway's own subnet routes the packet to a NAT gateway again: the gateway stands in a private subnet.", "Put a public NAT gateway in a public subnet: one whose route table has 0.0.0.0/0 to an internet gateway. A private one gets no packet to the internet.";
     30 NatBlackhole "nat-blackhole" NatGateway Some("BAD_STATE_ROUTE"),
@@ -140,7 +140,7 @@ reasons! {
     39 SgIngressNoRules "sg-ingress-no-rules" SecurityGroupIngress Some("SG_HAS_NO_RULES"),
         "The destination's security groups have no ingress rule, so nothing may enter.", "Add an ingress rule from the connector's security group to the destination's.";
     40 SgIngressImplicitDeny "sg-ingress-implicit-deny" SecurityGroupIngress Some("ENI_SG_RULES_MISMATCH"),
-        "No ingress rule of the destination's security groups allows this packet. Egress was fine: this is the other gate.", "Add an ingress rule for this protocol and port, from the connector's security group, to the destination's.";
+        "No ingress rule of the destination's security groups allows this packet. Egress was fine: ingress is the second check.", "Add an ingress rule for this protocol and port, from the connector's security group, to the destination's.";
 
     41 EniPortsExhausted "eni-ports-exhausted" PortLease None,
         "The ENI has no free port for this destination, or has reached its limit of flows.", "`egret enis --holders` lists who holds the ports. Close idle connections, reuse them, or raise limits.eni_connections.";
@@ -148,7 +148,7 @@ reasons! {
         "ErrorPortAllocation: the NAT gateway has no free port for this destination, or App Runner's own egress has reached its limit of flows.", "`egret enis --holders` lists who holds the ports. Reuse connections, spread over destinations, or add secondary addresses or NAT gateways.";
 
     43 TcpNoFlow "tcp-no-flow" FlowTable None,
-        "A TCP segment that is not a SYN, of a flow that does not exist, or no longer.", "Open the connection anew: only a SYN starts one.";
+        "A TCP segment that is not a SYN, of a flow that does not exist, or no longer.", "Open a new connection: only a SYN starts one.";
     44 FlowExpired "flow-expired" FlowTable None,
         "The flow was idle for longer than its timeout.", "Send keep-alives more often than every 350 s, or reconnect.";
     45 Unsolicited "unsolicited" FlowTable None,
@@ -209,12 +209,12 @@ reasons! {
     69 ForeignSource "foreign-source" Deliver None,
         "A packet that the engine let pass has a source address that does not exist in the network for which it would leave, such as a private one toward the internet.", "Normal for a moment in which a change of the configuration takes an address away; otherwise report it: this is a bug in egret.";
     70 DeviceUnknown "device-unknown" Parse None,
-        "The ENI or gateway is not part of the configuration in force: it has just come, or is about to go.", "None needed: it passes with the change of the configuration.";
+        "The ENI or gateway is not part of the configuration: a reload has just created it, or is about to remove it.", "None needed: it passes with the change of the configuration.";
 
     71 SourceDestCheck "source-dest-check" Middlebox Some("ENI_SOURCE_DEST_CHECK_RESTRICTION"),
-        "The packet is routed through an appliance's network interface, whose source/dest check drops what is neither from its own address nor for it.", "Set source_dest_check = false on that [[resource]], if it is meant to forward what others send.";
+        "The packet is routed through an appliance's network interface, whose source/dest check drops what is neither from its own address nor for it.", "Set source_dest_check = false on that [[resource]], if it forwards packets of other senders.";
     72 MiddleboxLoop "middlebox-loop" RouteTable Some("NO_POSSIBLE_DESTINATION"),
-        "The packet would go round: the route leads to a middlebox in a subnet whose table has been asked already, or to a ninth one in a row.", "Give the middlebox a subnet of its own, whose route table leads on to the destination.";
+        "The packet is in a loop: the route leads to a middlebox in a subnet whose table the packet has passed already, or to a ninth middlebox in a row.", "Give the middlebox a subnet of its own, whose route table leads on to the destination.";
     73 ApplianceSgIngress "appliance-sg-ingress" SecurityGroupIngress Some("ENI_SG_RULES_MISMATCH"),
         "No ingress rule of the appliance's security groups lets in this packet, which is routed through it.", "Add an ingress rule for this protocol and port to a security group of the appliance.";
     74 ApplianceSgEgress "appliance-sg-egress" SecurityGroupEgress Some("ENI_SG_RULES_MISMATCH"),
@@ -232,13 +232,13 @@ reasons! {
         "The destination's security groups would let the connector's ENI in, but the packet is for the destination's public address: over the internet they see the sender's public address, which no reference to a group matches.", "Add an ingress rule from the sender's public address, or send to the destination's private address if a route leads there.";
 
     79 SgUntrackedFlow "sg-untracked-flow" FlowTable Some("ENI_SG_RULES_MISMATCH"),
-        "The flow's ENI does not track it, since security groups let everything through both ways when it began; now no rule lets this packet of it through.", "Put the rule back, or open the connection anew: what narrower rules let through is tracked, and goes on without them.";
+        "The flow's ENI does not track it, since security groups let everything through both ways when it began; now no rule lets this packet of it through.", "Put the rule back, or open a new connection: what narrower rules let through is tracked, and goes on without them.";
 
     80 LinkDropped "link-dropped" Parse None,
         "The kernel dropped the packet at the link of a task, a VPC or the internet, before egret saw it: it is larger than the MTU of the router's end, or that end's queue was full.", "`egret ps` shows whether the task's eth0 has another MTU than the lab gave it, and `egret task repair` repairs it; otherwise send less at a time.";
 
     81 SourceRoute "source-route" Parse None,
-        "The sender has put the packet's way into its IPv4 options (LSRR or SSRR), past what its destination address says.", "Send without it: routers of the internet drop it as well.";
+        "The packet has an IPv4 source route option (LSRR or SSRR), which names other hops than the destination address.", "Send without it: routers of the internet drop it as well.";
 }
 
 impl From<Malformed> for Reason {

@@ -96,7 +96,7 @@ impl Cell {
         match self {
             Self::Tcp(direction, 1) => format!("TCP {}, 1 stream", way(direction)),
             Self::Tcp(direction, streams) => format!("TCP {}, {streams} streams", way(direction)),
-            Self::Udp(octets) => format!("UDP, {octets} octets"),
+            Self::Udp(bytes) => format!("UDP, {bytes} bytes"),
             Self::FirstDatagrams => "UDP, a flow for each datagram".to_owned(),
             Self::Connections => "new connections".to_owned(),
             Self::Latency => "latency".to_owned(),
@@ -120,7 +120,7 @@ impl Cell {
                     .chain(cpu)
                     .collect()
             }
-            Self::Udp(octets) => datagrams(&format!("udp-{octets}"), &title),
+            Self::Udp(bytes) => datagrams(&format!("udp-{bytes}"), &title),
             Self::FirstDatagrams => datagrams("udp-flows", &title),
             Self::Connections => vec![
                 metric("connections", title.clone(), Unit::ConnectionsPerSecond, false),
@@ -158,10 +158,9 @@ impl Cell {
     ) -> Result<Figures, CellError> {
         match self {
             Self::Tcp(direction, streams) => tcp(between, method, direction, streams).await,
-            Self::Udp(octets) => {
+            Self::Udp(bytes) => {
                 let time = method.small;
-                let got =
-                    small(between, move |b| b.datagrams(octets, time, MOST_DATAGRAMS)).await?;
+                let got = small(between, move |b| b.datagrams(bytes, time, MOST_DATAGRAMS)).await?;
                 Ok(of(vec![got.per_second, got.lost_percent]))
             }
             Self::FirstDatagrams => {

@@ -27,18 +27,26 @@ const TRY_EVERY: Duration = Duration::from_millis(50);
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
-  sudo egret bench paths                                   under two minutes: what --check looks at
-  sudo egret bench paths --long --save bench.json          under fifteen: everything, and the curves
+#[command(after_help = "\
+Each round measures every path once in each cell, in a rotating order. The table has medians over
+the rounds, and medians of the ratios within a round: other load on the machine affects all paths of
+a round.
+
+TCP uses Reno: BBR paces itself by its estimate of the path, and a paced sender measures its own
+pacing. slirp4netns and pasta are measured where they are installed (apt-get install slirp4netns
+passt).
+
+Exit codes:
+  0  every path that is installed was measured; with --check, and every ratio is reached
+  1  a measurement failed, a ratio is missed, or Ctrl-C ended it
+  2  a usage error
+
+Examples:
+  sudo egret bench paths                                   under two minutes: what --check needs
+  sudo egret bench paths --long --save bench.json          under fifteen: all cells and curves
   sudo egret bench paths --only nft,userspace --rounds 1   a quick look at two of them
   sudo egret bench paths --check                           exit code 1 if a ratio is missed
-  sudo egret bench paths -o yaml > paths.yaml
-
-In each round every path is measured once in each cell, and the order rotates; the table has medians over the rounds, and
-medians of the ratios within a round: what the machine does to a round, it does to all paths.
-
-TCP uses Reno: BBR paces itself by what it thinks the path is, and a paced sender measures its own pacing. slirp4netns and
-pasta are measured where they are installed (apt-get install slirp4netns passt).")]
+  sudo egret bench paths -o yaml > paths.yaml")]
 pub(super) struct PathsArgs {
     /// Everything: more cells, more rounds, and the curves
     #[arg(long)]

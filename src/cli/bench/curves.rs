@@ -29,12 +29,14 @@ const ATTACHED: usize = 5;
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
-  sudo egret bench curves
-  sudo egret bench curves --skip-tasks --json
+#[command(after_help = "\
+The curves of flows and rules are the nanoseconds that the engine takes for a packet, in this
+process. The curves of tasks are the times that a lab with so many tasks on one ENI takes to come up
+and down, and the time of one more task.
 
-Flows and rules: nanoseconds that the engine takes for a packet, in this process. Tasks: a lab of its own, with so many
-tasks on one ENI; how long it takes to come up and down, and how long one more task takes.")]
+Examples:
+  sudo egret bench curves
+  sudo egret bench curves --skip-tasks --json")]
 pub(super) struct CurvesArgs {
     /// Leave the labs with up to 1,000 tasks out; then root is not needed
     #[arg(long)]

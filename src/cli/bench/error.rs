@@ -11,7 +11,11 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum BenchError {
     /// A required program is not installed.
-    #[error("{}, which is not installed, is what it measures with: run scripts/setup, or `apt-get install {}`", .0.program, .0.package)]
+    #[error(
+        "the measurement needs {}, which is not installed: run scripts/setup, or \
+         `apt-get install {}`",
+        .0.program, .0.package
+    )]
     Missing(Tool),
     /// A path could not be set up.
     #[error("{path}: {source}")]

@@ -38,17 +38,24 @@ use table::Style;
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
     disable_help_subcommand = true,
-    after_help = "Examples:
-  sudo egret bench web orders-db:5201           through each ENI that service web's tasks use
-  sudo egret bench web 203.0.113.10:443 --json
-  sudo egret bench paths                        egret beside the kernel's NAT and others, in under two minutes
-  sudo egret bench paths --long --check         everything, in under fifteen, held against what egret must reach
-  sudo egret bench curves                       what it costs as flows, rules and tasks grow
-  egret bench chart bench.json > bench.svg      of what `--save bench.json` kept
+    after_help = "\
+The first form needs a running lab whose rules let the port through, and nothing may listen on it:
+egret listens there while it measures. iperf3 measures TCP throughput, where it is installed; egret
+measures new connections, latency and datagrams. Write a service that has the name of a command as
+SERVICE/1. Ctrl-C ends everything that was started.
 
-The first form needs a running lab whose rules let the port through, with nothing listening on it yet: egret serves it
-while it measures. TCP throughput is iperf3's, where it is installed; new connections, latency and datagrams are egret's
-own. A service whose name is one of the commands is SERVICE/1. Ctrl-C ends what was started."
+Exit codes:
+  0  there are figures; with --check, and every ratio is reached
+  1  a measurement failed, a ratio is missed, or Ctrl-C ended it
+  2  a usage error, an unknown name, a file that cannot be read, or no lab answers
+
+Examples:
+  sudo egret bench web orders-db:5201       through each ENI that service web's tasks use
+  sudo egret bench web 203.0.113.10:443 --json
+  sudo egret bench paths                    egret, the kernel's NAT and others, in two minutes
+  sudo egret bench paths --long --check     everything, in 15 minutes, with the required ratios
+  sudo egret bench curves                   the costs of more flows, rules and tasks
+  egret bench chart bench.json > bench.svg  of the file of `--save bench.json`"
 )]
 pub struct BenchArgs {
     #[command(subcommand)]

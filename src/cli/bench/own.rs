@@ -39,7 +39,8 @@ pub(super) struct OwnArgs {
     /// The service, or one of its tasks as SERVICE/N
     #[arg(required = true)]
     service: Option<String>,
-    /// Where to: a name or an address, and a port that the rules let through and nobody serves; 5201 where none is given
+    /// The name or address to measure to, and a port that the rules let through and that nothing
+    /// listens on [default port: 5201]
     #[arg(required = true, value_name = "DESTINATION[:PORT]")]
     destination: Option<String>,
     /// How often everything is measured
@@ -57,7 +58,9 @@ pub(super) struct OwnArgs {
 
 pub(super) fn run(args: &OwnArgs) -> Result<ExitCode, CliError> {
     let (Some(service), Some(destination)) = (&args.service, &args.destination) else {
-        return Err(CliError::Usage("which service, and to where?".to_owned()));
+        return Err(CliError::Usage(
+            "give a service and a destination, such as `egret bench web orders-db:5201`".to_owned(),
+        ));
     };
     require_root()?;
     let document = until_signal(measure(args, service, destination))?;
@@ -214,7 +217,7 @@ fn home_of(lab: &LabInfo, address: Ipv4Addr) -> Result<Netns, CliError> {
         }
     }
     Err(CliError::Usage(format!(
-        "nobody in the lab has {address}; name a resource or an internet host of the lab file"
+        "nothing in the lab has {address}: name a resource or an internet host of the lab file"
     )))
 }
 

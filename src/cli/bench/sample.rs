@@ -12,7 +12,7 @@ pub(super) fn document() -> Document {
         up.put(round, "nft", nft);
         up.put(round, "offload", offload);
     }
-    let mut loss = metric("udp-64-loss", "UDP, 64 octets, lost", Unit::Percent, true);
+    let mut loss = metric("udp-64-loss", "UDP, 64 bytes, lost", Unit::Percent, true);
     loss.put(0, "nft", 12.5);
     let mut latency = metric("latency-p50", "latency, median", Unit::Microseconds, true);
     latency.put(0, "nft", 10.0);

@@ -37,15 +37,20 @@ const TICK: Duration = Duration::from_secs(1);
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
+#[command(after_help = "\
+The lab is examples/three-az.toml under the name `egret-demo`; it is taken down at the end.
+
+Exit codes:
+  0  every probe went as expected
+  1  a probe did not, the lab failed, or Ctrl-C ended the demo
+  2  a usage error
+
+Examples:
   sudo egret demo                        probes, then iperf3 through each ENI
   sudo egret demo --skip-throughput      probes only, in a few seconds
   sudo egret demo --device plain         on a TUN without offloads, one packet per segment
   sudo egret demo --json | jq '.probes[] | select(.ok | not)'
-  sudo egret demo -o yaml > demo.yaml
-
-The lab is examples/three-az.toml under the name `egret-demo`; it is taken down at the end.
-The exit code is 0 only if every probe went as expected.")]
+  sudo egret demo -o yaml > demo.yaml")]
 pub struct DemoArgs {
     #[command(flatten)]
     output: OutputArgs<Both>,

@@ -35,7 +35,7 @@ pub(super) async fn tcp_echo(from: &Netns, to: SocketAddrV4, patience: Duration)
     let nonce = nonce();
     match said(timeout(patience, exchange(stream, nonce)).await) {
         Ok(answer) if answer == nonce => Seen::Answer("echo".to_owned()),
-        Ok(answer) => Seen::Fault(format!("connected, but {} other octets came", answer.len())),
+        Ok(answer) => Seen::Fault(format!("connected, but {} other bytes came", answer.len())),
         Err(fault) => Seen::Fault(format!("connected, then: {fault}")),
     }
 }
@@ -53,7 +53,7 @@ pub(super) async fn who_am_i(
     let address = answer.strip_prefix(&nonce).and_then(|rest| <[u8; 4]>::try_from(rest).ok());
     address
         .map(Ipv4Addr::from)
-        .ok_or_else(|| Seen::Fault(format!("connected, but {} other octets came", answer.len())))
+        .ok_or_else(|| Seen::Fault(format!("connected, but {} other bytes came", answer.len())))
 }
 
 /// Sends a datagram, and has it echoed.
@@ -62,7 +62,7 @@ pub(super) async fn udp_echo(from: &Netns, to: SocketAddrV4, patience: Duration)
     match timeout(patience, exchange_datagram(from, to, nonce)).await {
         Err(_) => Seen::Silence,
         Ok(Ok(answer)) if answer == nonce => Seen::Answer("echo".to_owned()),
-        Ok(Ok(answer)) => Seen::Fault(format!("{} other octets came", answer.len())),
+        Ok(Ok(answer)) => Seen::Fault(format!("{} other bytes came", answer.len())),
         Ok(Err(error)) => Seen::Fault(error.to_string()),
     }
 }

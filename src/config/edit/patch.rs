@@ -40,7 +40,7 @@ pub enum PatchError {
     /// The file has other lines where a hunk is to change some.
     #[error(
         "the patch does not fit {file}: {} (line {line}) finds other lines there; the change is \
-         made already, or the patch is of another text of the file: make it anew",
+         made already, or the patch is for another version of the file: make a new patch",
         hunk(*.number, *.of)
     )]
     DoesNotFit {
@@ -234,8 +234,8 @@ mod tests {
         let patch = diff("lab.toml", BEFORE, AFTER);
         let said = refused("lab.toml", &BEFORE.replace('k', "K"), &patch);
         let expected = "the patch does not fit lab.toml: hunk 2 of 2 (line 10) finds other lines \
-                        there; the change is made already, or the patch is of another text of the \
-                        file: make it anew";
+                        there; the change is made already, or the patch is for another version \
+                        of the file: make a new patch";
         assert_eq!(said, expected);
         let said = refused("lab.toml", AFTER, &patch);
         assert!(said.contains("hunk 1 of 2 (line 1) finds"), "{said}");

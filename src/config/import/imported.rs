@@ -79,7 +79,7 @@ pub enum ImportFailure {
     #[error("{} not understood and could change a verdict", not_understood(.0))]
     NotUnderstood(Vec<Finding>),
     /// The source does not describe a lab; each error names its place in the source.
-    #[error("what the source says is no lab")]
+    #[error("the source does not describe a valid lab")]
     Lab(Diagnostics),
 }
 
@@ -297,7 +297,7 @@ fn detected(text: &str, name: &str) -> Result<Format, ImportError> {
     }
     parsed?;
     Err(Origin::file(name).error(
-        "this is nothing that egret imports",
+        "egret cannot import this",
         "give a folder of `aws ec2 describe-*` output or a file of it, a CloudFormation template, or what `terraform show -json` prints",
     ))
 }

@@ -77,7 +77,7 @@ impl<'v> Node<'v> {
         let found = self.string(key)?.filter(|text| !text.is_empty());
         found.ok_or_else(|| {
             self.origin
-                .error(format!("it has no {key}"), "EC2 always says it: fetch the file again")
+                .error(format!("it has no {key}"), "EC2 always gives it: fetch the file again")
         })
     }
 

@@ -39,7 +39,7 @@ pub(super) fn check(context: &Context<'_>, table: &RouteTable, route: &Route, le
             route.target.span,
             "middlebox-in-same-subnet",
             format!(
-                "{:?} uses this table itself, so what the middlebox there sends on goes round and is dropped",
+                "{:?} uses this table itself, so what the middlebox there sends on comes back to it and is dropped",
                 subnet.id.value
             ),
             "put the middlebox into a subnet of its own, with a route table that leads on",

@@ -17,7 +17,7 @@ pub(super) fn check(context: &Context<'_>, gateway: &NatGateway) {
     context.report.warning(
         gateway.id.span,
         "nat-gateway-without-way-out",
-        format!("NAT gateway {:?} has no way out: {message}", gateway.id.value),
+        format!("NAT gateway {:?} cannot send packets on: {message}", gateway.id.value),
         help,
     );
 }

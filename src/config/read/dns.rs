@@ -17,7 +17,7 @@ pub(super) fn private_zone(section: &Section<'_>) -> Option<PrivateZone> {
     let given = section.required("vpcs");
     let vpcs = section.references("vpcs", &[Kind::Vpc]);
     if let Some(given) = given.filter(|given| given.elements().is_empty()) {
-        given.error("empty-list", "nobody sees a private zone without a VPC", "name a VPC");
+        given.error("empty-list", "a private zone without a VPC answers no query", "name a VPC");
     }
     let name = name?;
     let tables = section

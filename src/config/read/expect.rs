@@ -45,7 +45,7 @@ fn names(section: &Section<'_>, key: &'static str) -> Option<Vec<At<String>>> {
 fn names_in(key: &'static str, value: &Value<'_>) -> Option<Vec<At<String>>> {
     let elements = value.elements();
     if elements.is_empty() {
-        let message = format!("`{key}` of {NAME} names nothing, so that it says nothing");
+        let message = format!("`{key}` of {NAME} is empty");
         value.error("empty-list", message, format!("name at least one in `{key}`"));
         return None;
     }

@@ -85,8 +85,8 @@ fn offload(value: Value<'_>) -> Option<Offload> {
 fn grace(root: &Section<'_>, value: Value<'_>) -> Option<Duration> {
     let grace = value.parse_number_too(text::grace)?.value;
     if !grace.is_zero() && root.get("offload").and_then(offload) == Some(Offload::Off) {
-        let message = "without offload, nothing goes on when the lab's process dies";
-        value.error("no-offload", message, "leave one of offload = \"off\" and offload_grace out");
+        let message = "without offload, no flow continues when the lab's process dies";
+        value.error("no-offload", message, "remove offload = \"off\" or offload_grace");
         return None;
     }
     Some(grace)
@@ -173,7 +173,7 @@ fn time_scale(value: Value<'_>) -> Option<f64> {
     if text::is_time_scale(*number) {
         return Some(*number);
     }
-    value.error("out-of-range", "time cannot pass at this speed", text::TIME_SCALE);
+    value.error("out-of-range", "time_scale is out of range", text::TIME_SCALE);
     None
 }
 

@@ -30,7 +30,7 @@ pub(super) fn not_empty(spec: &Spec, report: &Report) {
             "these are expectations alone: give the lab with --config FILE, or write its [[vpc]] and other sections"
         }
     };
-    let message = "this is no lab: the file has no VPC, no service and no internet host";
+    let message = "the file is not a lab: it has no VPC, no service and no internet host";
     report.error(Span::default(), "empty-lab", message, help);
 }
 

@@ -85,7 +85,7 @@ fn apart_on_the_way_back(spec: &Spec, peering: &Peering, earlier: &[&Peering], r
                     "{:?} is peered with {:?} already, by {:?}, and that overlaps {:?}: {blocks}",
                     hub.value, one.id.value, other.id.value, two.id.value
                 ),
-                "AWS takes this, but in a lab replies from the one VPC could not be told from those of the other: \
+                "AWS takes this, but in a lab replies from the one VPC could not be distinguished from those of the other: \
                  give them different CIDR blocks",
             );
         }

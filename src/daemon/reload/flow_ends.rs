@@ -28,23 +28,23 @@ pub(super) fn flow_ends(running: &Running, next: &Snapshot, needs: &Needs, lab: 
         }
         found.live += 1;
         let source = flow.inside().src();
-        let fate = if leaving.contains(&source) {
-            (Fate::Ends, "its task goes".to_owned(), None, None)
+        let outcome = if leaving.contains(&source) {
+            (Fate::Ends, "its task is removed".to_owned(), None, None)
         } else if let Some(gone) = gone_of(flow, &lost) {
             (Fate::Ends, gone, None, None)
         } else {
-            let (fate, denial) = match running.engine.forecast(now, next, flow) {
+            let (outcome, denial) = match running.engine.forecast(now, next, flow) {
                 Forecast::Keeps => return found.keep += 1,
                 Forecast::Moved => (Fate::Ends, MOVED),
                 Forecast::Denied(denial) => (Fate::Dropped, denial),
                 Forecast::RepliesDenied(denial) => (Fate::RepliesDropped, denial),
             };
-            let rule = (fate != Fate::Ends).then(|| decided_by(denial.decided_by, next));
+            let rule = (outcome != Fate::Ends).then(|| decided_by(denial.decided_by, next));
             let line = rule.as_ref().and_then(|rule| rule.line);
             let rule = rule.map(|rule| rule.to_string());
-            (fate, denial.reason.name().to_owned(), rule, line)
+            (outcome, denial.reason.name().to_owned(), rule, line)
         };
-        found.add(flow_fate(running, flow, fate));
+        found.add(flow_fate(running, flow, outcome));
     });
     found.sort();
     found
@@ -69,7 +69,7 @@ fn leaving(running: &Running, lab: &Lab) -> BTreeSet<Ipv4Addr> {
 fn flow_fate(
     running: &Running,
     flow: &Flow,
-    (fate, reason, rule, line): (Fate, String, Option<String>, Option<u32>),
+    (outcome, reason, rule, line): (Fate, String, Option<String>, Option<u32>),
 ) -> FlowFate {
     let inside = flow.inside();
     let attachment = running.tasks.get(&inside.src());
@@ -83,7 +83,7 @@ fn flow_fate(
         protocol: inside.protocol().to_string(),
         inside: end(inside.src(), inside.sport()),
         destination: end(inside.dst(), inside.dport()),
-        fate,
+        outcome,
         reason,
         rule,
         line,
@@ -134,7 +134,7 @@ fn gone_of(flow: &Flow, lost: &BTreeMap<SpaceAddr, Loser>) -> Option<String> {
         DeviceId::AppRunner => "App Runner".to_owned(),
     };
     Some(match loser.goes {
-        true => format!("{owner} goes, and its addresses with it"),
+        true => format!("{owner} is removed, with its addresses"),
         false => format!("{owner} no longer has {address}"),
     })
 }

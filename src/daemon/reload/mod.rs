@@ -70,7 +70,7 @@ pub enum ReloadError {
     #[error("the lab is being taken down")]
     Ending,
     /// A step failed; the steps before it are rolled back, or the error lists what is left of them.
-    #[error("{0}; {but}the configuration before is in force again", but = but_for_that(.0))]
+    #[error("{0}; {but}the lab has its earlier configuration again", but = but_for_that(.0))]
     Lab(#[from] LabError),
 }
 

@@ -54,7 +54,8 @@ fn part(view: &View, split: &Split<'_>) -> Option<(Denial, (String, String))> {
         Apart::EniPort | Apart::EniAddress(_) | Apart::GatewayAddress(_) => String::new(),
     };
     let to = joined(&port_numbers(&passing), SHOWN);
-    let before = format!("lets replies from {from} back to source ports {to} of {gateway}");
+    let ports = if passing.count() == 1 { "port" } else { "ports" };
+    let before = format!("lets replies from {from} back to source {ports} {to} of {gateway}");
     let (passing, drawn) = (thousands(passing.count()), thousands(drawn.count()));
     Some((denial, (before, format!(" only, {passing} of {drawn}"))))
 }

@@ -96,7 +96,7 @@ mod tests {
         says(
             &one.message,
             &[
-                "sgr 1 of sg-db (tcp 5432 from 10.0.1.0/28) is for a part of subnet \"private-a\" (10.0.1.0/24)",
+                "rule 1 of sg-db (tcp 5432 from 10.0.1.0/28) is for a part of subnet \"private-a\" (10.0.1.0/24)",
                 "connector \"c\" reaches db (10.0.4.10) at tcp 5432 with 12 of the 251 addresses",
             ],
         );

@@ -297,6 +297,20 @@ fn a_name_that_exists_without_an_address_is_not_resolved() {
 }
 
 #[test]
+fn a_name_of_a_private_zone_without_dns_hostnames_does_not_resolve_for_that_reason() {
+    let off = LAB.replace("enable_dns_hostnames = true", "enable_dns_hostnames = false");
+    for name in ["both.corp.internal", "nobody.corp.internal", "corp.internal"] {
+        let Named::NotResolved { why, .. } = read(&off, name, APP).unwrap() else {
+            panic!("{name} resolves")
+        };
+        assert_eq!(why, Unresolved::DnsHostnamesOff, "{name}");
+        assert!(why.to_string().contains("enable_dns_hostnames = false"), "{why}");
+        assert!(why.hint().contains("enable_dns_hostnames = true"), "{}", why.hint());
+    }
+    assert!(read(&off, "both.elsewherecorp.internal", APP).is_err());
+}
+
+#[test]
 fn without_dns_support_labels_have_a_note_and_names_do_not_resolve() {
     let off = LAB.replace("enable_dns_hostnames = true", "enable_dns_support = false");
     let read = |word| read(&off, word, APP).unwrap();

@@ -241,10 +241,9 @@ pub fn summary(held: usize, failed: usize) -> String {
     match (held, failed) {
         (1, 0) => format!("{expectations}: it holds"),
         (_, 0) => format!("{expectations}: all hold"),
-        (held, failed) => {
+        (held, _) => {
             let hold = if held == 1 { "holds" } else { "hold" };
-            let fail = if failed == 1 { "fails" } else { "fail" };
-            format!("{expectations}: {held} {hold}, {failed} {fail}")
+            format!("{held} of {all} expectations {hold}")
         }
     }
 }

@@ -113,7 +113,7 @@ impl<'e, 's> Resolver<'e, 's> {
         }
         if self.reasons.contains(name.as_str()) {
             if expectation.is == Expected::Reachable {
-                let message = format!("`{}` is why packets are dropped, and these pass", **name);
+                let message = format!("`{}` is a drop reason, and these packets pass", **name);
                 let help = "give the id of what admits them, such as a security group, or no `by`";
                 self.faulty(name, "only-if-blocked", message, help.to_owned());
             }

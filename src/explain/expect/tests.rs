@@ -257,7 +257,7 @@ fn who_decides_is_compared() {
     case.holds(&of("web", "orders-db", "reachable", "by = \"sg-app\""));
     case.fails(
         &of("web", "orders-db", "reachable", "by = \"sg-db\""),
-        "web -> orders-db: FORWARD by sgr 1 of sg-app (tcp 5432 to sg-db), not by sg-db",
+        "web -> orders-db: FORWARD by rule 1 of sg-app (tcp 5432 to sg-db), not by sg-db",
     );
     // Two reasons: neither is the reason of all.
     let several = of("web", "10.0.48.0/24:6379", "blocked", "by = \"sg-egress-implicit-deny\"");
@@ -566,9 +566,9 @@ fn the_summary_counts() {
         [
             "1 expectation: it holds",
             "3 expectations: all hold",
-            "1 expectation: 0 hold, 1 fails",
-            "2 expectations: 1 holds, 1 fails",
-            "10 expectations: 8 hold, 2 fail",
+            "0 of 1 expectations hold",
+            "1 of 2 expectations holds",
+            "8 of 10 expectations hold",
         ]
     );
 }

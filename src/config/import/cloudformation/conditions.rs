@@ -138,7 +138,7 @@ fn not_a_condition(node: &Node) -> Fault {
     };
     Fault::new(
         node.place,
-        format!("{what} stands where a condition is wanted"),
+        format!("{what} stands where a condition is expected"),
         "conditions are Fn::Equals, Fn::And, Fn::Or, Fn::Not, and Condition with the name of another",
     )
 }

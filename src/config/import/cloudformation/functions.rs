@@ -73,7 +73,7 @@ impl<'t> dyn Evaluate<'t> + '_ {
             }
             "Fn::And" | "Fn::Or" | "Fn::Not" | "Fn::Equals" => Err(Fault::new(
                 place,
-                format!("{name} stands where a value is wanted"),
+                format!("{name} stands where a value is expected"),
                 "it belongs in the Conditions section; Fn::If chooses a value by the name of a condition",
             )),
             _ => Err(Fault::new(
@@ -421,7 +421,7 @@ impl<'t> dyn Evaluate<'t> + '_ {
             ValueKind::Absent | ValueKind::List(_) | ValueKind::Map(_) => Err(Fault::new(
                 node.place,
                 format!("{of} is {} here", value.noun()),
-                "a string is wanted",
+                "a string is expected",
             )),
         }
     }
@@ -439,7 +439,7 @@ impl<'t> dyn Evaluate<'t> + '_ {
             }
             ValueKind::Absent | ValueKind::Text(_) | ValueKind::Map(_) => Err(Fault::new(
                 node.place,
-                format!("{of} has {} where a list is wanted", value.noun()),
+                format!("{of} has {} where a list is expected", value.noun()),
                 "give a list, or a parameter of a list type",
             )),
         }
@@ -453,7 +453,7 @@ impl<'t> dyn Evaluate<'t> + '_ {
                 Fault::new(
                     node.place,
                     format!("{of} is {text:?}"),
-                    "a whole number is wanted, 0 or more",
+                    "a whole number is expected, 0 or more",
                 )
             })?),
             Literal::Unknown(unknown) => Err(unknown),

@@ -253,7 +253,7 @@ impl<'t> Mapper<'_, 't> {
             None => Err(Fault::new(
                 condition.place,
                 format!("Condition is {}", condition.noun()),
-                "the name of a condition is wanted",
+                "the name of a condition is expected",
             )),
         };
         match state {

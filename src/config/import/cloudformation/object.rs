@@ -177,11 +177,11 @@ impl<'s, 't> Mapper<'s, 't> {
     }
 
     pub(super) fn integer(&mut self, object: &Object, name: &str) -> Property<i64> {
-        self.parsed(object, name, "a whole number is wanted", |text| text.trim().parse().ok())
+        self.parsed(object, name, "a whole number is expected", |text| text.trim().parse().ok())
     }
 
     pub(super) fn flag(&mut self, object: &Object, name: &str) -> Property<bool> {
-        self.parsed(object, name, "true or false is wanted", |text| {
+        self.parsed(object, name, "true or false is expected", |text| {
             text.to_lowercase().parse().ok()
         })
     }
@@ -224,7 +224,7 @@ impl<'s, 't> Mapper<'s, 't> {
                 }
                 ValueKind::Unknown(_) => Vec::new(),
                 ValueKind::Text(_) | ValueKind::List(_) => {
-                    self.wrong(item.place, name, item.noun(), "a map is wanted");
+                    self.wrong(item.place, name, item.noun(), "a map is expected");
                     continue;
                 }
             };
@@ -298,7 +298,7 @@ impl<'s, 't> Mapper<'s, 't> {
             ValueKind::Text(text) => Ok(text),
             ValueKind::Absent | ValueKind::List(_) | ValueKind::Map(_) | ValueKind::Unknown(_) => {
                 let _ = object;
-                Err(self.wrong(value.place, name, value.noun(), "a string is wanted"))
+                Err(self.wrong(value.place, name, value.noun(), "a string is expected"))
             }
         }
     }

@@ -120,7 +120,7 @@ fn default(entry: &Entry, node: &Node) -> Result<String, Fault> {
         None => Err(Fault::new(
             node.place,
             format!("the default of the parameter {} is {}", entry.key, node.noun()),
-            "a string is wanted; the elements of a list stand in one string, with commas between",
+            "a string is expected; the elements of a list stand in one string, with commas between",
         )),
     }
 }

@@ -301,7 +301,7 @@ impl<'t> Mapper<'_, 't> {
                     entry.place,
                     "RuleAction",
                     &format!("{action:?}"),
-                    "allow or deny is wanted",
+                    "allow or deny is expected",
                 ));
             }
         };

@@ -284,7 +284,7 @@ impl<'t> Scope<'t> {
         match sum > MOST_WORK {
             true => Err(Fault::new(
                 place,
-                "the template's expressions come to too much",
+                "the template's expressions are too large together",
                 "some of them repeat each other's results many times over: write those down",
             )),
             false => Ok(()),

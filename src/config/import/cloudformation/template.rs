@@ -161,5 +161,5 @@ fn resource(entry: &Entry) -> Result<Resource<'_>, Fault> {
 }
 
 fn must_be_map(node: &Node, name: &str) -> Fault {
-    Fault::new(node.place, format!("{name} is {}", node.noun()), "a map is wanted")
+    Fault::new(node.place, format!("{name} is {}", node.noun()), "a map is expected")
 }

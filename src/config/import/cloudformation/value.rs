@@ -199,7 +199,7 @@ impl Value {
             ValueKind::Absent | ValueKind::List(_) | ValueKind::Map(_) => Err(Fault::new(
                 self.place,
                 format!("{of} is {} here", self.noun()),
-                "a string or a number is wanted",
+                "a string or a number is expected",
             )),
         }
     }

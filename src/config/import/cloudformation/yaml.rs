@@ -52,7 +52,7 @@ const TAGS: [&str; 21] = [
 /// Reads a template's text.
 pub(super) fn read(text: &str) -> Result<Node, Fault> {
     if text.len() > MOST_OCTETS {
-        let message = format!("the template has {} octets", text.len());
+        let message = format!("the template has {} bytes", text.len());
         return Err(Fault::new(
             Place::default(),
             message,
@@ -77,7 +77,7 @@ fn json_fault(text: &str) -> Option<Fault> {
     let help = if error.is_eof() {
         "the file ends too early: was it cut off?"
     } else {
-        "mend the JSON there"
+        "fix the JSON there"
     };
     Some(Fault::new(place, format!("this is not JSON: {message}"), help))
 }
@@ -152,7 +152,7 @@ impl<'t> Reader<'t> {
         event.map_err(|error| {
             let mark = error.marker();
             let place = Place { line: mark.line(), column: mark.col() + 1, ..Place::default() };
-            Fault::new(place, format!("this is not YAML: {}", error.info()), "mend the YAML there")
+            Fault::new(place, format!("this is not YAML: {}", error.info()), "fix the YAML there")
         })
     }
 
@@ -192,7 +192,7 @@ impl<'t> Reader<'t> {
             | Event::MappingEnd
             // Events that the parser's next versions may add.
             | _ => {
-                return Err(Fault::new(place, "a value is missing here", "mend the YAML there"));
+                return Err(Fault::new(place, "a value is missing here", "fix the YAML there"));
             }
         };
         let node = long_form(Node { place, kind }, tag)?;
@@ -278,7 +278,7 @@ impl<'t> Reader<'t> {
                 place,
                 "the aliases of this template make it too large",
                 format!(
-                    "write out what they repeat: {MOST_NODES} values, {MOST_REPEATED} octets and {DEEPEST} levels are the limits"
+                    "write out what they repeat: {MOST_NODES} values, {MOST_REPEATED} bytes and {DEEPEST} levels are the limits"
                 ),
             ));
         }
@@ -317,7 +317,7 @@ fn merge(value: Node) -> Result<Vec<Entry>, Fault> {
         }
         Kind::Null | Kind::Scalar(_) => Err(Fault::new(
             place,
-            "<< merges maps, and this is none",
+            "<< merges maps, and this is not a map",
             "name a map, or a list of maps, by its alias",
         )),
     }

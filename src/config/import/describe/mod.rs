@@ -113,7 +113,7 @@ impl Reader {
         }
         if !is_one(value) {
             let consequence = "egret reads nothing of it";
-            let what = "an answer of no call that egret knows";
+            let what = "the answer of a call that egret does not know";
             return self.findings.left_out(
                 format!("file {file}"),
                 root.origin(),
@@ -163,7 +163,7 @@ impl Reader {
             self.findings.not_understood(
                 format!("file {}", root.origin().file),
                 &root.origin().member("NextToken"),
-                "the answer goes on: not all pages are in the file",
+                "the answer has more pages than the file",
                 "what is on the other pages is not in the lab",
             );
         }

@@ -33,7 +33,7 @@ pub(super) fn region(account: &Account, findings: &mut Findings) -> String {
     let zones = zones.chain(account.subnets.iter().filter_map(|s| s.availability_zone.as_ref()));
     let named = zones.filter_map(|zone| text::region_of_zone(zone));
     named.min().map(str::to_owned).unwrap_or_else(|| {
-        let taken = "us-east-1; --region says another";
+        let taken = "us-east-1; --region chooses another";
         findings.assumed("the source", &Origin::default(), "it names no region", taken);
         "us-east-1".to_owned()
     })

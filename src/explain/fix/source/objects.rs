@@ -160,7 +160,7 @@ impl<'a> Objects<'a> {
         match list {
             Object::Own(own) if !is_of_aws(&own) => Ok(own),
             Object::Own(_) | Object::Default { .. } | Object::ServiceList { .. } => {
-                Err(format!("nobody but AWS changes the prefix list {list}"))
+                Err(format!("only AWS changes the prefix list {list}"))
             }
         }
     }

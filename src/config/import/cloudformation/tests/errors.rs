@@ -185,7 +185,7 @@ fn text_that_doubles_ends_with_an_error() {
         let before = position - 1;
         template.push_str(&format!("  R{position}: {{Type: AWS::EC2::VPC, Properties: {{CidrBlock: !Sub '${{R{before}.CidrBlock}}${{R{before}.CidrBlock}}'}}}}\n"));
     }
-    assert!(refused(&template).contains("the template's expressions come to too much"));
+    assert!(refused(&template).contains("the template's expressions are too large together"));
 }
 
 #[test]

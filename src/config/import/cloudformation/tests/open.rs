@@ -116,8 +116,8 @@ fn a_cluster_without_instances_and_prefixes_of_an_interface_are_said() {
 /// Thousands of faults, each of which takes a walk through the tree to find its path.
 #[test]
 fn a_fault_that_is_there_many_times_is_said_once() {
-    let fault = Fault::new(tree::Place::default(), "the same", "mend it");
-    let again = || Fault::new(tree::Place::default(), "the same", "mend it");
+    let fault = Fault::new(tree::Place::default(), "the same", "fix it");
+    let again = || Fault::new(tree::Place::default(), "the same", "fix it");
     let errors = errors(&Origin::file("a"), None, vec![fault, again(), again()]);
     assert_eq!(errors.0.len(), 1);
 }

@@ -64,7 +64,7 @@ fn aliases_and_merges_repeat() {
         read_shape("a: &x {b: 1, c: 2}\ny: &y {c: 3, d: 4}\nz: {<<: [*x, *y], b: 0}"),
         "{a: {b: \"1\", c: \"2\"}, y: {c: \"3\", d: \"4\"}, z: {b: \"0\", c: \"2\", d: \"4\"}}"
     );
-    assert_eq!(read_shape("a: {<<: 1}"), "1:9: << merges maps, and this is none");
+    assert_eq!(read_shape("a: {<<: 1}"), "1:9: << merges maps, and this is not a map");
     assert_eq!(read_shape("a: &x [*x]"), "1:8: an alias stands within what it repeats");
 }
 
