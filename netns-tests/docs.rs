@@ -1,7 +1,7 @@
-//! Do the commands of README.md and of the first pages and guides in `docs/` do what the pages show?
+//! The commands of README.md, and of the first pages and guides in `docs/`, do what the pages show.
 //!
-//! A page runs in one shell, from a copy of the repository's top, with `egret` on PATH. Its form is in
-//! `docs/development/tests.md`.
+//! A page runs in one shell, from a copy of the repository's top, with `egret` on PATH. Its form is
+//! in `docs/development/tests.md`.
 
 mod alike;
 mod page;

@@ -213,8 +213,13 @@ fn passwords_of_a_source_are_in_no_message() {
     }
     let state = r#"{"format_version": "1.0", "values": {"root_module": {"resources": [{"address": "aws_vpc.a", "mode":
         "managed", "type": "aws_vpc", "name": "a", "values": {"cidr_block": "x", "password": "hunter2"}}]}}"#;
-    let output = given(&["import", "-"], state);
-    let said = stdout(&output) + &stderr(&output);
-    assert!(output.status.code().is_some_and(|code| code > 0), "{said}");
-    assert!(!said.contains("hunter2"), "{said}");
+    let marked = r#"{"format_version": "1.0", "values": {"root_module": {"resources": [{"address": "aws_vpc.a", "mode":
+        "managed", "type": "aws_vpc", "name": "a", "values": {"cidr_block": "hunter2"},
+        "sensitive_values": {"cidr_block": true}}]}}}"#;
+    for state in [state, marked] {
+        let output = given(&["import", "-"], state);
+        let said = stdout(&output) + &stderr(&output);
+        assert!(output.status.code().is_some_and(|code| code > 0), "{said}");
+        assert!(!said.contains("hunter2"), "{said}");
+    }
 }

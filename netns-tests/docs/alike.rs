@@ -6,7 +6,8 @@ use std::sync::LazyLock;
 /// Stands on a line of its own for lines that are left out.
 const LEFT_OUT: &str = "…";
 
-/// What differs from run to run, and what stands for it. In this order: each sees what those before it left.
+/// The patterns that differ from run to run, each with its placeholder. Each sees what those before
+/// it left.
 static VARYING: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
     [
         (r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z?", "<date>"),

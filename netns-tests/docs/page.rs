@@ -1,4 +1,4 @@
-//! What a page has its reader do, step by step.
+//! Reads the steps of a page: the commands, files and changes that its reader runs and writes.
 
 use std::fmt;
 use std::path::Path;
@@ -17,7 +17,7 @@ pub struct Step {
     pub shown: Option<String>,
 }
 
-/// What a step does.
+/// The kind of a step.
 pub enum Action {
     /// Runs a command in the reader's shell.
     Command(String),

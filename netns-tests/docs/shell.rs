@@ -121,7 +121,7 @@ impl Drop for Shell {
     }
 }
 
-/// What somebody prints, line by line.
+/// Reads line by line what a program prints.
 struct Output {
     from: File,
     unread: Vec<u8>,
@@ -162,7 +162,8 @@ impl Output {
     }
 }
 
-/// Makes a copy of the repository's top whose examples may be changed. The rest are links: pages only read it.
+/// Makes a copy of the repository's top whose examples may be changed. The rest are links: pages
+/// only read it.
 fn copy(repository: &Path) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for entry in std::fs::read_dir(repository).unwrap() {

@@ -1,4 +1,4 @@
-//! Keeps `docs/commands/` as the program itself says it: a page for each command, made from its `--help`.
+//! Checks `docs/commands/`: it has a page for each command, made from its `--help`.
 //!
 //! `EGRET_UPDATE_DOCS=1 cargo test --lib command_pages` writes them.
 #![allow(clippy::unwrap_used, reason = "tests")]
@@ -51,7 +51,8 @@ fn page(command: &mut clap::Command) -> String {
     page
 }
 
-/// Splits help at its headings, which are lines like `Options:`. What comes before the first is a description.
+/// Splits help at its headings, which are lines like `Options:`. Text before the first is a
+/// description.
 fn sections(help: &str) -> Vec<(String, String)> {
     let mut sections: Vec<(String, String)> = Vec::new();
     for line in help.lines() {
@@ -102,4 +103,34 @@ fn every_command_has_its_page_as_its_help_says() {
     for (name, text) in &wanted {
         assert_eq!(&found[name], text, "docs/commands/{name}: run `{way_out}`");
     }
+}
+
+/// Returns the exit codes that begin lines of a text, each behind the same characters.
+fn codes(text: &str, before: &str) -> Vec<u8> {
+    let lines = text.lines().filter_map(|line| line.strip_prefix(before));
+    let codes = lines.filter_map(|line| line.split([':', ' ']).next()?.parse().ok());
+    codes.collect()
+}
+
+#[test]
+fn every_exit_code_of_a_help_is_in_the_reference() {
+    let reference = include_str!("../../docs/reference/exit-codes.md");
+    let mut faults = Vec::new();
+    let mut compared = 0;
+    for (name, page) in pages() {
+        let name = name.trim_end_matches(".md");
+        let Some((_, of_help)) = page.split_once("\n## Exit codes\n") else { continue };
+        let of_help = codes(of_help.split("\n## ").next().unwrap(), "");
+        let Some((_, section)) = reference.split_once(&format!("\n### {name}\n")) else {
+            continue;
+        };
+        let listed = codes(section.split("\n##").next().unwrap(), "- ");
+        // The forms of `bench` have a line each.
+        if name != "bench" {
+            compared += 1;
+            (of_help != listed).then(|| faults.push(format!("{name}: {of_help:?}, {listed:?}")));
+        }
+    }
+    assert!(faults.is_empty(), "help, docs/reference/exit-codes.md: {faults:#?}");
+    assert!(compared > 15, "{compared} commands");
 }

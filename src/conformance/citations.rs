@@ -1,4 +1,4 @@
-//! Keeps the citations of the specification honest: each section that the code cites is one heading in
+//! Checks the citations of the specification: each section that the code cites is one heading in
 //! `docs/specification/`, and each id of `netns-tests/CONFORMANCE.md` is one item there.
 
 use super::{NAT, STATEMENTS, SURPRISES, files, root};
@@ -15,7 +15,7 @@ fn sections(pages: &str) -> BTreeMap<&str, usize> {
     count
 }
 
-/// Lists the section numbers that a text cites: `spec 4.4`, `spec 4.4, 5`, `spec 6 "Who may use it"`.
+/// Lists the section numbers that a text cites, such as `spec 4.4, 5` or `spec 6 "Who may use it"`.
 fn cited(text: &str) -> Vec<String> {
     let citation = Regex::new(
         r#"\b[Ss]pec(?:ification's section)? (\d+(?:\.\d+)*(?:(?: "[^"]*")?, \d+(?:\.\d+)*)*)"#,

@@ -2,6 +2,8 @@
 //! their configuration (Terraform's "JSON Output Format", format versions 0 and 1).
 
 use super::address::{Index, ModulePath};
+use super::sensitive;
+use crate::config::import::secrets::Secrets;
 use crate::config::import::{ImportError, ImportErrors, Origin};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
@@ -15,6 +17,8 @@ pub(super) struct Document {
     pub(super) former: Vec<Resource>,
     /// `configuration` of a plan.
     pub(super) configuration: Value,
+    /// The values that Terraform marks as sensitive.
+    pub(super) secrets: Secrets,
 }
 
 /// One instance of a resource or a data source.
@@ -73,7 +77,7 @@ impl Document {
         match reading.errors {
             errors if errors.is_empty() => {
                 let Reading { resources, former, .. } = reading;
-                Ok(Self { resources, former, configuration })
+                Ok(Self { resources, former, configuration, secrets: sensitive::secrets(&value) })
             }
             errors => Err(ImportErrors(errors)),
         }

@@ -31,6 +31,7 @@ mod reader;
 mod references;
 mod routing;
 mod security_groups;
+mod sensitive;
 #[cfg(test)]
 mod tests;
 mod written;
@@ -63,8 +64,27 @@ pub(super) fn import(
     file: &str,
     options: &Options,
 ) -> Result<(Account, Findings), ImportErrors> {
-    let file = Origin::file(file);
-    let mut document = Document::read(text, &file)?;
+    let mut document = Document::read(text, &Origin::file(file))?;
+    let secrets = std::mem::take(&mut document.secrets);
+    match account_of(document, options) {
+        Ok((account, mut findings)) => {
+            findings.hide(secrets);
+            Ok((account, findings))
+        }
+        Err(mut errors) => {
+            for error in &mut errors.0 {
+                secrets.hide(&mut error.message);
+                secrets.hide(&mut error.help);
+            }
+            Err(errors)
+        }
+    }
+}
+
+fn account_of(
+    mut document: Document,
+    options: &Options,
+) -> Result<(Account, Findings), ImportErrors> {
     let mut findings = Findings::new();
     let region = choose_region(&mut document, options, &mut findings);
     let references = References::new(&document);
