@@ -2,7 +2,7 @@
 //! them.
 
 use crate::support::lab::{Agent, Lab, both_streams, can_run, for_both_kinds};
-use egret::explain::{EniRow, Fate, FlowRow, Reload};
+use egret::explain::{EniRow, FlowChange, FlowRow, Reload};
 use nix::sys::signal::Signal;
 use serde_json::json;
 use std::net::Ipv4Addr;
@@ -312,8 +312,8 @@ fn an_untracked_flow_ends_with_its_rule_though_the_kernel_carries_it(device: &st
     let without_out = text.replacen(&open, &format!("{open}egress = []\n"), 1);
     let without_in = text.replacen(&open, group, 1);
     for (port, shut, outcome, rule) in [
-        (4444, &without_out, Fate::Dropped, "no egress rule of sg-app"),
-        (4445, &without_in, Fate::RepliesDropped, "no ingress rule of sg-app"),
+        (4444, &without_out, FlowChange::Dropped, "no egress rule of sg-app"),
+        (4445, &without_in, FlowChange::RepliesDropped, "no ingress rule of sg-app"),
     ] {
         open_kept(&mut job, port);
         let own = format!(":{port}");

@@ -51,7 +51,7 @@ fn apply_says_which_lab_it_changes_and_takes_another_labs_file_only_where_it_is_
     let refused = unnamed(&lab, &["apply", &file]);
     let said = both_streams(&refused);
     assert_eq!(refused.status.code(), Some(2), "{said}");
-    assert!(said.contains(&format!("no lab `{other}` is running")), "{said}");
+    assert!(said.contains(&format!("lab `{other}`, which is not running")), "{said}");
     // Other labs may run beside this one; the proposed command has the first of them.
     assert!(said.contains(&name) && said.contains(&format!("apply {file} --lab ")), "{said}");
 

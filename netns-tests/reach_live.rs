@@ -2,7 +2,7 @@
 
 use crate::security_group::LAB;
 use crate::support::lab::{Agent, Lab, both_streams, for_both_kinds};
-use egret::explain::FlowFates;
+use egret::explain::AffectedFlows;
 use serde_json::{Value, json};
 use std::net::Ipv4Addr;
 
@@ -48,7 +48,7 @@ fn a_change_does_what_diff_says(device: &str) {
     let output = lab.egret(&format!("diff {sides} --flows --json"));
     assert_eq!(output.status.code(), Some(1), "{}", both_streams(&output));
     let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let flows: FlowFates = serde_json::from_value(answer["flows"].clone()).unwrap();
+    let flows: AffectedFlows = serde_json::from_value(answer["flows"].clone()).unwrap();
     assert!(
         flows.affected.iter().any(|flow| flow.destination.starts_with("10.0.2.10")),
         "{flows:?}"

@@ -122,7 +122,7 @@ fn reload(lab: &Lab, changes: &[(&str, &str)]) -> Reload {
     done
 }
 
-fn fates(reload: &Reload) -> Vec<(String, String)> {
+fn changes_of_flows(reload: &Reload) -> Vec<(String, String)> {
     reload.flows.affected.iter().map(|f| (f.destination.clone(), f.reason.clone())).collect()
 }
 
@@ -166,7 +166,7 @@ fn an_acl_and_a_route_act_at_once_and_name_the_rule() {
     web.open("db", DB, 5432);
     let acl = ("cidr = \"10.0.1.0/24\"\n", "cidr = \"10.0.1.0/24\"\nnetwork_acl = \"acl-deny\"\n");
     let done = reload(&lab, &[acl]);
-    assert_eq!(fates(&done), [(format!("{HOST}:443"), "nacl-egress-deny".to_owned())]);
+    assert_eq!(changes_of_flows(&done), [(format!("{HOST}:443"), "nacl-egress-deny".to_owned())]);
     let drop = lab.drops_for("nacl-egress-deny", "acl-deny", || assert!(is_cut(&mut web, "out")));
     assert!(lab.line(drop.line).contains("rule = 90"), "{drop:?}");
     assert!(carries(&mut web, "db"), "inside the subnet no ACL is asked");
@@ -179,7 +179,7 @@ fn an_acl_and_a_route_act_at_once_and_name_the_rule() {
     web.open("again", HOST, 443);
     let done = reload(&lab, &[("    { destination = \"0.0.0.0/0\", target = \"nat-a\" },\n", "")]);
     let no_route = (format!("{HOST}:443"), "no-route".to_owned());
-    assert!(fates(&done).contains(&no_route), "{done:?}");
+    assert!(changes_of_flows(&done).contains(&no_route), "{done:?}");
     lab.drops_for("no-route", "rtb-private", || assert!(is_cut(&mut web, "again")));
 }
 
@@ -194,9 +194,9 @@ fn a_gateway_that_goes_takes_its_flows_along_and_no_others() {
         ("    { destination = \"203.0.113.20/32\", target = \"nat-b\" },\n", ""),
     ];
     let done = reload(&lab, &gone);
-    let [(destination, reason)] = &fates(&done)[..] else { panic!("{done:?}") };
+    let [(destination, reason)] = &changes_of_flows(&done)[..] else { panic!("{done:?}") };
     assert_eq!(destination, &format!("{OTHER_HOST}:443"));
-    assert!(reason.contains("NAT gateway nat-b goes"), "{reason}");
+    assert!(reason.contains("NAT gateway nat-b is removed"), "{reason}");
     assert_eq!(lab.flows().len(), 1, "it ends at once");
     assert!(carries(&mut web, "a"));
     assert!(is_cut(&mut web, "b"));
@@ -264,7 +264,7 @@ fn a_task_whose_connector_moves_keeps_its_namespace_and_processes() {
     let before = lab.ps();
     lab.egret_ok("task add web");
     let done = reload(&lab, &[("subnets = [\"subnet-a\"]", "subnets = [\"subnet-b\"]")]);
-    assert_eq!(fates(&done).len(), 1, "{done:?}");
+    assert_eq!(changes_of_flows(&done).len(), 1, "{done:?}");
     let after = lab.ps();
     assert_eq!(after.len(), 2, "what was made by hand stays");
     assert_eq!((&after[0].namespace, after[0].address), (&before[0].namespace, before[0].address));

@@ -2,7 +2,7 @@
 //! connections continue.
 
 use crate::support::lab::{Agent, Lab, both_streams, for_both_kinds};
-use egret::explain::{Fate, Reload};
+use egret::explain::{FlowChange, Reload};
 use serde_json::json;
 use std::net::Ipv4Addr;
 
@@ -147,7 +147,7 @@ fn apply(lab: &Lab, options: &str) -> Reload {
 }
 
 /// Returns the destinations of the flows that do not continue, with the reasons.
-fn fates(reload: &Reload) -> Vec<(&str, &str)> {
+fn changes_of_flows(reload: &Reload) -> Vec<(&str, &str)> {
     reload.flows.affected.iter().map(|f| (&*f.destination, &*f.reason)).collect()
 }
 
@@ -168,7 +168,7 @@ fn an_endpoint_and_a_peering_come_and_go_beside_a_connection(device: &str) {
 
     write(&lab, device, "", &[ALONE, ENDPOINT]);
     let done = apply(&lab, "");
-    assert_eq!(fates(&done), [("192.0.2.10:443", "flow-moved")]);
+    assert_eq!(changes_of_flows(&done), [("192.0.2.10:443", "flow-moved")]);
     let mut behind = Lab::agent(&lab.netns("vpce-s3"));
     behind.ok(&json!(["serve", BUCKET, 443]));
     web.tcp(BUCKET, 443);
@@ -196,9 +196,9 @@ fn an_endpoint_and_a_peering_come_and_go_beside_a_connection(device: &str) {
     write(&lab, device, "", &[ALONE]);
     let done = apply(&lab, "");
     let to_peer: Vec<_> = done.flows.affected.iter().filter(|f| f.destination == PEER).collect();
-    let [fate] = to_peer[..] else { panic!("{done:#?}") };
-    assert_eq!((&*fate.reason, fate.outcome), ("igw-rfc1918-destination", Fate::Dropped));
-    lab.drops_for(&fate.reason, fate.rule.as_deref().unwrap(), || {
+    let [change] = to_peer[..] else { panic!("{done:#?}") };
+    assert_eq!((&*change.reason, change.outcome), ("igw-rfc1918-destination", FlowChange::Dropped));
+    lab.drops_for(&change.reason, change.rule.as_deref().unwrap(), || {
         assert_ne!(web.ask(&json!(["say", "peer", 0.6])), "ok");
     });
     web.ok(&json!(["say", "kept"]));
@@ -223,7 +223,7 @@ fn names_mtu_and_speed_change_under_running_tasks(device: &str) {
     assert!(idle(&lab) > Some(3500), "{:?}", lab.flows());
 
     write(&lab, device, "mtu = 9001", &[ALONE, ZONE]);
-    assert_eq!(fates(&apply(&lab, "--time-scale 100")), []);
+    assert_eq!(changes_of_flows(&apply(&lab, "--time-scale 100")), []);
     assert_eq!(address_of("db.corp.internal"), "10.0.1.10");
     assert!(lab.pings("web", "-M do -s 8000 10.0.1.10"));
     assert!(lab.egret_ok("ps").ends_with("timeouts pass 100 times as fast\n"));

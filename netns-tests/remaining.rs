@@ -43,7 +43,10 @@ impl Program {
 impl Drop for Program {
     fn drop(&mut self) {
         let group = Pid::from_raw(-self.0.id().cast_signed());
-        let _ = kill(group, Signal::SIGKILL);
+        // Once it has been waited for, another group could have its number.
+        if self.is_running() {
+            let _ = kill(group, Signal::SIGKILL);
+        }
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

@@ -134,7 +134,7 @@ impl World {
                     *place = octet;
                 }
                 if tape.byte()? % 2 == 0 {
-                    mend_header(&mut bytes);
+                    repair_header(&mut bytes);
                 }
             }
             _ => {}
@@ -322,7 +322,7 @@ fn made(tape: &mut Tape<'_>, from: Ipv4Addr, to: Ipv4Addr) -> Option<Vec<u8>> {
             if let Some(protocol) = bytes.get_mut(9) {
                 *protocol = tape.byte()?;
             }
-            mend_header(&mut bytes);
+            repair_header(&mut bytes);
             bytes
         }
     })
@@ -334,10 +334,10 @@ fn fragment(bytes: &mut [u8], word: u16) {
     if let Some(field) = bytes.get_mut(6..8) {
         field.copy_from_slice(&(word & 0x203f).to_be_bytes());
     }
-    mend_header(bytes);
+    repair_header(bytes);
 }
 
-fn mend_header(bytes: &mut [u8]) {
+fn repair_header(bytes: &mut [u8]) {
     if bytes.len() >= 20 && header_len(bytes) <= bytes.len() {
         bytes[10..12].fill(0);
         let sum = !header_sum(bytes);

@@ -4,9 +4,8 @@ use super::page::Action;
 use crate::support::PATIENCE;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
-use nix::unistd::{Pid, mkfifo};
+use nix::unistd::mkfifo;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -116,7 +115,8 @@ impl Shell {
 impl Drop for Shell {
     fn drop(&mut self) {
         self.commands = None;
-        let _ = kill(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGTERM);
+        // All processes of the page's host end with it, whatever a command waits for.
+        let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }

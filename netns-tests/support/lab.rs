@@ -3,7 +3,7 @@
 //! connections and report the result.
 
 use super::terminal::Terminal;
-use super::{Namespaces, PATIENCE, run_ok};
+use super::{Namespaces, PATIENCE, comes, run_ok};
 use egret::explain::{DropRow, FlowRow, PsRow};
 use egret::linux::Netns;
 use egret::linux::exec::spawn_in;
@@ -426,9 +426,15 @@ impl Lab {
     pub fn drops_for(&self, reason: &str, rule: &str, work: impl FnOnce()) -> DropRow {
         let before = self.drops();
         work();
-        let grown: Vec<DropRow> = self.drops().iter().filter_map(|r| grown(&before, r)).collect();
-        let found = grown.iter().find(|row| row.reason == reason && row.rule.contains(rule));
-        found.unwrap_or_else(|| panic!("no drop for {reason} by {rule}: {grown:#?}")).clone()
+        let (mut added, mut found) = (Vec::new(), None);
+        // On a busy machine, a worker may count a packet later than its sender asks.
+        comes(|| {
+            added = self.drops().iter().filter_map(|row| grown(&before, row)).collect();
+            let is_wanted = |row: &&DropRow| row.reason == reason && row.rule.contains(rule);
+            found = added.iter().find(is_wanted).cloned();
+            found.is_some()
+        });
+        found.unwrap_or_else(|| panic!("no drop for {reason} by {rule}: {added:#?}"))
     }
 
     /// Returns the text of the lab file's line that a row points to.

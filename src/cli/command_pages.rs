@@ -115,22 +115,27 @@ fn codes(text: &str, before: &str) -> Vec<u8> {
 #[test]
 fn every_exit_code_of_a_help_is_in_the_reference() {
     let reference = include_str!("../../docs/reference/exit-codes.md");
+    // Those of `bench` and `task` have one section for all their forms.
+    let has_own =
+        |name: &str| name != "index" && !name.starts_with("bench") && !name.starts_with("task");
     let mut faults = Vec::new();
-    let mut compared = 0;
     for (name, page) in pages() {
         let name = name.trim_end_matches(".md");
-        let Some((_, of_help)) = page.split_once("\n## Exit codes\n") else { continue };
-        let of_help = codes(of_help.split("\n## ").next().unwrap(), "");
-        let Some((_, section)) = reference.split_once(&format!("\n### {name}\n")) else {
+        if !has_own(name) {
+            continue;
+        }
+        let (Some((_, of_help)), Some((_, section))) = (
+            page.split_once("\n## Exit codes\n"),
+            reference.split_once(&format!("\n### {name}\n")),
+        ) else {
+            faults.push(format!("{name}: no exit codes in its help or in the reference"));
             continue;
         };
+        let of_help = codes(of_help.split("\n## ").next().unwrap(), "");
         let listed = codes(section.split("\n##").next().unwrap(), "- ");
-        // The forms of `bench` have a line each.
-        if name != "bench" {
-            compared += 1;
-            (of_help != listed).then(|| faults.push(format!("{name}: {of_help:?}, {listed:?}")));
+        if of_help != listed {
+            faults.push(format!("{name}: {of_help:?}, {listed:?}"));
         }
     }
     assert!(faults.is_empty(), "help, docs/reference/exit-codes.md: {faults:#?}");
-    assert!(compared > 15, "{compared} commands");
 }

@@ -13,7 +13,7 @@ use crate::daemon::Client;
 use crate::daemon::configuration::Configuration;
 use crate::daemon::reload::Request;
 use crate::edge::shown;
-use crate::explain::{self, Comparison, FlowFates, Reload};
+use crate::explain::{self, AffectedFlows, Comparison, Reload};
 use crate::vpc::{Generation, Line};
 use serde::Serialize;
 use std::path::Path;
@@ -122,7 +122,7 @@ struct Answer<'a> {
     #[serde(flatten)]
     comparison: &'a Comparison,
     /// The effects on live flows, if they were asked for.
-    flows: Option<&'a FlowFates>,
+    flows: Option<&'a AffectedFlows>,
 }
 
 pub(super) fn run(args: &DiffArgs) -> Result<ExitCode, CliError> {
@@ -151,7 +151,7 @@ pub(super) fn run(args: &DiffArgs) -> Result<ExitCode, CliError> {
         match &flows {
             Some(flows) => {
                 writeln!(w)?;
-                explain::print_flow_fates(w, flows)
+                explain::print_affected_flows(w, flows)
             }
             None => Ok(()),
         }
@@ -179,7 +179,7 @@ fn compare(before: &Side, after: &Side) -> Result<Comparison, CliError> {
 }
 
 /// Asks a running lab for the effects on its flows.
-fn flows(before: &str, after: &Lab) -> Result<FlowFates, CliError> {
+fn flows(before: &str, after: &Lab) -> Result<AffectedFlows, CliError> {
     let name = lab_name(before)?.unwrap_or_default();
     let (file, text) = (after.file.clone(), after.source().to_owned());
     let request =

@@ -46,7 +46,8 @@ none from other services: `egret explain … --fix > fix.patch`, then `patch -p0
 
 Exit codes:
   0  all packets pass; with --fix: a patch is printed, or there is nothing to fix
-  1  some or all are dropped, or the name of DEST does not resolve; with --fix: no change is known
+  1  some or all are dropped, or the name of DEST does not resolve; with --fix: no change
+     is known, or with --from another one is needed after it
   2  a usage error, or an error in the lab file
 
 Examples:
@@ -414,7 +415,7 @@ vpc_connector = "c"
     }
 
     /// Returns the lab file with the fix written where it belongs.
-    fn mended(text: &str, fix: &Fix) -> String {
+    fn fixed(text: &str, fix: &Fix) -> String {
         let key = fix.action.strip_prefix("add to ").unwrap();
         let heading = format!("id = \"{}\"\n", fix.id);
         let (before, after) = text.split_once(&heading).unwrap();
@@ -438,7 +439,7 @@ vpc_connector = "c"
             let Some(denial) = explained.sample().unwrap().denial else { return (reasons, text) };
             assert!(!reasons.contains(&denial.reason), "{} again:\n{text}", denial.reason);
             reasons.push(denial.reason);
-            text = mended(&text, explained.fix().unwrap());
+            text = fixed(&text, explained.fix().unwrap());
         }
     }
 

@@ -60,8 +60,8 @@ use std::process::ExitCode;
 
 Exit codes:
   0  success, or the answer is yes
-  1  the answer is no (a drop, an expectation that fails, errors in the lab file), or the lab
-     failed
+  1  the answer is no (a drop, an expectation that fails, errors that `egret check` finds), or the
+     lab failed
   2  a usage or configuration error, or no lab to ask")]
 pub struct Cli {
     /// Colours: always, never, or auto: only to a terminal, and not with NO_COLOR set

@@ -441,7 +441,6 @@ async fn keep(
     // On a task of its own: it waits for its turn while the lab is changed, and signals are handled
     // then as well.
     let mut house = Housekeeping(tokio::spawn(keep_house(shared.clone())));
-    let mut ended_meanwhile = ended.clone();
     loop {
         tokio::select! {
             ended = &mut house.0 => return ended.err().map(Err),
@@ -451,7 +450,6 @@ async fn keep(
                 Asked::Reload => tokio::select! {
                     () = reload(shared, command) => {}
                     () = stop.wait_for_another() => return None,
-                    _ = ended_meanwhile.wait_for(|end| *end) => return None,
                 },
             },
             _ = ended.wait_for(|end| *end) => return None,

@@ -31,8 +31,11 @@ static VALUE: LazyLock<Result<Regex, regex::Error>> = LazyLock::new(|| {
 });
 
 /// A key whose `=` is missing, and what follows it on its line.
-static WITHOUT_SIGN: LazyLock<Result<Regex, regex::Error>> =
-    LazyLock::new(|| Regex::new(r#"(?m)^[ \t]*([\w.-]+)[ \t]+(["'][^\n]*)"#));
+static WITHOUT_SIGN: LazyLock<Result<Regex, regex::Error>> = LazyLock::new(|| {
+    Regex::new(
+        r#"(?m)(?:^|[{,])[ \t]*((?:[\w.-]|"[^"\n]*"|'[^'\n]*')+?)(?:[ \t]+|\b)(["'][^\n]*|[^\s=:\["'][^=:\n]*$)"#,
+    )
+});
 
 /// The secret of an AWS access key, under any key.
 static AWS_SECRET: LazyLock<Result<Regex, regex::Error>> =
@@ -61,7 +64,8 @@ fn values_of_secrets(text: &str, key: &Regex, value: &Regex) -> Vec<Range<usize>
     let mut found = Vec::new();
     for at in key.captures_iter(text) {
         if let Some(section) = at.name("section") {
-            is_of_keys = is_section_of_keys(last(&letters(section.as_str())));
+            let path = letters(section.as_str());
+            is_of_keys = path.split('.').any(|name| is_section_of_keys(name) || is_secret(name));
             continue;
         }
         let name = at.name("key").map_or_else(String::new, |name| letters(name.as_str()));
@@ -231,6 +235,17 @@ mod tests {
     #[test]
     fn secret_whose_sign_is_missing_is_hidden() {
         assert_eq!(&*of("a = 1\nsecret \"hunter2\"\n"), "a = 1\nsecret *********\n");
+        for text in [
+            "secret hunter2",
+            "secret\"hunter2\"",
+            "\"secret\" \"hunter2\"",
+            "x = { id = \"a\", secret \"hunter2\" }",
+            "[apprunner.secret]\nx = \"hunter2\"",
+            "[credentials]\nx = \"hunter2\"",
+            "[apprunner.access_key.x]\ny = \"hunter2\"",
+        ] {
+            assert!(!of(text).contains("hunter2"), "{text}: {}", of(text));
+        }
         assert_eq!(&*of("region \"us-east-1\"\n"), "region \"us-east-1\"\n");
     }
 

@@ -41,7 +41,7 @@ pub(super) fn unknown_connections(running: &Running) -> Vec<LostFlow> {
         for socket in connections(attachment) {
             let tuple = tuple_of(&socket);
             if is_flow(running, attachment, socket) && !known.contains(&tuple) {
-                let (state, why) = fate(socket.state);
+                let (state, why) = state_of(socket.state);
                 lost_flows.push(lost(running, tuple, state, why));
             }
         }
@@ -74,7 +74,7 @@ fn tuple_of(socket: &sockets::TcpSocket) -> Tuple {
     }
 }
 
-fn fate(state: SocketState) -> (&'static str, &'static str) {
+fn state_of(state: SocketState) -> (&'static str, &'static str) {
     match state {
         SocketState::Opening => {
             ("opening", "its handshake was user space's; the task's next SYN begins it again")

@@ -128,15 +128,19 @@ impl Lookup {
         if about.st_mode & nix::libc::S_IFMT != nix::libc::S_IFLNK {
             return Ok(Link::None);
         }
-        check_owner(name, about.st_uid)?;
+        let is_proc =
+            fstatfs(&there).is_ok_and(|found| found.filesystem_type() == PROC_SUPER_MAGIC);
+        let target = PathBuf::from(readlinkat(&there, "")?);
+        // The kernel makes the links of `/proc`. Those within it, such as `/proc/self`, belong to the
+        // root of the machine, whom a user namespace does not know.
+        if !is_proc || target.has_root() {
+            check_owner(name, about.st_uid)?;
+        }
         self.links += 1;
         if self.links > MOST_LINKS {
             return Err(refusal("it is a symbolic link to too many others: give the file itself"));
         }
-        let target = PathBuf::from(readlinkat(&there, "")?);
-        let is_magic = target.has_root()
-            && fstatfs(&there).is_ok_and(|found| found.filesystem_type() == PROC_SUPER_MAGIC);
-        Ok(if is_magic { Link::Magic } else { Link::To(target) })
+        Ok(if is_proc && target.has_root() { Link::Magic } else { Link::To(target) })
     }
 }
 

@@ -238,17 +238,19 @@ impl<'s> Reader<'s> {
         self.vpc.is_some_and(|vpc| !self.snapshot.vpc(vpc).enable_dns_support)
     }
 
-    /// Decides whether a name is in a private zone of the task's VPC that the VPC's resolver does
-    /// not use, because `enable_dns_hostnames` is off.
+    /// Decides whether a private zone of the task's VPC has records of a name, and the VPC's
+    /// resolver does not use the zone, because `enable_dns_hostnames` is off.
     fn is_in_an_unused_zone(self, word: &str) -> bool {
         let Some(vpc) = self.vpc.filter(|vpc| !self.snapshot.vpc(*vpc).enable_dns_hostnames) else {
             return false;
         };
         let name = canonical_name(word);
         let zones = self.snapshot.parts().private_zones.iter();
-        zones.filter(|zone| zone.vpcs.contains(&vpc)).any(|zone| {
-            let above = name.strip_suffix(&canonical_name(&zone.name));
-            above.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+        let records = zones.filter(|zone| zone.vpcs.contains(&vpc)).flat_map(|zone| &zone.records);
+        let mut names = records.map(|record| canonical_name(&record.name));
+        names.any(|own| match own.strip_prefix('*') {
+            Some(below) => name.ends_with(below),
+            None => own == name,
         })
     }
 

@@ -102,7 +102,7 @@ fn with(lab: &str, old: &str, new: &str) -> String {
 }
 
 /// Returns the reason, the decider, and the object and the line that would fix it.
-fn mended(lab: &str) -> (Option<&'static str>, String, Option<(String, String)>) {
+fn fixed(lab: &str) -> (Option<&'static str>, String, Option<(String, String)>) {
     let (evidence, snapshot) = asked(lab);
     let told = explanation(&evidence, &snapshot);
     let fix = first_candidate(&evidence, &snapshot).map(|fix| (fix.id, fix.rule));
@@ -185,15 +185,15 @@ fn the_appliance_is_named_on_both_ways() {
 #[test]
 fn the_check_and_the_appliances_groups_have_their_line() {
     let check = with(LAB, OFF, "");
-    assert_eq!(mended(&check), (Some("source-dest-check"), "eni-fw".into(), some("firewall", OFF)));
+    assert_eq!(fixed(&check), (Some("source-dest-check"), "eni-fw".into(), some("firewall", OFF)));
     let rule = r#"{ protocol = "tcp", ports = "5432", from = "10.0.1.4/32" }"#;
-    let (reason, decided_by, fix) = mended(&with(LAB, IN, ""));
+    let (reason, decided_by, fix) = fixed(&with(LAB, IN, ""));
     assert_eq!((reason, fix), (Some("appliance-sg-ingress"), some("sg-fw", rule)));
     assert_eq!(decided_by, "no ingress rule of sg-fw");
     let passes = with(LAB, IN, &format!("ingress = [{rule}]"));
     assert_eq!(asked(&passes).0.denial, None, "the reply is of a tracked flow");
     let rule = r#"{ protocol = "tcp", ports = "5432", to = "10.0.2.10/32" }"#;
-    let (reason, _, fix) = mended(&with(LAB, OUT, "egress = []"));
+    let (reason, _, fix) = fixed(&with(LAB, OUT, "egress = []"));
     assert_eq!((reason, fix), (Some("appliance-sg-egress"), some("sg-fw", rule)));
 }
 
@@ -201,12 +201,12 @@ fn the_check_and_the_appliances_groups_have_their_line() {
 #[test]
 fn an_untracked_replys_line_is_for_the_reply() {
     let direct = with(LAB, ROUTED, "");
-    let (reason, _, fix) = mended(&with(&direct, IN, ""));
+    let (reason, _, fix) = fixed(&with(&direct, IN, ""));
     let (evidence, _) = asked(&direct);
     let port = evidence.outside.unwrap().sport();
     let rule = format!("{{ protocol = \"tcp\", ports = \"{port}\", from = \"10.0.2.10/32\" }}");
     assert_eq!((reason, fix), (Some("appliance-sg-ingress"), some("sg-fw", &rule)));
-    let (_, _, fix) = mended(&with(&direct, OUT, "egress = []"));
+    let (_, _, fix) = fixed(&with(&direct, OUT, "egress = []"));
     let rule = format!("{{ protocol = \"tcp\", ports = \"{port}\", to = \"10.0.1.4/32\" }}");
     assert_eq!(fix, some("sg-fw", &rule));
 }

@@ -89,7 +89,9 @@ pub use names::{
 pub use nearest_miss::NearestMiss;
 pub use paint::Look;
 pub use reachability::{ReachRow, Reachability, ReacherRow, Reaching, Wanted, reach, services};
-pub use reload::{Fate, FlowFate, FlowFates, Reload, Warning, print_flow_fates, print_reload};
+pub use reload::{
+    AffectedFlow, AffectedFlows, FlowChange, Reload, Warning, print_affected_flows, print_reload,
+};
 pub use repair::{Repair, repair};
 pub use resumed::{LostFlow, Resumed};
 pub use rows::{

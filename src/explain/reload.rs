@@ -28,7 +28,7 @@ pub struct Reload {
     /// The differences, object by object.
     pub changes: Vec<Change>,
     /// The effects on live flows.
-    pub flows: FlowFates,
+    pub flows: AffectedFlows,
     /// The findings about the file that the configuration before does not have.
     #[serde(default)]
     pub warnings: Vec<Warning>,
@@ -95,20 +95,20 @@ impl Reload {
 
 /// The effects on live flows, each at its next packet at the latest.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FlowFates {
+pub struct AffectedFlows {
     /// The number of live flows.
     pub live: u64,
     /// The number of flows that continue.
     pub keep: u64,
     /// The flows that are affected, one by one: a thousand at most.
-    pub affected: Vec<FlowFate>,
+    pub affected: Vec<AffectedFlow>,
     /// The number of further flows that are affected.
     pub unlisted: u64,
 }
 
 /// A flow that is affected.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct FlowFate {
+pub struct AffectedFlow {
     /// Its task, such as `web/1`.
     pub task: String,
     /// `tcp`, `udp`, `icmp`, or the protocol number.
@@ -118,7 +118,7 @@ pub struct FlowFate {
     /// The destination, as the task has it.
     pub destination: String,
     /// The effect on it.
-    pub outcome: Fate,
+    pub outcome: FlowChange,
     /// The reason's name, or the object that is removed.
     pub reason: String,
     /// The rule that decides, if one does.
@@ -130,7 +130,7 @@ pub struct FlowFate {
 /// The effect on a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Fate {
+pub enum FlowChange {
     /// It ends, and its ports are free.
     Ends,
     /// Its packets are dropped, as long as the configuration denies them.
@@ -139,9 +139,9 @@ pub enum Fate {
     RepliesDropped,
 }
 
-impl FlowFates {
+impl AffectedFlows {
     /// Adds a flow that is affected.
-    pub fn add(&mut self, flow: FlowFate) {
+    pub fn add(&mut self, flow: AffectedFlow) {
         if self.affected.len() < LISTED {
             self.affected.push(flow);
         } else {
@@ -199,7 +199,7 @@ fn outcome(reload: &Reload) -> String {
 ///
 /// # Errors
 /// Those of `w`.
-pub fn print_flow_fates(w: &mut dyn Write, flows: &FlowFates) -> io::Result<()> {
+pub fn print_affected_flows(w: &mut dyn Write, flows: &AffectedFlows) -> io::Result<()> {
     write_flows(w, flows, true)
 }
 
@@ -235,7 +235,7 @@ fn difference(what: What, detail: &Difference) -> String {
     }
 }
 
-fn write_flows(w: &mut dyn Write, flows: &FlowFates, dry_run: bool) -> io::Result<()> {
+fn write_flows(w: &mut dyn Write, flows: &AffectedFlows, dry_run: bool) -> io::Result<()> {
     match (flows.live, flows.live.saturating_sub(flows.keep), dry_run) {
         (0, _, _) => writeln!(w, "flows: none live")?,
         (live, 0, true) => writeln!(w, "flows: {live} live, none would be cut")?,
@@ -245,11 +245,11 @@ fn write_flows(w: &mut dyn Write, flows: &FlowFates, dry_run: bool) -> io::Resul
     }
     for flow in &flows.affected {
         let outcome = match flow.outcome {
-            Fate::Ends => "ends",
-            Fate::Dropped => "dropped",
-            Fate::RepliesDropped => "replies dropped",
+            FlowChange::Ends => "ends",
+            FlowChange::Dropped => "dropped",
+            FlowChange::RepliesDropped => "replies dropped",
         };
-        let FlowFate { task, protocol, inside, destination, reason, .. } = flow;
+        let AffectedFlow { task, protocol, inside, destination, reason, .. } = flow;
         let rule = match (&flow.rule, flow.line) {
             (Some(rule), Some(line)) => format!(", by {rule} (line {line})"),
             (Some(rule), None) => format!(", by {rule}"),
@@ -292,8 +292,8 @@ mod tests {
         let before = lab(minimal);
         let after =
             Lab::parse_after(Some(&before), "lab.toml", &next).unwrap().with_time_scale(100.0);
-        let mut flows = FlowFates { live: 3, keep: 1, ..FlowFates::default() };
-        let flow = |outcome, reason: &str, rule: Option<&str>| FlowFate {
+        let mut flows = AffectedFlows { live: 3, keep: 1, ..AffectedFlows::default() };
+        let flow = |outcome, reason: &str, rule: Option<&str>| AffectedFlow {
             task: "web/1".into(),
             protocol: "tcp".into(),
             inside: "100.64.0.1:40000".into(),
@@ -303,8 +303,8 @@ mod tests {
             rule: rule.map(str::to_owned),
             line: rule.map(|_| 7),
         };
-        flows.add(flow(Fate::Ends, "flow-moved", None));
-        flows.add(flow(Fate::RepliesDropped, "nacl-return-deny", Some("rule 90 of acl")));
+        flows.add(flow(FlowChange::Ends, "flow-moved", None));
+        flows.add(flow(FlowChange::RepliesDropped, "nacl-return-deny", Some("rule 90 of acl")));
         let changes = changes(&before, &after);
         let reload = Reload {
             lab: "egret".into(),
@@ -343,7 +343,7 @@ mod tests {
         let warning = Warning::from(&new[0]).to_string();
         assert!(warning.starts_with(&format!("warning: line {}: ", new[0].line)), "{warning}");
         let Since { new, old_warnings } = check_since(&before, &lab(&more));
-        assert_eq!((new.len(), old_warnings), (0, all), "what is mended is not told");
+        assert_eq!((new.len(), old_warnings), (0, all), "a warning that was fixed is not new");
     }
 
     /// Comments and the order of sections are not reported.
@@ -354,14 +354,14 @@ mod tests {
 
     #[test]
     fn a_list_of_flows_is_bounded() {
-        let mut flows = FlowFates::default();
+        let mut flows = AffectedFlows::default();
         for _ in 0..1500 {
-            flows.add(FlowFate {
+            flows.add(AffectedFlow {
                 task: String::new(),
                 protocol: String::new(),
                 inside: String::new(),
                 destination: String::new(),
-                outcome: Fate::Ends,
+                outcome: FlowChange::Ends,
                 reason: String::new(),
                 rule: None,
                 line: None,

@@ -94,7 +94,7 @@ fn asked(lab: &str, dst: Ipv4Addr, dport: u16) -> (Evidence, Snapshot) {
 }
 
 /// Returns the reason, and the object and the line that would fix it.
-fn mended(lab: &str, dport: u16) -> (Option<&'static str>, Option<(String, String)>) {
+fn fixed(lab: &str, dport: u16) -> (Option<&'static str>, Option<(String, String)>) {
     let (evidence, snapshot) = asked(lab, CACHE, dport);
     let fix = first_candidate(&evidence, &snapshot).map(|fix| (fix.id, fix.rule));
     (explanation(&evidence, &snapshot).reason, fix)
@@ -122,11 +122,11 @@ fn both_are_named() {
 #[test]
 fn the_route_that_is_missing_is_proposed_on_either_side() {
     let some = |table: &str, rule: &str| Some((table.to_owned(), rule.to_owned()));
-    assert_eq!(mended(LAB, 6379), (None, None));
+    assert_eq!(fixed(LAB, 6379), (None, None));
     let without = LAB.replace(THERE, "");
-    assert_eq!(mended(&without, 6379), (Some("no-route"), some("rtb-app", THERE)));
+    assert_eq!(fixed(&without, 6379), (Some("no-route"), some("rtb-app", THERE)));
     let without = LAB.replace(BACK, "");
-    assert_eq!(mended(&without, 6379), (Some("reply-not-routed-back"), some("rtb-b", BACK)));
+    assert_eq!(fixed(&without, 6379), (Some("reply-not-routed-back"), some("rtb-b", BACK)));
     let rule = r#"{ protocol = "tcp", ports = "22", from = "sg-app" }"#;
-    assert_eq!(mended(LAB, 22), (Some("sg-ingress-implicit-deny"), some("sg-cache", rule)));
+    assert_eq!(fixed(LAB, 22), (Some("sg-ingress-implicit-deny"), some("sg-cache", rule)));
 }

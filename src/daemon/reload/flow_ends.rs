@@ -6,7 +6,7 @@ use crate::config::Lab;
 use crate::daemon::aside::aside;
 use crate::daemon::needs::Needs;
 use crate::daemon::running::Running;
-use crate::explain::{Fate, FlowFate, FlowFates, decided_by};
+use crate::explain::{AffectedFlow, AffectedFlows, FlowChange, decided_by};
 use crate::flow::{Flow, Instant};
 use crate::linux::clock;
 use crate::pipeline::{Denial, DeviceId, Engine, Forecast, Reason, SpaceAddr};
@@ -15,12 +15,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 /// Returns the live flows that `next`, which needs `needs`, ends or drops.
-pub(super) fn flow_ends(running: &Running, next: &Snapshot, needs: &Needs, lab: &Lab) -> FlowFates {
+pub(super) fn flow_ends(
+    running: &Running,
+    next: &Snapshot,
+    needs: &Needs,
+    lab: &Lab,
+) -> AffectedFlows {
     let now = Instant(clock::now());
     let current = running.snapshot();
     let lost = lost(&running.needs, needs);
     let leaving = leaving(running, lab);
-    let mut found = FlowFates::default();
+    let mut found = AffectedFlows::default();
     running.engine.flows().for_each(|entry| {
         let flow = &entry.flow;
         if flow.is_expired(now, &current.parts().timeouts) {
@@ -29,22 +34,22 @@ pub(super) fn flow_ends(running: &Running, next: &Snapshot, needs: &Needs, lab: 
         found.live += 1;
         let source = flow.inside().src();
         let outcome = if leaving.contains(&source) {
-            (Fate::Ends, "its task is removed".to_owned(), None, None)
+            (FlowChange::Ends, "its task is removed".to_owned(), None, None)
         } else if let Some(gone) = gone_of(flow, &lost) {
-            (Fate::Ends, gone, None, None)
+            (FlowChange::Ends, gone, None, None)
         } else {
             let (outcome, denial) = match running.engine.forecast(now, next, flow) {
                 Forecast::Keeps => return found.keep += 1,
-                Forecast::Moved => (Fate::Ends, MOVED),
-                Forecast::Denied(denial) => (Fate::Dropped, denial),
-                Forecast::RepliesDenied(denial) => (Fate::RepliesDropped, denial),
+                Forecast::Moved => (FlowChange::Ends, MOVED),
+                Forecast::Denied(denial) => (FlowChange::Dropped, denial),
+                Forecast::RepliesDenied(denial) => (FlowChange::RepliesDropped, denial),
             };
-            let rule = (outcome != Fate::Ends).then(|| decided_by(denial.decided_by, next));
+            let rule = (outcome != FlowChange::Ends).then(|| decided_by(denial.decided_by, next));
             let line = rule.as_ref().and_then(|rule| rule.line);
             let rule = rule.map(|rule| rule.to_string());
             (outcome, denial.reason.name().to_owned(), rule, line)
         };
-        found.add(flow_fate(running, flow, outcome));
+        found.add(affected_flow(running, flow, outcome));
     });
     found.sort();
     found
@@ -66,18 +71,18 @@ fn leaving(running: &Running, lab: &Lab) -> BTreeSet<Ipv4Addr> {
     tasks::going(running, lab).into_iter().collect()
 }
 
-fn flow_fate(
+fn affected_flow(
     running: &Running,
     flow: &Flow,
-    (outcome, reason, rule, line): (Fate, String, Option<String>, Option<u32>),
-) -> FlowFate {
+    (outcome, reason, rule, line): (FlowChange, String, Option<String>, Option<u32>),
+) -> AffectedFlow {
     let inside = flow.inside();
     let attachment = running.tasks.get(&inside.src());
     let end = |address, port| match inside.protocol().has_ports() {
         true => format!("{address}:{port}"),
         false => format!("{address}"),
     };
-    FlowFate {
+    AffectedFlow {
         task: attachment
             .map_or_else(|| inside.src().to_string(), |a| format!("{}/{}", a.service, a.number)),
         protocol: inside.protocol().to_string(),

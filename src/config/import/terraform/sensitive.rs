@@ -28,7 +28,13 @@ fn collect(value: &Value, found: &mut Vec<String>) {
             if fields.get("sensitive") == Some(&Value::Bool(true)) {
                 fields.get("value").into_iter().for_each(|value| strings(value, found));
             }
-            fields.values().for_each(|field| collect(field, found));
+            // What is marked as a whole is collected already.
+            let is_whole = |key: &str| {
+                let marks = MARKED.iter().find(|(values, _)| *values == key);
+                marks.is_some_and(|(_, marks)| fields.get(*marks) == Some(&Value::Bool(true)))
+            };
+            let others = fields.iter().filter(|(key, _)| !is_whole(key));
+            others.for_each(|(_, field)| collect(field, found));
         }
         Value::Array(items) => items.iter().for_each(|item| collect(item, found)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
