@@ -65,7 +65,7 @@ fn values_of_secrets(text: &str, key: &Regex, value: &Regex) -> Vec<Range<usize>
     for at in key.captures_iter(text) {
         if let Some(section) = at.name("section") {
             let path = letters(section.as_str());
-            is_of_keys = path.split('.').any(|name| is_section_of_keys(name) || is_secret(name));
+            is_of_keys = is_secret_path(&path) || path.contains(KEYS);
             continue;
         }
         let name = at.name("key").map_or_else(String::new, |name| letters(name.as_str()));
@@ -121,10 +121,6 @@ pub(super) fn is_secret_key(key: &str) -> bool {
 /// Decides whether any name of a dotted key is that of a secret: what is below it is secret too.
 fn is_secret_path(letters: &str) -> bool {
     letters.split('.').any(is_secret)
-}
-
-fn is_section_of_keys(name: &str) -> bool {
-    name.contains(KEYS) || strsim::damerau_levenshtein(name, KEYS) <= 1
 }
 
 fn is_secret(name: &str) -> bool {

@@ -2,7 +2,7 @@
 //! pipe or a device. The bytes that are read are bounded, and so is the wait for a FIFO that has no
 //! writer. Root follows no link of another user.
 
-use super::lookup::Lookup;
+use super::lookup::{Lookup, is_own_descriptor};
 use super::refusal;
 use super::thousands;
 use nix::errno::Errno;
@@ -74,7 +74,8 @@ pub fn opened(path: &Path) -> io::Result<File> {
             Err(error) if error.raw_os_error() == Some(Errno::ELOOP as i32) => {}
             opened => return opened,
         }
-        if lookup.leads_to_own_descriptor()? {
+        let link = lookup.open(OFlag::O_PATH | OFlag::O_NOFOLLOW, 0)?;
+        if is_own_descriptor(&link)? {
             return lookup.open(flags, 0);
         }
         lookup.follow()?;

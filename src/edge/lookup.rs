@@ -8,7 +8,7 @@ use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
@@ -58,18 +58,6 @@ impl Lookup {
     pub(super) fn open(&self, flags: OFlag, mode: u32) -> io::Result<File> {
         let mode = Mode::from_bits_truncate(mode);
         Ok(openat(&self.folder, self.name(), flags | OFlag::O_CLOEXEC, mode)?.into())
-    }
-
-    /// Decides whether the name is a link of `/proc` to a descriptor of egret's own, such as that
-    /// of `/dev/stdout`, which is not a path.
-    ///
-    /// # Errors
-    /// The kernel's errors.
-    pub(super) fn leads_to_own_descriptor(&self) -> io::Result<bool> {
-        let there = self.open(OFlag::O_PATH | OFlag::O_NOFOLLOW, 0)?;
-        let is_proc =
-            fstatfs(&there).is_ok_and(|found| found.filesystem_type() == PROC_SUPER_MAGIC);
-        Ok(is_proc && is_trusted(there.metadata()?.uid()))
     }
 
     /// Follows the link that has the name.
@@ -128,8 +116,7 @@ impl Lookup {
         if about.st_mode & nix::libc::S_IFMT != nix::libc::S_IFLNK {
             return Ok(Link::None);
         }
-        let is_proc =
-            fstatfs(&there).is_ok_and(|found| found.filesystem_type() == PROC_SUPER_MAGIC);
+        let is_proc = is_of_proc(&there);
         let target = PathBuf::from(readlinkat(&there, "")?);
         // The kernel makes the links of `/proc`. Those within it, such as `/proc/self`, belong to the
         // root of the machine, whom a user namespace does not know.
@@ -146,6 +133,19 @@ impl Lookup {
 
 const FOLDER: OFlag =
     OFlag::O_PATH.union(OFlag::O_NOFOLLOW).union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
+
+/// Decides whether a link is one of `/proc` to a descriptor of egret's own, such as that of
+/// `/dev/stdout`, which is not a path.
+///
+/// # Errors
+/// The kernel's errors.
+pub(super) fn is_own_descriptor(link: &File) -> io::Result<bool> {
+    Ok(is_of_proc(link) && is_trusted(link.metadata()?.uid()))
+}
+
+fn is_of_proc(file: impl AsFd) -> bool {
+    fstatfs(file).is_ok_and(|found| found.filesystem_type() == PROC_SUPER_MAGIC)
+}
 
 fn check_owner(link: &OsStr, user: u32) -> io::Result<()> {
     if is_trusted(user) {

@@ -5,7 +5,7 @@
 //! choice. A file that exists is overwritten if it belongs to root or the caller, other users
 //! cannot write to it, and it has no other name.
 
-use super::lookup::Lookup;
+use super::lookup::{Lookup, is_own_descriptor};
 use super::refusal::{caller, kind, not_shared, owned, refusal};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::geteuid;
@@ -40,7 +40,7 @@ pub fn make_or_empty(path: &Path, mode: u32) -> io::Result<File> {
         if !about.is_symlink() {
             return empty(&lookup, (path, mode), OFlag::O_NOFOLLOW);
         }
-        if lookup.leads_to_own_descriptor()? {
+        if is_own_descriptor(&there)? {
             return empty(&lookup, (path, mode), OFlag::empty());
         }
         lookup.follow()?;

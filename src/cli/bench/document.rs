@@ -249,6 +249,8 @@ pub(super) fn median(mut values: Vec<f64>) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
 
     fn metric(rounds: &[&[(&str, f64)]]) -> Metric {
@@ -306,5 +308,26 @@ mod tests {
         let metric = metric(&[&[("nft", 2.0), ("x", 1.0)]]);
         let text = serde_json::to_string(&metric).unwrap_or_default();
         assert_eq!(serde_json::from_str::<Metric>(&text).ok(), Some(metric));
+    }
+
+    #[test]
+    fn ratios_in_the_readme_are_those_that_were_measured() {
+        let measured = include_str!("../../../benches/bench.json");
+        let measured: Document = serde_json::from_str(measured).unwrap();
+        let readme = include_str!("../../../README.md");
+        let (_, section) = readme.split_once("\n## Throughput\n").unwrap();
+        let section = section.split("\n## ").next().unwrap();
+        let of_two = regex::Regex::new(r"(\w+) / (\w+) (\d+\.\d\d)").unwrap();
+        let mut count = 0;
+        for line in section.lines().filter_map(|line| line.strip_prefix("- ")) {
+            let is_of = |metric: &&Metric| line.starts_with(&format!("{}: ", metric.title));
+            let metric = measured.metrics.iter().find(is_of).unwrap();
+            for found in of_two.captures_iter(line) {
+                let ratio = metric.ratio(&found[1], &found[2]).unwrap();
+                assert_eq!(format!("{ratio:.2}"), found[3], "{line}");
+                count += 1;
+            }
+        }
+        assert!(count >= 10, "{count} ratios");
     }
 }
