@@ -1,6 +1,7 @@
 //! The kernel forwards exactly the flows that the engine has offloaded, no longer than they are
 //! valid, and everything is counted.
 
+use crate::support::carried::until_carried;
 use crate::support::comes;
 use crate::support::frames;
 use crate::support::lab::{
@@ -42,8 +43,7 @@ fn flow(lab: &Lab, port: u16) -> FlowRow {
 fn steady(lab: &Lab, task: &mut crate::support::lab::Agent, name: &str, address: Ipv4Addr) -> u16 {
     let port = u16::try_from(task.open(name, address, 443).as_u64().unwrap()).unwrap();
     assert_eq!(flow(lab, port).path, "userspace");
-    (0..20).for_each(|_| task.ok(&json!(["say", name, 10.0])));
-    assert_eq!(flow(lab, port).path, "offload");
+    until_carried(lab, task, name, port);
     port
 }
 
