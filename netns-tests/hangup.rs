@@ -61,6 +61,30 @@ fn a_hangup_does_not_wait_for_a_silent_fifo_and_the_lab_can_be_ended() {
     assert_eq!(lab.wait(), Some(0));
 }
 
+/// The source of `egret up --from` becomes a FIFO whose writer is silent.
+#[test]
+fn a_source_that_is_read_again_does_not_hold_up_the_end() {
+    if !can_run() {
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    let source = home.path().join("state.json");
+    std::fs::copy("examples/vpc-terraform.json", &source).unwrap();
+    let mut lab = Lab::up_from(&source);
+    std::fs::remove_file(&source).unwrap();
+    mkfifo(&source, Mode::S_IRWXU).unwrap();
+    let _silent = std::fs::OpenOptions::new().read(true).write(true).open(&source).unwrap();
+    lab.signal(Signal::SIGHUP);
+    let descriptors = format!("/proc/{}/fd", lab.pid());
+    let is_read = || {
+        let mut open = std::fs::read_dir(&descriptors).unwrap().flatten();
+        open.any(|file| std::fs::read_link(file.path()).is_ok_and(|path| path == source))
+    };
+    assert!(comes(is_read), "the source is not read again");
+    lab.egret_ok("down");
+    assert_eq!(lab.wait(), Some(0));
+}
+
 /// A shell sends its jobs a hangup of its own beside the kernel's: however many arrive, the lab
 /// ends in order.
 #[test]

@@ -18,6 +18,7 @@ use crate::linux::{descriptors, lift_memory_limit};
 use futures_util::FutureExt as _;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -441,16 +442,17 @@ async fn keep(
     // On a task of its own: it waits for its turn while the lab is changed, and signals are handled
     // then as well.
     let mut house = Housekeeping(tokio::spawn(keep_house(shared.clone())));
+    let until = ended.clone();
     loop {
         tokio::select! {
             ended = &mut house.0 => return ended.err().map(Err),
             asked = stop.wait_or_reload() => match asked {
                 Asked::End => return None,
-                // A half-done reload is taken down with the lab.
-                Asked::Reload => tokio::select! {
-                    () = reload(shared, command) => {}
-                    () = stop.wait_for_another() => return None,
-                },
+                Asked::Reload => {
+                    if !is_reloaded(shared, command, stop, until.clone()).await {
+                        return None;
+                    }
+                }
             },
             _ = ended.wait_for(|end| *end) => return None,
             served = &mut *server => return Some(served),
@@ -485,6 +487,24 @@ async fn read_again(command: &Command<'_>) -> Result<(String, String), String> {
     // A source may be large, and a file a pipe that never gets data.
     let read = tokio::task::spawn_blocking(read).await;
     read.unwrap_or_else(|fault| Err(fault.to_string()))
+}
+
+/// Reloads, unless a signal or a client asks for the end first: a source may be a pipe that never
+/// gets data. A half-done reload is taken down with the lab.
+async fn is_reloaded(
+    shared: &Shared,
+    command: &Command<'_>,
+    stop: &mut Stop,
+    mut ended: watch::Receiver<bool>,
+) -> bool {
+    // Boxed: the compiler takes minutes for the type of all that a reload waits for, in one more
+    // `select!`.
+    let reloading: Pin<Box<dyn Future<Output = ()> + '_>> = Box::pin(reload(shared, command));
+    tokio::select! {
+        () = reloading => true,
+        () = stop.wait_for_another() => false,
+        _ = ended.wait_for(|end| *end) => false,
+    }
 }
 
 /// Reads the lab file, or the source, again, and applies it. Even after a failure the lab goes on.
