@@ -68,6 +68,26 @@ fn apply_says_which_lab_it_changes_and_takes_another_labs_file_only_where_it_is_
 }
 
 #[test]
+fn down_of_a_lab_that_is_not_up_lists_those_that_are() {
+    if !can_run() {
+        return;
+    }
+    let lab = Lab::up("auto", LAB);
+    let other = format!("{}-other", lab.name());
+    let down = unnamed(&lab, &["down", "--lab", &other]);
+    let said = both_streams(&down);
+    assert!(down.status.success(), "{said}");
+    let begin = format!("lab `{other}` is not up (labs here: ");
+    assert!(said.starts_with(&begin) && said.contains(lab.name()), "{said}");
+    assert!(said.trim_end().ends_with("; choose with --lab); nothing to clear"), "{said}");
+    let unknown = both_streams(&lab.egret("exec nobody -- true"));
+    assert!(
+        unknown.contains(&format!("lab `{}` has no service `nobody`", lab.name())),
+        "{unknown}"
+    );
+}
+
+#[test]
 fn live_test_finds_the_lab_that_the_environment_names() {
     if !can_run() {
         return;

@@ -173,7 +173,7 @@ fn a_lab_file_that_cannot_work_leaves_nothing() {
 }
 
 #[test]
-fn what_somebody_else_made_stays() {
+fn namespaces_that_egret_did_not_make_stay() {
     if !can_run() {
         return;
     }
@@ -352,7 +352,7 @@ fn down_waits_for_a_lab_that_is_still_starting() {
 }
 
 #[test]
-fn what_the_kernel_loses_is_listed_as_well() {
+fn packets_that_the_kernel_loses_are_listed_as_well() {
     if !can_run() {
         return;
     }
@@ -471,9 +471,10 @@ fn ps_shows_where_each_task_comes_from() {
     }
     let lab = Lab::up("auto", LAB);
     lab.egret_ok("task add web");
-    lab.egret_ok("exec web/5 -- true");
+    let made = "made task web/5, which did not exist";
+    assert!(both_streams(&lab.egret("exec web/5 -- true")).contains(made));
     // An existing task is not created.
-    lab.egret_ok("exec web/2 -- true");
+    assert_eq!(both_streams(&lab.egret("exec web/2 -- true")), "");
     let origin = |task: u64| {
         let rows: Vec<Value> = lab.rows("ps");
         let is_it = |row: &&Value| row["service"] == "web" && row["task"] == task;

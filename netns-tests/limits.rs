@@ -124,7 +124,7 @@ fn api_beyond_loopback_without_keys_is_warned_about() {
 }
 
 #[test]
-fn descriptors_are_raised_for_the_lab_and_not_for_its_programs() {
+fn descriptors_are_raised_for_the_lab() {
     if !can_run() {
         return;
     }

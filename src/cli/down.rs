@@ -4,7 +4,7 @@ use super::format::OutputArgs;
 use super::remaining::{Held, KillArg, Processes};
 use super::runtime::runtime;
 use super::{CliError, LabArg, output};
-use crate::daemon::{Client, ClientError, StateDir, StateError};
+use crate::daemon::{Client, ClientError, StateDir, StateError, client};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -47,8 +47,9 @@ pub(super) fn run(args: &DownArgs) -> Result<ExitCode, CliError> {
     })?;
     match ended {
         Ended::Running => output::note(&format!("lab `{lab}` is down")),
-        Ended::Killed(cleared) if cleared.is_empty() => {
-            output::note(&format!("lab `{lab}` is not up; nothing to clear"));
+        Ended::Nothing { others } => {
+            let others = client::elsewhere(&others);
+            output::note(&format!("lab `{lab}` is not up{others}; nothing to clear"));
         }
         Ended::Killed(cleared) => {
             output::note(&format!("cleared what a killed run left: {}", cleared.join(", ")));
@@ -63,11 +64,17 @@ enum Ended {
     Running,
     /// A killed run, with the namespaces that it left.
     Killed(Vec<String>),
+    /// None, and nothing was left of one.
+    Nothing {
+        /// The labs that run.
+        others: Vec<String>,
+    },
 }
 
 async fn end(lab: &str, held: &mut Held) -> Result<Ended, CliError> {
     let begun = Instant::now();
     let mut was_held = false;
+    let mut running = Vec::new();
     loop {
         held.hold_new();
         let asked: Result<serde_json::Value, _> =
@@ -78,13 +85,18 @@ async fn end(lab: &str, held: &mut Held) -> Result<Ended, CliError> {
                 return Ok(Ended::Running);
             }
             // It does not exist, does not exist yet, or is about to end.
-            Err(ClientError::NotRunning { .. } | ClientError::Broken { .. }) => {}
+            Err(ClientError::NotRunning { others, .. }) => running = others,
+            Err(ClientError::Broken { .. }) => {}
             Err(error) => return Err(error.into()),
         }
         match StateDir::take(lab, Duration::ZERO) {
             Ok((mut state, cleared)) => {
                 state.release()?;
-                return Ok(if was_held { Ended::Running } else { Ended::Killed(cleared) });
+                return Ok(match was_held {
+                    true => Ended::Running,
+                    false if cleared.is_empty() => Ended::Nothing { others: running },
+                    false => Ended::Killed(cleared),
+                });
             }
             Err(StateError::Busy { .. }) if begun.elapsed() < PATIENCE => {}
             Err(error) => return Err(stuck(error)),

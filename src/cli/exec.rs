@@ -70,7 +70,7 @@ async fn namespace(args: &ExecArgs) -> Result<String, CliError> {
         return Ok(format!("{}-{id}", lab.name));
     }
     let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-    Err(CliError::Usage(format!("the lab has no {what} `{id}`; it has {known}")))
+    Err(CliError::Usage(format!("lab `{}` has no {what} `{id}`; it has {known}", lab.name)))
 }
 
 /// Parses `SERVICE` or `SERVICE/N`.

@@ -67,7 +67,8 @@ pub(super) fn run(args: &ServicesArgs) -> Result<ExitCode, CliError> {
     rows.retain(|row| row.service == *name);
     let [row] = rows.as_slice() else {
         return Err(CliError::Usage(format!(
-            "the lab has no service `{name}`; it has {}",
+            "lab `{}` has no service `{name}`; it has {}",
+            args.lab.name(),
             known.join(", ")
         )));
     };

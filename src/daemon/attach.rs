@@ -151,6 +151,7 @@ pub(super) fn service(running: &Running, name: &str) -> Result<ServiceIx, LabErr
     let services = &snapshot.parts().services;
     let found = services.iter().position(|s| s.name == name).map(ServiceIx::from);
     let unknown = || LabError::UnknownService {
+        lab: running.lab.name.clone(),
         name: name.to_owned(),
         known: services.iter().map(|s| s.name.clone()).collect(),
     };

@@ -90,7 +90,8 @@ fn not_running(lab: &str, starting: Option<u32>, others: &[String]) -> String {
     format!("no lab `{lab}` is running{others}: start one with `sudo egret up FILE{named}`")
 }
 
-fn elsewhere(labs: &[String]) -> String {
+/// Returns the labs that run, in brackets, for a command whose lab does not.
+pub(crate) fn elsewhere(labs: &[String]) -> String {
     if labs.is_empty() {
         String::new()
     } else {
@@ -156,8 +157,8 @@ impl Client {
             return Ok(answer);
         }
         let mut problem = Vec::new();
-        while let Some(octets) = answer.next().await? {
-            problem.extend_from_slice(&octets);
+        while let Some(bytes) = answer.next().await? {
+            problem.extend_from_slice(&bytes);
         }
         Err(refusal(&problem))
     }
@@ -330,7 +331,7 @@ impl Answer {
                 None => return Ok(None),
                 Some(Err(_)) => return Err(self.went_down()),
                 Some(Ok(frame)) => match frame.into_data() {
-                    Ok(octets) => return Ok(Some(octets)),
+                    Ok(bytes) => return Ok(Some(bytes)),
                     // Trailers.
                     Err(_) => continue,
                 },

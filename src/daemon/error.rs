@@ -70,12 +70,12 @@ pub enum LabError {
     Config(Diagnostics),
     /// The lab of a killed process cannot become this one. Nothing of it was changed.
     #[error(
-        "cannot resume the lab of a killed run: {0}; it is left as it was, and what the kernel carries ends with its offload_grace: bring it up with a file that it can become, or clear it with `egret down`"
+        "cannot resume the lab of a killed run: {0}; it is left as it was, and its offloaded flows end after its offload_grace: bring it up with a file that it can become, or clear it with `egret down`"
     )]
     NotResumed(String),
     /// A step failed while the lab of a killed process was being resumed.
     #[error(
-        "cannot resume the lab of a killed run: {0}; its namespaces and tasks stay, and no packet crosses: bring it up again to try once more, or clear it with `egret down`"
+        "cannot resume the lab of a killed run: {0}; its namespaces and tasks stay, and no packet crosses: bring it up to try again, or clear it with `egret down`"
     )]
     HalfResumed(Box<LabError>),
     /// The thread that waits for the lab's name ended.
@@ -85,8 +85,10 @@ pub enum LabError {
     #[error("writing the files for the next process: {0}")]
     Leave(#[from] io::Error),
     /// No such service.
-    #[error("the lab has no service `{name}`; it has {}", list(known))]
+    #[error("lab `{lab}` has no service `{name}`; it has {}", list(known))]
     UnknownService {
+        /// The lab.
+        lab: String,
         /// The name that was asked for.
         name: String,
         /// The services of the lab.
@@ -139,11 +141,11 @@ pub enum LabError {
         way_out: String,
     },
     /// A service has no free task number.
-    #[error("service `{0}` has 65535 tasks, and there are no more numbers: remove one first")]
+    #[error("service `{0}` has 65535 tasks, the maximum: remove one first")]
     ServiceFull(String),
     /// There is no ENI, and no App Runner address, to attach a task to.
     #[error(
-        "there is no ENI or address that task {number} of service `{service}` could leave by: give its vpc_connector a subnet, or set egress"
+        "task {number} of service `{service}` has no ENI or public address to send from: give its vpc_connector a subnet, or set egress"
     )]
     NoDevice {
         /// The service.

@@ -22,7 +22,11 @@ impl Running {
     ) -> Result<Task, LabError> {
         attach::service(self, service)?;
         let Some(found) = attach::find(self, service, number) else {
-            return add_by_hand(self, service, number, maker).await;
+            let task = add_by_hand(self, service, number, maker).await?;
+            if maker == Maker::Exec {
+                self.notes.push(format!("made task {service}/{number}, which did not exist"));
+            }
+            return Ok(task);
         };
         let task = self.snapshot().task(found.address).copied();
         task.ok_or_else(|| LabError::HalfRemoved { service: service.to_owned(), number })

@@ -75,7 +75,22 @@ pub fn restore(command: &mut Command) {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
+
+    #[test]
+    fn a_program_has_the_limit_that_egret_was_started_with() {
+        let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        setrlimit(Resource::RLIMIT_NOFILE, hard - 1, hard).unwrap();
+        raise().unwrap();
+        assert_eq!(getrlimit(Resource::RLIMIT_NOFILE).unwrap(), (hard, hard));
+        let mut program = Command::new("sh");
+        program.args(["-c", "ulimit -S -n"]);
+        restore(&mut program);
+        let said = program.output().unwrap().stdout;
+        assert_eq!(String::from_utf8(said).unwrap().trim(), (hard - 1).to_string());
+    }
 
     #[test]
     fn shares_leave_control_and_the_lab_their_part_whatever_the_limit() {
