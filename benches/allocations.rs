@@ -16,7 +16,7 @@ use support::{DATABASE, OUTSIDE, World, from_task};
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
     /// Bytes allocated and not freed.
-    static OCTETS: Cell<i64> = const { Cell::new(0) };
+    static BYTES: Cell<i64> = const { Cell::new(0) };
 }
 
 /// The system's allocator, with counts for each thread.
@@ -26,28 +26,28 @@ struct Counting;
 // SAFETY: every call goes to the system's allocator with the same arguments.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count_octets(layout.size(), 0);
+        count_bytes(layout.size(), 0);
         let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
         // SAFETY: the caller keeps to what the trait asks for, and nothing is changed on the way.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count_octets(0, layout.size());
+        count_bytes(0, layout.size());
         // SAFETY: the caller keeps to what the trait asks for, and nothing is changed on the way.
         unsafe { System.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count_octets(size, layout.size());
+        count_bytes(size, layout.size());
         let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
         // SAFETY: the caller keeps to what the trait asks for, and nothing is changed on the way.
         unsafe { System.realloc(pointer, layout, size) }
     }
 }
 
-fn count_octets(taken: usize, given_back: usize) {
-    let _ = OCTETS.try_with(|octets| octets.set(octets.get() + taken as i64 - given_back as i64));
+fn count_bytes(taken: usize, given_back: usize) {
+    let _ = BYTES.try_with(|bytes| bytes.set(bytes.get() + taken as i64 - given_back as i64));
 }
 
 #[global_allocator]
@@ -81,12 +81,12 @@ fn the_counter_counts() {
 #[test]
 fn a_million_flows_live_within_a_gibibyte() {
     let mut world = World::new();
-    let before = OCTETS.get();
+    let before = BYTES.get();
     world.fill(125_000);
     assert_eq!(world.engine.flows().len(), 125_000);
-    let octets = OCTETS.get() - before;
-    println!("{} bytes per flow through a NAT gateway", octets / 125_000);
-    assert!(octets * 8 < 1 << 30, "{octets} bytes for an eighth of a million flows");
+    let bytes = BYTES.get() - before;
+    println!("{} bytes per flow through a NAT gateway", bytes / 125_000);
+    assert!(bytes * 8 < 1 << 30, "{bytes} bytes for an eighth of a million flows");
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn packets_of_established_flows_in_both_directions() {
 }
 
 #[test]
-fn packets_after_the_last_watcher_has_gone() {
+fn packets_after_the_last_watcher_has_left() {
     let mut world = World::new();
     let (out, back, device) = world.connect(40_000, (OUTSIDE, 443));
     let eni = world.eni;

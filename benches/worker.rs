@@ -110,9 +110,9 @@ impl Bed {
                 let begun = Instant::now();
                 let (vnet, len) = self.next(&mut buffer);
                 let read = Instant::now();
-                let octets = &mut buffer[HEADROOM..][..len];
+                let bytes = &mut buffer[HEADROOM..][..len];
                 if round % 2 == 0 {
-                    let key = key(octets, vnet);
+                    let key = key(bytes, vnet);
                     let parsed = Instant::now();
                     black_box(found(&world.engine, &key));
                     let found = Instant::now();
@@ -121,7 +121,7 @@ impl Bed {
                     continue;
                 }
                 let mut reply = [0; 1024];
-                let received = Received { device, bytes: octets, vnet };
+                let received = Received { device, bytes, vnet };
                 let judged = world.engine.judge(NOW, &world.snapshot, received, &mut reply);
                 let done = Instant::now();
                 assert!(matches!(judged.verdict, Verdict::Forward { .. }), "{judged:?}");
@@ -169,8 +169,8 @@ fn segment(back: &[u8], payload: usize) -> (Vec<u8>, VnetHeader) {
 }
 
 #[inline(never)]
-fn key(octets: &mut [u8], vnet: VnetHeader) -> FlowKey {
-    FlowKey::new(Space::INTERNET, Packet::parse(octets, vnet).unwrap().tuple())
+fn key(bytes: &mut [u8], vnet: VnetHeader) -> FlowKey {
+    FlowKey::new(Space::INTERNET, Packet::parse(bytes, vnet).unwrap().tuple())
 }
 
 #[inline(never)]

@@ -50,8 +50,7 @@ fn packets_of_the_seeds() {
 /// The seeds would be worth little if their packets were dropped immediately.
 #[test]
 fn most_packets_of_the_seeds_pass() {
-    let forwarded: usize =
-        packets::seeds().iter().map(|(_, octets)| packets::forwards(octets)).sum();
+    let forwarded: usize = packets::seeds().iter().map(|(_, bytes)| packets::forwards(bytes)).sum();
     assert!(forwarded > 20, "{forwarded}");
 }
 
@@ -131,8 +130,8 @@ fn pieces_of_the_seeds() {
 #[ignore = "writes the seeds of the packet path and the pcapng writer"]
 fn write_seeds() {
     for (directory, seeds) in [("packets", packets::seeds()), ("pcapng", pcapng::seeds())] {
-        for (name, octets) in seeds {
-            std::fs::write(root().join("fuzz/seeds").join(directory).join(name), octets).unwrap();
+        for (name, bytes) in seeds {
+            std::fs::write(root().join("fuzz/seeds").join(directory).join(name), bytes).unwrap();
         }
     }
 }

@@ -136,7 +136,7 @@ fn a_refused_apply_leaves_hand_made_tasks_hand_made() {
 }
 
 #[test]
-fn a_task_that_could_be_removed_only_in_part_is_made_anew() {
+fn a_task_that_could_be_removed_only_in_part_is_made_again() {
     if !can_run() {
         return;
     }

@@ -348,7 +348,7 @@ fn boto3_finds_the_model_kept_and_every_error() {
 }
 
 #[test]
-fn what_was_answered_is_there_after_a_restart() {
+fn answered_calls_are_there_after_a_restart() {
     let Some(mut shop) = Shop::open("") else { return };
     let connector = shop.connector("my-connector", &["subnet-a"], &["sg-db-client"]);
     let service = shop.create("web-1", &connector);
@@ -488,7 +488,7 @@ fn public_subnets_are_refused_as_the_documentation_has_it() {
 }
 
 #[test]
-fn it_listens_on_loopback_unless_told_otherwise() {
+fn it_listens_on_loopback_by_default() {
     if !can_run() {
         return;
     }
@@ -509,7 +509,7 @@ fn it_listens_on_loopback_unless_told_otherwise() {
 }
 
 #[test]
-fn regression_a_second_up_hears_that_the_lab_is_up_whatever_its_api_is() {
+fn regression_a_second_up_reports_that_the_lab_is_up_whatever_its_api_is() {
     if !can_run() {
         return;
     }
@@ -556,7 +556,7 @@ fn state(lab: &str) -> PathBuf {
 
 /// Statement 17: one zone is a warning.
 #[test]
-fn what_the_api_makes_is_checked_as_it_comes_and_by_check_of_the_running_lab() {
+fn objects_of_the_api_are_checked_as_they_come_and_by_check_of_the_running_lab() {
     let Some((shop, mut terminal)) = Shop::open_on_terminal("") else { return };
     let trap = shop.connector("trap", &["subnet-public"], &["sg-app"]);
     let said = terminal.hears("(single-zone)");

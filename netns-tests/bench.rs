@@ -43,7 +43,7 @@ vpc_connector = "connector"
 "#;
 
 #[test]
-fn a_labs_own_path_is_measured_and_what_the_rules_refuse_is_said() {
+fn a_labs_own_path_is_measured_and_a_denied_one_is_named() {
     if !can_run() {
         return;
     }

@@ -539,7 +539,7 @@ fn a_patch_is_printed_alone_and_patch_and_git_apply_it() {
 }
 
 #[test]
-fn what_cannot_be_patched_says_why() {
+fn a_fix_that_cannot_be_a_patch_says_why() {
     let case = "src/explain/cases/private-nat-igw.toml";
     let unknown = egret(&["explain", "web", "api", "--config", case, "--fix"]);
     assert_eq!((unknown.status.code(), stdout(&unknown).as_str()), (Some(1), ""));

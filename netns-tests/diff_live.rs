@@ -117,13 +117,13 @@ fn no_packet_contradicts_a_verdict(lab: &Lab, seed: u64) {
 fn pair(seed: u64) -> [String; 2] {
     let mut draw = numbers(seed);
     loop {
-        let octets: Vec<u8> = (0..400).map(|_| draw() as u8).collect();
-        let mut others = octets.clone();
+        let bytes: Vec<u8> = (0..400).map(|_| draw() as u8).collect();
+        let mut others = bytes.clone();
         for _ in 0..3 {
             let at = draw() as usize % others.len();
             others[at] = draw() as u8;
         }
-        let [a, b] = [octets, others].map(|octets| listening(&lab(&mut Tape::new(&octets))));
+        let [a, b] = [bytes, others].map(|bytes| listening(&lab(&mut Tape::new(&bytes))));
         if a == b {
             continue;
         }

@@ -194,8 +194,8 @@ fn question(name: &str, record_type: RecordType) -> Vec<u8> {
 }
 
 /// Sends a question from a namespace, and returns the answer, if one comes.
-fn over_udp(from: &Netns, server: Ipv4Addr, octets: &[u8]) -> Option<Vec<u8>> {
-    over_udp_within(LONG, from, server, octets)
+fn over_udp(from: &Netns, server: Ipv4Addr, bytes: &[u8]) -> Option<Vec<u8>> {
+    over_udp_within(LONG, from, server, bytes)
 }
 
 /// The longest wait for an answer that must not come.
@@ -206,25 +206,25 @@ fn over_udp_within(
     patience: Duration,
     from: &Netns,
     server: Ipv4Addr,
-    octets: &[u8],
+    bytes: &[u8],
 ) -> Option<Vec<u8>> {
     from.run(|| {
         let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
         socket.set_read_timeout(Some(patience)).unwrap();
         socket.connect((server, 53)).unwrap();
-        socket.send(octets).unwrap();
+        socket.send(bytes).unwrap();
         let mut answer = vec![0; 4096];
         socket.recv(&mut answer).ok().map(|len| answer[..len].to_vec())
     })
     .unwrap()
 }
 
-fn over_tcp(from: &Netns, server: Ipv4Addr, octets: &[u8]) -> Vec<u8> {
+fn over_tcp(from: &Netns, server: Ipv4Addr, bytes: &[u8]) -> Vec<u8> {
     from.run(|| {
         let mut stream = TcpStream::connect((server, 53)).unwrap();
-        let len = u16::try_from(octets.len()).unwrap();
+        let len = u16::try_from(bytes.len()).unwrap();
         stream.write_all(&len.to_be_bytes()).unwrap();
-        stream.write_all(octets).unwrap();
+        stream.write_all(bytes).unwrap();
         let mut len = [0; 2];
         stream.read_exact(&mut len).unwrap();
         let mut answer = vec![0; usize::from(u16::from_be_bytes(len))];
@@ -395,7 +395,7 @@ fn a_registrys_name_resolves_to_all_interfaces_of_its_endpoint() {
 }
 
 #[test]
-fn malformed_questions_harm_nobody_and_no_one_else_may_answer() {
+fn malformed_questions_do_no_harm_and_no_other_host_may_answer() {
     if !can_run() {
         return;
     }
@@ -447,12 +447,12 @@ fn dns_support_off_is_silence_and_too_many_packets_are_counted() {
     assert!(said.contains("enable_dns_support = true"), "{said}");
 
     // Questions count, answers do not, for all tasks of the ENI together.
-    let octets = question("db.", RecordType::A);
+    let bytes = question("db.", RecordType::A);
     let burst = |from: &Netns| {
         let socket = from.run(|| UdpSocket::bind("0.0.0.0:0").unwrap()).unwrap();
         socket.connect((RESOLVER, 53)).unwrap();
         for _ in 0..300 {
-            socket.send(&octets).unwrap();
+            socket.send(&bytes).unwrap();
         }
         // The socket stays open until the end: if it were closed, late answers would cause ICMP
         // errors, which count as well.

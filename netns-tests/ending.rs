@@ -130,7 +130,7 @@ fn two_sigterms_that_come_together_are_one() {
 }
 
 #[test]
-fn signal_ends_a_start_whose_output_nobody_reads() {
+fn signal_ends_a_start_whose_output_has_no_reader() {
     if !can_run() {
         return;
     }

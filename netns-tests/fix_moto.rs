@@ -247,7 +247,7 @@ const NEW_CONNECTOR: &str =
 const PUBLIC_SUBNET: &str = "subnet-0985884d6f2d9dc63";
 
 #[test]
-fn a_connector_is_made_anew_and_its_service_uses_the_new_one() {
+fn a_connector_is_replaced_and_its_service_uses_the_new_one() {
     let Some(venv) = aws::venv() else { return };
     let moto = Moto::start(venv);
     let folder = tempfile::tempdir().unwrap();

@@ -1,12 +1,12 @@
 //! The kernel forwards exactly the flows that the engine has offloaded, no longer than they are
 //! valid, and everything is counted.
 
-use crate::support::carried::until_carried;
 use crate::support::comes;
 use crate::support::frames;
 use crate::support::lab::{
     CLOSED_FLOWS_STAY, FLOWS_EXPIRE_SOON, Lab, both_streams, can_run, for_both_kinds, snmp,
 };
+use crate::support::offloaded::until_offloaded;
 use crate::support::{iperf, iperf_server};
 use egret::explain::{EniRow, FlowRow, TraceRow};
 use egret::linux::Mac;
@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 
 for_both_kinds!(
     bulk_transfers_are_carried_by_the_kernel_with_right_checksums,
-    a_connection_that_ends_or_rests_is_told_as_ever,
-    what_is_too_old_or_too_big_is_answered_in_the_midst_of_a_flow,
+    offloaded_connections_end_and_expire_as_others_do,
+    ttl_and_mtu_errors_are_answered_in_the_midst_of_a_flow,
     regression_a_connection_that_carried_much_between_two_looks_ends,
 );
 
@@ -43,7 +43,7 @@ fn flow(lab: &Lab, port: u16) -> FlowRow {
 fn steady(lab: &Lab, task: &mut crate::support::lab::Agent, name: &str, address: Ipv4Addr) -> u16 {
     let port = u16::try_from(task.open(name, address, 443).as_u64().unwrap()).unwrap();
     assert_eq!(flow(lab, port).path, "userspace");
-    until_carried(lab, task, name, port);
+    until_offloaded(lab, task, name, port);
     port
 }
 
@@ -92,7 +92,7 @@ fn bulk_transfers_are_carried_by_the_kernel_with_right_checksums(device: &str) {
     assert!(eni.offloaded.bytes_in <= eni.bytes_in, "{eni:#?}");
 }
 
-fn a_connection_that_ends_or_rests_is_told_as_ever(device: &str) {
+fn offloaded_connections_end_and_expire_as_others_do(device: &str) {
     // 350 s are 3.5 s.
     let lab = lab(device, FLOWS_EXPIRE_SOON);
     let mut server = Lab::agent(&lab.netns("internet"));
@@ -102,14 +102,14 @@ fn a_connection_that_ends_or_rests_is_told_as_ever(device: &str) {
     task.ok(&json!(["close", "ended"]));
     // Closed flows are kept for two seconds, at this speed for less than one: either the flow's
     // state is seen, or the flow is not listed any more.
-    let gone = comes(|| {
+    let removed = comes(|| {
         let own = |flow: &FlowRow| flow.inside.ends_with(&format!(":{ended}"));
         lab.flows()
             .iter()
             .find(|f| own(f))
             .is_none_or(|f| f.state == "closed" && f.path == "userspace")
     });
-    assert!(gone, "{:#?}", lab.flows());
+    assert!(removed, "{:#?}", lab.flows());
 
     let resting = steady(&lab, &mut task, "resting", HOST);
     let busy = steady(&lab, &mut task, "busy", HOST);
@@ -127,7 +127,7 @@ fn a_connection_that_ends_or_rests_is_told_as_ever(device: &str) {
         task.ok(&json!(["say", "busy", 10.0]));
         let late = frames::tcp_ack(lab.ps()[0].address, HOST, 443);
         let late =
-            frames::with(late, |octets| octets[20..22].copy_from_slice(&resting.to_be_bytes()));
+            frames::with(late, |bytes| bytes[20..22].copy_from_slice(&resting.to_be_bytes()));
         let router = Mac::near(lab.ps()[0].address);
         task.ok(&json!(["frames", "eth0", frames::ipv4(router, &late)]));
     });
@@ -140,8 +140,8 @@ fn regression_a_connection_that_carried_much_between_two_looks_ends(device: &str
     let mut server = Lab::agent(&lab.netns("internet"));
     server.ok(&json!(["serve_sink", HOST, 443]));
     let mut task = lab.task("web");
-    let fill = |task: &mut crate::support::lab::Agent, octets: u64| {
-        assert_eq!(task.ask(&json!(["fill_sink", "bulk", octets, u64::from(u32::MAX)])), octets);
+    let fill = |task: &mut crate::support::lab::Agent, bytes: u64| {
+        assert_eq!(task.ask(&json!(["fill_sink", "bulk", bytes, u64::from(u32::MAX)])), bytes);
     };
     let port = task.ask(&json!(["open_sink", "bulk", HOST, 443]));
     let port = u16::try_from(port.as_u64().unwrap()).unwrap();
@@ -154,7 +154,7 @@ fn regression_a_connection_that_carried_much_between_two_looks_ends(device: &str
     assert!(comes(|| flow(&lab, port).state == "closed"), "{:#?}", flow(&lab, port));
 }
 
-fn what_is_too_old_or_too_big_is_answered_in_the_midst_of_a_flow(device: &str) {
+fn ttl_and_mtu_errors_are_answered_in_the_midst_of_a_flow(device: &str) {
     let lab = lab(device, "internet_mtu = 1300\n");
     let task = lab.netns("web-1");
     let ping = |options: &str| {
@@ -258,7 +258,7 @@ fn a_rule_cuts_streams_at_once_and_a_group_does_not() {
 }
 
 #[test]
-fn what_somebody_watches_is_carried_by_the_engine() {
+fn watched_flows_pass_through_user_space() {
     if !can_run() {
         return;
     }

@@ -110,7 +110,7 @@ fn clients_of_a_stopped_lab_say_so_and_what_to_do() {
 
 /// A reload that has begun is completed, even if its client has given up.
 #[test]
-fn change_that_has_begun_is_made_whole_after_its_client_has_gone() {
+fn change_that_has_begun_is_made_whole_after_its_client_has_left() {
     if !can_run() {
         return;
     }

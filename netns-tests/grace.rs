@@ -40,11 +40,11 @@ fn nothing_goes_on_by_default() {
     assert!(!pins(&lab).exists());
     assert_eq!(lab.end_by(Signal::SIGKILL), None);
     let killed = Instant::now();
-    let received = octets(&far);
+    let received = received_bytes(&far);
     stays_silent(&lab, &far);
     // What was on its way still arrived: no more than the receiver's window (tcp_rmem, 6 MiB) and
     // the part of it that was sent twice.
-    assert!(octets(&far) - received < 12 << 20, "{:?}", killed.elapsed());
+    assert!(received_bytes(&far) - received < 12 << 20, "{:?}", killed.elapsed());
 }
 
 #[test]
@@ -75,8 +75,8 @@ fn flows_go_on_until_the_next_process_has_them() {
 
     assert_eq!(lab.end_by(Signal::SIGKILL), None);
     // The kernel forwards the flow by itself.
-    let seen = octets(&far);
-    waits_until("the kernel goes on", || octets(&far) > seen + 10_000_000);
+    let seen = received_bytes(&far);
+    waits_until("the kernel goes on", || received_bytes(&far) > seen + 10_000_000);
     // A new connection waits for the next process.
     task.begin(&json!(["tcp", HOST, 443, 0, 20.0]));
     lab.up_again();
@@ -146,7 +146,7 @@ fn regression_pinned_maps_of_another_layout_are_cleared_and_the_lab_starts_afres
 }
 
 #[test]
-fn regression_a_task_that_somebody_removed_does_not_come_back_with_the_next_process() {
+fn regression_a_removed_task_does_not_come_back_with_the_next_process() {
     if !can_run() {
         return;
     }
@@ -182,7 +182,7 @@ fn a_grace_is_over_when_it_is_over() {
 }
 
 #[test]
-fn what_the_next_process_does_not_allow_does_not_go_on() {
+fn flows_that_the_next_process_does_not_allow_are_not_resumed() {
     if !can_run() {
         return;
     }
@@ -396,9 +396,9 @@ fn is_carried_by_the_kernel(lab: &Lab) {
 fn stays_silent(lab: &Lab, far: &Netns) {
     let mut task = Lab::agent(&lab.netns("web-1"));
     waits_until("nothing arrives", || {
-        let before = octets(far);
+        let before = received_bytes(far);
         assert_eq!(task.ask(&json!(["tcp", HOST, 9, 0, 1.0])), "timeout");
-        octets(far) == before
+        received_bytes(far) == before
     });
 }
 
@@ -407,7 +407,7 @@ fn sum(flows: &[FlowRow]) -> u64 {
 }
 
 /// Returns the number of bytes that a namespace has received.
-fn octets(netns: &Netns) -> u64 {
+fn received_bytes(netns: &Netns) -> u64 {
     run_ok(netns, "cat /sys/class/net/eth0/statistics/rx_bytes").trim().parse().unwrap()
 }
 

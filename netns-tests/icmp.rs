@@ -12,7 +12,7 @@ for_both_kinds!(
     a_closed_port_refuses_a_datagram_through_nat_and_without,
     traceroute_shows_the_nat_gateway_by_its_private_address,
     traceroute_shows_the_nat_gateway_whatever_is_behind_it,
-    what_is_too_big_is_told_the_mtu,
+    packets_that_are_too_big_are_answered_with_the_mtu,
     an_acl_without_icmp_keeps_the_nat_gateways_own_errors_from_the_task,
     an_error_about_nothing_of_ours_goes_nowhere,
     a_large_ping_comes_back_inside_the_vpc_and_dies_at_a_nat_gateway,
@@ -212,7 +212,7 @@ ingress = [
 }
 
 /// Checklist U13: too large a packet is answered with the MTU.
-fn what_is_too_big_is_told_the_mtu(device: &str) {
+fn packets_that_are_too_big_are_answered_with_the_mtu(device: &str) {
     let (mut lab, _far_host) = lab_with_far_host(device, "mtu = 9001\ninternet_mtu = 1400");
     lab.far("vpc-a", "vpc0", &[FAR]);
     // egret answers in the name of the NAT gateway; then the task's kernel knows the MTU, and

@@ -1,8 +1,8 @@
 //! Lambda functions and Fargate tasks leave by ENIs of their own, which are shown as AWS would show
 //! them.
 
-use crate::support::carried::until_carried;
 use crate::support::lab::{Agent, Lab, both_streams, can_run, for_both_kinds};
+use crate::support::offloaded::until_offloaded;
 use egret::explain::{EniRow, FlowChange, Reload};
 use nix::sys::signal::Signal;
 use serde_json::json;
@@ -153,7 +153,10 @@ fn functions_share_and_each_fargate_task_is_seen_by_its_own_address(device: &str
     }
     let seen = server.peers();
     assert_eq!(seen, own.map(|eni| (eni.address.unwrap(), 4444)));
-    assert_eq!(until_carried(&lab, &mut one, "kept", 4444).outside, format!("{}:4444", seen[0].0));
+    assert_eq!(
+        until_offloaded(&lab, &mut one, "kept", 4444).outside,
+        format!("{}:4444", seen[0].0)
+    );
 
     // Another task has another ENI, for as long as the task exists.
     let enis = || lab.rows::<EniRow>("enis").len();
@@ -173,7 +176,7 @@ fn functions_share_and_each_fargate_task_is_seen_by_its_own_address(device: &str
     std::fs::write(lab.file(), fewer).unwrap();
     drop(two);
     lab.egret_ok(&format!("apply {}", lab.file().display()));
-    assert_eq!(enis(), before, "one of the file has gone, one by hand has stayed");
+    assert_eq!(enis(), before, "the ENI of the file is removed, the one by hand stays");
     assert_eq!(eni(&lab, "job", 3).address, third.address);
     lab.egret_ok("task remove job/3");
     assert_eq!(enis(), before - 1);
@@ -190,7 +193,7 @@ fn a_public_address_leads_out_and_a_public_subnet_without_one_nowhere(device: &s
     let mut edge = lab.task("edge");
     assert_eq!(edge.ask(&json!(["open", "kept", HOST, 443, 443, 10.0])), 443);
     assert_eq!(server.peers(), [(public, 443)]);
-    assert_eq!(until_carried(&lab, &mut edge, "kept", 443).outside, format!("{public}:443"));
+    assert_eq!(until_offloaded(&lab, &mut edge, "kept", 443).outside, format!("{public}:443"));
     assert!(lab.pings("edge", &HOST.to_string()));
     // The host's own error reaches the task: nothing listens there.
     assert_eq!(edge.ask(&json!(["udp", HOST, 9, 0, 5, 10.0])), "ECONNREFUSED");
@@ -264,7 +267,7 @@ fn another_process_goes_on_with_what_no_lab_file_has() {
     let mut tasks = ["orders", "job/3"].map(|task| lab.task(task));
     let ports = tasks.each_mut().map(|task| task.open("kept", FAR, 7000).as_u64().unwrap());
     for (task, port) in tasks.iter_mut().zip(ports) {
-        until_carried(&lab, task, "kept", u16::try_from(port).unwrap());
+        until_offloaded(&lab, task, "kept", u16::try_from(port).unwrap());
     }
     let before = (lab.egret_ok("ps"), eni(&lab, "job", 3).id);
     assert_eq!(lab.end_by(Signal::SIGKILL), None);
@@ -294,7 +297,7 @@ fn an_untracked_flow_ends_with_its_rule_though_the_kernel_carries_it(device: &st
     let [mut job, mut web] = ["job", "web"].map(|name| lab.task(name));
     let open_kept = |task: &mut Agent, port: u16| {
         assert_eq!(task.ask(&json!(["open", "kept", FAR, 7000, port, 10.0])), port);
-        assert_eq!(until_carried(&lab, task, "kept", port).destination, format!("{FAR}:7000"));
+        assert_eq!(until_offloaded(&lab, task, "kept", port).destination, format!("{FAR}:7000"));
     };
     open_kept(&mut web, 5555);
     let apply = |text: &str, options: &str| -> Reload {

@@ -53,7 +53,7 @@ fn memory(lab: &Lab) -> u64 {
 }
 
 #[test]
-fn captures_that_nobody_reads_share_one_budget() {
+fn unread_captures_share_one_budget() {
     if !can_run() {
         return;
     }

@@ -160,7 +160,7 @@ impl Watching {
 
 /// The process is stopped meanwhile, so that a queue is full.
 #[test]
-fn packets_that_full_queues_drop_while_somebody_traces_are_told() {
+fn packets_that_full_queues_drop_during_a_trace_are_reported() {
     if !can_run() {
         return;
     }
@@ -170,10 +170,10 @@ fn packets_that_full_queues_drop_while_somebody_traces_are_told() {
     crate::support::pings_at_once(&lab.netns("web-1"), DB, 2600);
     lab.signal(Signal::SIGCONT);
     let rows = trace.until(|row| row.lost.is_some());
-    let told = rows.last().unwrap();
-    assert_eq!(told.record, "queue-full");
+    let reported = rows.last().unwrap();
+    assert_eq!(reported.record, "queue-full");
     // The worker's queue may overflow again while the worker catches up.
-    assert!(told.lost >= Some(500) && told.lost <= Some(lab.packets_dropped("queue-full")));
+    assert!(reported.lost >= Some(500) && reported.lost <= Some(lab.packets_dropped("queue-full")));
     assert_eq!(trace.interrupted().0, Some(0));
 }
 
@@ -211,11 +211,11 @@ fn a_trace_tells_what_happens_to_packets_and_flows() {
     let refused = all.until(|row| row.record == "drop").pop().unwrap();
     assert_eq!(refused.reason.as_deref(), Some("sg-ingress-implicit-deny"));
     assert!(refused.rule.as_ref().unwrap().contains("no ingress rule of sg-db"), "{refused:?}");
-    let told = drops.until(|row| row.record == "drop");
-    assert_eq!(told.len(), 1, "drops to the database only: {told:#?}");
-    let last = told[0].steps.last().unwrap();
+    let reported = drops.until(|row| row.record == "drop");
+    assert_eq!(reported.len(), 1, "drops to the database only: {reported:#?}");
+    let last = reported[0].steps.last().unwrap();
     assert_eq!((&*last.stage, &*last.outcome), ("security-group-ingress", "drop"));
-    assert_eq!(told[0].steps[0].stage, "source-check", "the whole walk");
+    assert_eq!(reported[0].steps[0].stage, "source-check", "the whole walk");
 
     let mut brief = Watching::begin(&lab, "trace --json --only drops");
     task.tcp_times_out(DB, 443);
@@ -281,8 +281,8 @@ fn a_capture_is_a_file_that_tcpdump_reads_with_what_egret_made_of_each_packet() 
     assert_eq!(code, Some(0), "{note}");
     assert!(note.contains("packets in "), "{note}");
 
-    let octets = std::fs::read(&path).unwrap();
-    let has = |text: &str| octets.windows(text.len()).any(|window| window == text.as_bytes());
+    let bytes = std::fs::read(&path).unwrap();
+    let has = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
     assert!(has("drop sg-ingress-implicit-deny; by no ingress rule of sg-db"));
     assert!(has("forward; by rule 1 of sg-app"));
     let read = |filter: &str| tcpdump(&path, filter);
@@ -297,13 +297,13 @@ fn a_capture_is_a_file_that_tcpdump_reads_with_what_egret_made_of_each_packet() 
     let wrong = ["incorrect", "bad cksum", "bad udp cksum", "wrong icmp cksum"];
     assert!(!wrong.iter().any(|words| all.contains(words)), "every checksum is right");
     let lengths = all.lines().filter_map(|line| line.strip_suffix(')')?.split_once("), length "));
-    let longest = lengths.filter_map(|(_, octets)| octets.parse().ok());
-    assert!(longest.max().is_some_and(|octets: u32| octets <= 1500), "as on a wire");
+    let longest = lengths.filter_map(|(_, bytes)| bytes.parse().ok());
+    assert!(longest.max().is_some_and(|bytes: u32| bytes <= 1500), "as on a wire");
 
     // An existing file is not overwritten.
     let refused = lab.egret(&words);
     assert_eq!(refused.status.code(), Some(2), "{}", both_streams(&refused));
-    assert_eq!(std::fs::read(&path).unwrap(), octets);
+    assert_eq!(std::fs::read(&path).unwrap(), bytes);
     let unknown = lab.egret("capture wbe -w -");
     assert!(both_streams(&unknown).contains("it has eni-"), "{}", both_streams(&unknown));
 
@@ -335,7 +335,7 @@ fn tcpdump(path: &Path, filter: &str) -> String {
 }
 
 #[test]
-fn who_does_not_read_holds_nothing_up_and_is_told_what_was_left_out() {
+fn a_reader_that_does_not_read_holds_nothing_up_and_gets_the_number_left_out() {
     if !can_run() {
         return;
     }
@@ -356,10 +356,10 @@ fn who_does_not_read_holds_nothing_up_and_is_told_what_was_left_out() {
         lines.find_map(|line| serde_json::from_str::<TraceRow>(&line.unwrap()).unwrap().left_out);
     assert!(left_out.is_some_and(|records| records > 0));
     drop(lines);
-    let mut octets = capture.process.stdout;
+    let mut bytes = capture.process.stdout;
     let mut some = [0; 65_536];
-    octets.as_mut().unwrap().read_exact(&mut some).unwrap();
+    bytes.as_mut().unwrap().read_exact(&mut some).unwrap();
     assert_eq!(some[..4], [0x0a, 0x0d, 0x0d, 0x0a], "the capture goes on");
-    drop(octets);
+    drop(bytes);
     finish(slow.process);
 }

@@ -12,7 +12,7 @@ const IDLE_MS: u64 = 3500;
 /// The bytes of one of eight transfers, which are slow enough that several idle timeouts pass
 /// meanwhile.
 const GIGABYTE: u64 = 1_000_000_000;
-const OCTETS_PER_SECOND: u64 = 600_000_000;
+const BYTES_PER_SECOND: u64 = 600_000_000;
 
 #[test]
 fn eight_gigabytes_through_one_flow_never_expire() {
@@ -27,7 +27,7 @@ fn eight_gigabytes_through_one_flow_never_expire() {
     assert!(port.is_u64(), "{port}");
     let first = only_flow(&lab);
     for count in 1..=8 {
-        let counted = task.ask(&json!(["fill_sink", "bulk", GIGABYTE, OCTETS_PER_SECOND]));
+        let counted = task.ask(&json!(["fill_sink", "bulk", GIGABYTE, BYTES_PER_SECOND]));
         assert_eq!(counted, json!(GIGABYTE), "{:#?}", lab.drops());
         let flow = only_flow(&lab);
         assert_eq!(identity(&flow), identity(&first));

@@ -63,7 +63,7 @@ fn a_child_sees_the_interfaces_of_its_namespace_and_the_host_keeps_its_own() {
 }
 
 #[test]
-fn what_is_sent_to_an_echo_comes_back_after_the_sender_closed_its_half() {
+fn bytes_sent_to_an_echo_come_back_after_the_sender_closed_its_half() {
     if !is_root("namespaces") {
         return;
     }

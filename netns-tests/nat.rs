@@ -12,7 +12,7 @@ for_both_kinds!(
     the_internet_sees_public_addresses_and_nothing_else,
     equal_source_ports_of_two_tasks_do_not_collide,
     odd_but_legal_datagrams_pass_and_so_do_the_errors_about_their_echoes,
-    what_nobody_asked_for_does_not_come_in,
+    unsolicited_packets_do_not_come_in,
     default_egress_has_its_own_address_and_no_vpc,
     ports_run_out_for_one_destination_only_and_come_back,
     an_idle_connection_ends_with_a_reset,
@@ -220,7 +220,7 @@ fn odd_but_legal_datagrams_pass_and_so_do_the_errors_about_their_echoes(device: 
 }
 
 /// Checklist U8, T4. Statement 30: inbound packets that no task has asked for are dropped.
-fn what_nobody_asked_for_does_not_come_in(device: &str) {
+fn unsolicited_packets_do_not_come_in(device: &str) {
     let (lab, far) = lab_with_far_hosts(device, "");
     let mut server = Lab::agent(&far);
     server.ok(&json!(["serve_udp", HOST, 53]));

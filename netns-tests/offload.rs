@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use std::net::Ipv4Addr;
 
 for_both_kinds!(
-    many_octets_arrive_as_they_were_sent,
+    many_bytes_arrive_as_they_were_sent,
     streams_are_not_sent_twice,
     datagrams_sent_as_one_arrive_as_many,
 );
@@ -92,7 +92,7 @@ egress = "vpc"
 vpc_connector = "app"
 "#;
 
-fn many_octets_arrive_as_they_were_sent(device: &str) {
+fn many_bytes_arrive_as_they_were_sent(device: &str) {
     let mut lab = Lab::up(device, LAB);
     let mut task = lab.task("web");
     for (near, link, address) in [("internet", "net0", HOST), ("vpc-a", "vpc0", FAR)] {
@@ -133,8 +133,8 @@ fn streams_are_not_sent_twice(device: &str) {
         let said = lab.exec_ok("web", &format!("iperf3 -J -c {HOST} -n 20M -C reno {options}"));
         let report: Value = serde_json::from_str(&said).unwrap();
         let sent = &report["end"]["sum_sent"];
-        let octets = report["end"]["sum_received"]["bytes"].as_f64().unwrap();
-        let (segments, again) = (octets / 1448.0, sent["retransmits"].as_f64().unwrap());
+        let bytes = report["end"]["sum_received"]["bytes"].as_f64().unwrap();
+        let (segments, again) = (bytes / 1448.0, sent["retransmits"].as_f64().unwrap());
         println!(
             "{device} {options}: {:.2} Gbit/s, {again} of {segments:.0} segments again",
             report["end"]["sum_received"]["bits_per_second"].as_f64().unwrap() * 1e-9

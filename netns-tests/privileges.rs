@@ -129,7 +129,7 @@ fn a_lab_file_in_the_home_of_another_user_is_read_and_read_again() {
 }
 
 #[test]
-fn what_the_api_makes_is_kept_in_the_home_of_another_user() {
+fn objects_of_the_api_are_kept_in_the_home_of_another_user() {
     let Some(mut shop) = Shop::open_of_another_user() else { return };
     for name in ["first", "second"] {
         let words = ["create-vpc-connector", "--vpc-connector-name", name, "--subnets", "subnet-a"];

@@ -1,8 +1,8 @@
 //! A resource is reached by its public address: over the internet, through its VPC's internet
 //! gateway, and back.
 
-use crate::support::carried::until_carried;
 use crate::support::lab::{CLOSED_FLOWS_STAY, Lab, for_both_kinds, snmp};
+use crate::support::offloaded::until_offloaded;
 use serde_json::{Value, json};
 use std::net::Ipv4Addr;
 
@@ -349,9 +349,9 @@ fn the_kernel_carries_flows_to_and_from_a_public_endpoint(device: &str) {
     for task in ["web", "pub"] {
         let mut agent = lab.task(task);
         let port = u16::try_from(agent.open("kept", API, 443).as_u64().unwrap()).unwrap();
-        let before = until_carried(&lab, &mut agent, "kept", port).offloaded;
+        let before = until_offloaded(&lab, &mut agent, "kept", port).offloaded;
         (0..20).for_each(|_| agent.ok(&json!(["say", "kept", 10.0])));
-        let after = until_carried(&lab, &mut agent, "kept", port).offloaded;
+        let after = until_offloaded(&lab, &mut agent, "kept", port).offloaded;
         let out = after.packets_out - before.packets_out;
         let back = after.packets_in - before.packets_in;
         // The second look exchanges a line too.

@@ -112,7 +112,7 @@ fn streams_are_not_sent_twice(lab: &Lab, offload: &str) {
             lab.exec_ok("web", &format!("iperf3 -J -c {HOST} -n 50M -C reno -P 4 {direction}"));
         let report: Value = serde_json::from_str(&said).unwrap();
         let again = report["end"]["sum_sent"]["retransmits"].as_f64().unwrap();
-        let octets = report["end"]["sum_received"]["bytes"].as_f64().unwrap();
+        let bytes = report["end"]["sum_received"]["bytes"].as_f64().unwrap();
         println!(
             "offload {offload}, -P 4 {direction}: {:.2} Gbit/s, {again} segments again",
             report["end"]["sum_received"]["bits_per_second"].as_f64().unwrap() * 1e-9
@@ -120,7 +120,7 @@ fn streams_are_not_sent_twice(lab: &Lab, offload: &str) {
         // What a full queue drops on a busy machine is sent again: each packet may be as many
         // segments as fit into 64 KiB.
         let full = (lab.packets_dropped("queue-full") - full) as f64 * 46.0;
-        let segments = octets / 1448.0;
+        let segments = bytes / 1448.0;
         assert!(again < segments * 0.1 + full, "{again} of {segments} segments, {full} dropped");
     }
 }
@@ -128,7 +128,7 @@ fn streams_are_not_sent_twice(lab: &Lab, offload: &str) {
 /// `egret apply` waits for the workers of all queues, and for the kernel: what is sent after it has
 /// returned is judged by the new rules.
 #[test]
-fn what_is_denied_does_not_pass_by_any_queue_once_apply_has_returned() {
+fn denied_packets_pass_by_no_queue_once_apply_has_returned() {
     if !can_run() {
         return;
     }

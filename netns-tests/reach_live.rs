@@ -6,7 +6,7 @@ use egret::explain::AffectedFlows;
 use serde_json::{Value, json};
 use std::net::Ipv4Addr;
 
-for_both_kinds!(what_is_reached_passes, a_change_does_what_diff_says);
+for_both_kinds!(destinations_that_are_reached_pass, a_change_does_what_diff_says);
 
 const DB: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 10);
 const CLOSED: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 20);
@@ -14,7 +14,7 @@ const CLOSED: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 20);
 /// Destinations that have a listener.
 const LISTENERS: [(Ipv4Addr, u16); 3] = [(DB, 5432), (DB, 6379), (CLOSED, 5432)];
 
-fn what_is_reached_passes(device: &str) {
+fn destinations_that_are_reached_pass(device: &str) {
     let lab = Lab::up(device, LAB);
     let mut seen = Vec::new();
     for service in ["web", "silent"] {

@@ -154,7 +154,7 @@ fn a_group_change_refuses_what_is_new_and_cuts_nothing() {
     lab.drops_for("sg-egress-implicit-deny", "sg-app", || web.tcp_times_out(DB, 5432));
     let flows = lab.flows();
     assert_eq!(flows.len(), 1);
-    assert!(flows[0].admitted_by.contains("tcp 5432"), "by the rule that is gone: {flows:?}");
+    assert!(flows[0].admitted_by.contains("tcp 5432"), "by the rule that is removed: {flows:?}");
     assert_eq!(flows[0].rule_generation, Some(1));
 }
 
@@ -189,11 +189,11 @@ fn a_gateway_that_goes_takes_its_flows_along_and_no_others() {
     let mut web = lab.task("web");
     web.open("a", HOST, 443);
     web.open("b", OTHER_HOST, 443);
-    let gone = [
+    let removed = [
         ("[[nat_gateway]]\nid = \"nat-b\"\nsubnet = \"subnet-public\"\n", ""),
         ("    { destination = \"203.0.113.20/32\", target = \"nat-b\" },\n", ""),
     ];
-    let done = reload(&lab, &gone);
+    let done = reload(&lab, &removed);
     let [(destination, reason)] = &changes_of_flows(&done)[..] else { panic!("{done:?}") };
     assert_eq!(destination, &format!("{OTHER_HOST}:443"));
     assert!(reason.contains("NAT gateway nat-b is removed"), "{reason}");
@@ -204,13 +204,13 @@ fn a_gateway_that_goes_takes_its_flows_along_and_no_others() {
     // A gateway that stays with another address is not reported as removed.
     let given = "id = \"nat-a\"\nsubnet = \"subnet-public\"\n";
     let other = format!("{given}public_ip = \"198.51.100.77\"\n");
-    let done = reload(&lab, &[&gone[..], &[(given, &other)]].concat());
+    let done = reload(&lab, &[&removed[..], &[(given, &other)]].concat());
     let cut = done.flows.affected.iter().find(|f| f.destination == format!("{HOST}:443")).unwrap();
     assert!(cut.reason.contains("NAT gateway nat-a no longer has "), "{}", cut.reason);
 }
 
 #[test]
-fn what_comes_and_goes_beside_a_transfer_does_not_disturb_it() {
+fn objects_that_come_and_go_beside_a_transfer_do_not_disturb_it() {
     let Some(lab) = up() else { return };
     let _server = crate::support::iperf_server(&lab.netns("vpc-a"), DB);
     reload(
@@ -284,7 +284,7 @@ fn a_file_that_is_wrong_changes_nothing() {
     let Some(lab) = up() else { return };
     let mut web = lab.task("web");
     web.open("db", DB, 5432);
-    for (old, new, told) in [
+    for (old, new, reported) in [
         ("target = \"nat-a\"", "target = \"nat-x\"", "nat-x"),
         (
             "[[vpc]]\nid = \"vpc-a\"",
@@ -295,7 +295,7 @@ fn a_file_that_is_wrong_changes_nothing() {
         write(&lab, &[(old, new)]);
         let refused = apply(&lab, "");
         assert_eq!(refused.status.code(), Some(2), "{}", both_streams(&refused));
-        assert!(both_streams(&refused).contains(told), "{}", both_streams(&refused));
+        assert!(both_streams(&refused).contains(reported), "{}", both_streams(&refused));
         lab.signal(Signal::SIGHUP);
     }
     assert!(lab.ps().iter().all(|row| row.generation == 1));

@@ -185,8 +185,8 @@ fn an_endpoint_and_a_peering_come_and_go_beside_a_connection(device: &str) {
 
     write(&lab, device, "", &[PEERED]);
     apply(&lab, "");
-    let gone = format!("{}-vpce-s3", lab.name());
-    assert!(!egret::linux::netns::exists(&gone), "{gone}");
+    let removed = format!("{}-vpce-s3", lab.name());
+    assert!(!egret::linux::netns::exists(&removed), "{removed}");
     let mut cache = Lab::agent(&lab.netns("vpc-b"));
     cache.ok(&json!(["serve", CACHE, 6379]));
     assert!(web.open("peer", CACHE, 6379).is_u64());

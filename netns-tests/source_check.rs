@@ -9,8 +9,8 @@ use std::net::Ipv4Addr;
 
 for_both_kinds!(
     another_source_address_gets_nothing_through,
-    what_is_not_a_whole_ipv4_packet_is_counted_by_what_is_wrong,
-    what_cannot_begin_a_flow_does_not,
+    broken_ipv4_packets_are_counted_by_their_fault,
+    segments_that_cannot_begin_a_flow_do_not,
 );
 
 const FIRST: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 1);
@@ -51,7 +51,7 @@ fn another_source_address_gets_nothing_through(device: &str) {
 }
 
 /// Statement 35: only whole IPv4 packets pass, and the others are counted by their fault.
-fn what_is_not_a_whole_ipv4_packet_is_counted_by_what_is_wrong(device: &str) {
+fn broken_ipv4_packets_are_counted_by_their_fault(device: &str) {
     let lab = Lab::up(device, crate::offload::LAB);
     let mut outside = Outside::watch(&lab);
     let mut task = lab.task("web/2");
@@ -104,7 +104,7 @@ fn what_is_not_a_whole_ipv4_packet_is_counted_by_what_is_wrong(device: &str) {
     assert_eq!(lab.packets_dropped("engine-fault"), 0);
 }
 
-fn what_cannot_begin_a_flow_does_not(device: &str) {
+fn segments_that_cannot_begin_a_flow_do_not(device: &str) {
     let lab = Lab::up(device, crate::offload::LAB);
     let mut outside = Outside::watch(&lab);
     let mut task = lab.task("web/2");

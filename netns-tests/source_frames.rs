@@ -226,7 +226,7 @@ fn a_frame_that_changes_while_it_is_sent_carries_no_other_source(device: &str) {
     let before = bed.figures();
     // Its checksum is right for the source of the second task.
     let frame = frames::ipv4(Mac::near(FIRST), &frames::udp(SECOND, HOST, PORTS.1));
-    let own: String = FIRST.octets().iter().map(|octet| format!("{octet:02x}")).collect();
+    let own: String = FIRST.octets().iter().map(|byte| format!("{byte:02x}")).collect();
     let [task, _] = &mut bed.tasks;
     let mut dropped = [0; 2];
     // On a busy machine one thread may not run while the other does.
@@ -279,7 +279,6 @@ fn router_of(lab: &Lab) -> Mac {
     let (ok, said) = lab.exec_internet("ip neigh show dev net0");
     let mut words = said.split_whitespace().skip_while(|word| *word != "lladdr").skip(1);
     let mac = words.next().filter(|_| ok).unwrap_or_else(|| panic!("{said}"));
-    let octets: Vec<u8> =
-        mac.split(':').map(|octet| u8::from_str_radix(octet, 16).unwrap()).collect();
-    Mac(octets.try_into().unwrap())
+    let bytes: Vec<u8> = mac.split(':').map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect();
+    Mac(bytes.try_into().unwrap())
 }

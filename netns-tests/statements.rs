@@ -190,7 +190,7 @@ fn statement_15_services_with_equal_subnets_and_groups_share_their_enis() {
 }
 
 /// One zone is a warning, in
-/// `what_the_api_makes_is_checked_as_it_comes_and_by_check_of_the_running_lab`.
+/// `objects_of_the_api_are_checked_as_they_come_and_by_check_of_the_running_lab`.
 #[test]
 fn statement_17_three_zones_are_advised_where_a_connector_is_made_and_by_check() {
     let Some((shop, mut terminal)) = Shop::open_on_terminal("") else { return };

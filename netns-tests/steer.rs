@@ -84,7 +84,7 @@ fn a_forged_source_is_dropped_and_counted() {
 }
 
 #[test]
-fn addresses_that_nobody_has_are_dropped_and_counted_per_link() {
+fn packets_to_unused_addresses_are_dropped_and_counted_per_link() {
     if !is_root("steer") {
         return;
     }
@@ -489,7 +489,7 @@ fn replace(packet: &mut [u8], vnet: VnetHeader, at: usize, new: Ipv4Addr) {
 /// Updates a checksum by RFC 1624, equation 3; a partial checksum is the sum itself, not its
 /// complement.
 fn update(packet: &mut [u8], at: usize, old: [u8; 4], new: [u8; 4], partial: bool) {
-    let word = |octets: &[u8]| u32::from(u16::from_be_bytes([octets[0], octets[1]]));
+    let word = |bytes: &[u8]| u32::from(u16::from_be_bytes([bytes[0], bytes[1]]));
     let field = word(&packet[at..]);
     let mut sum = if partial { field } else { !field & 0xffff };
     for half in [0, 2] {

@@ -12,7 +12,7 @@ for_both_kinds!(
     a_broken_link_is_shown_and_repaired,
     a_deleted_eth0_is_shown_and_made_again,
     a_task_without_its_namespace_is_shown_with_the_way_out,
-    what_the_kernel_drops_at_a_link_is_listed,
+    packets_that_the_kernel_drops_at_a_link_are_listed,
 );
 
 const DB: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 10);
@@ -96,7 +96,7 @@ fn a_task_without_its_namespace_is_shown_with_the_way_out(device: &str) {
     is_whole(&lab);
 }
 
-fn what_the_kernel_drops_at_a_link_is_listed(device: &str) {
+fn packets_that_the_kernel_drops_at_a_link_are_listed(device: &str) {
     let lab = Lab::up(device, LAB);
     let (netns, vpc) = (lab.netns("web-1"), lab.netns("vpc-a"));
     assert!(lab.pings("web", &DB.to_string()));
@@ -172,8 +172,8 @@ fn is_broken(lab: &Lab, said: &str, way_out: &str) {
     assert!(rows.iter().filter(|row| row["state"] == "broken").count() == 1, "{rows:?}");
     let shown = lab.egret_ok("ps");
     assert!(shown.contains("broken") && joined(&shown).contains(way_out), "{shown}");
-    let (_, told) = shown.split_once("\n\n").unwrap();
-    assert!(told.lines().all(|line| line.chars().count() <= 100), "{shown}");
+    let (_, reported) = shown.split_once("\n\n").unwrap();
+    assert!(reported.lines().all(|line| line.chars().count() <= 100), "{shown}");
 
     // The verdict is about the configuration.
     for words in ["explain web db:5432", "explain web/1 db:5432", "explain web db:5432 --running"] {

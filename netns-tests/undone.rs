@@ -79,7 +79,7 @@ fn a_change_is_applied_though_the_handover_cannot_be_written() {
 }
 
 #[test]
-fn what_an_apply_does_not_remove_is_named() {
+fn an_apply_names_the_parts_that_it_does_not_remove() {
     let Some(lab) = up() else { return };
     write(&lab, 2);
     lab.egret_ok(&format!("apply {}", lab.file().display()));

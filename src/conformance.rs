@@ -9,6 +9,8 @@
 
 mod citations;
 mod pages;
+mod reference;
+mod words;
 
 use std::path::{Path, PathBuf};
 

@@ -155,8 +155,8 @@ impl World {
 
     /// Judges one packet, which is rewritten in place.
     #[inline]
-    pub(crate) fn judge(&mut self, device: Device, octets: &mut [u8]) -> Judged {
-        let received = Received { device, bytes: octets, vnet: VnetHeader::default() };
+    pub(crate) fn judge(&mut self, device: Device, bytes: &mut [u8]) -> Judged {
+        let received = Received { device, bytes, vnet: VnetHeader::default() };
         self.engine.judge(NOW, &self.snapshot, received, &mut self.reply)
     }
 

@@ -128,10 +128,10 @@ impl World {
             1 => vnet = builder::to_super_packet(&mut bytes, tape.u16()?),
             2 => fragment(&mut bytes, tape.u16()?),
             3 => {
-                let (at, octet) = (usize::from(tape.u16()?), tape.byte()?);
+                let (at, byte) = (usize::from(tape.u16()?), tape.byte()?);
                 let len = bytes.len().max(1);
                 if let Some(place) = bytes.get_mut(at % len) {
-                    *place = octet;
+                    *place = byte;
                 }
                 if tape.byte()? % 2 == 0 {
                     repair_header(&mut bytes);
@@ -438,31 +438,31 @@ pub(crate) fn seeds() -> Vec<(String, Vec<u8>)> {
             ),
             ("late", [quiet.clone(), answer(0x10, 51, 101), vec![0, 4, 0], answer(0x10, 51, 101)]),
         ] {
-            let mut octets = vec![lab];
+            let mut bytes = vec![lab];
             for task in &tasks {
                 for to in (0..world.addresses.len() as u8).rev() {
-                    octets.extend(syn(*task, to, 2 + to % 3));
-                    octets.extend(rest.iter().flatten());
+                    bytes.extend(syn(*task, to, 2 + to % 3));
+                    bytes.extend(rest.iter().flatten());
                 }
             }
-            octets.truncate(500);
-            seeds.push((format!("{kind}-{lab}"), octets));
+            bytes.truncate(500);
+            seeds.push((format!("{kind}-{lab}"), bytes));
         }
-        let mut octets = vec![lab];
+        let mut bytes = vec![lab];
         let last = world.addresses.len() as u8 - 1;
         for (task, to) in tasks.iter().zip((0..last).rev()) {
             for word in [0x2000_u16, 0x2004, 0x0008, 0x0004] {
-                octets.extend([9, *task, to, 5, 0, 4, 4, 2]);
-                octets.extend(word.to_be_bytes());
+                bytes.extend([9, *task, to, 5, 0, 4, 4, 2]);
+                bytes.extend(word.to_be_bytes());
             }
-            octets.extend([
+            bytes.extend([
                 8, *task, to, 5, 0, 6, 1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3, 4, 5, 6, 7, 8, 9, 6, 1, 1,
             ]);
-            octets.extend([8, *task, to, 5, 2, 3, 0x10, 0, 0, 0, 1, 0, 0, 0, 1]);
-            octets.extend([7; 40]);
-            octets.extend([1, 0, 16]);
+            bytes.extend([8, *task, to, 5, 2, 3, 0x10, 0, 0, 0, 1, 0, 0, 0, 1]);
+            bytes.extend([7; 40]);
+            bytes.extend([1, 0, 16]);
         }
-        seeds.push((format!("fragments-{lab}"), octets));
+        seeds.push((format!("fragments-{lab}"), bytes));
     }
     seeds
 }

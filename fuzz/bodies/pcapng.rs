@@ -19,7 +19,7 @@ pub(crate) fn run(data: &[u8]) {
     let mut expected = Vec::new();
     for _ in 0..PACKETS {
         let Some(packet) = next(&mut tape) else { break };
-        let captured = Captured { octets: &packet.octets, comment: &packet.comment, ..packet.rest };
+        let captured = Captured { bytes: &packet.bytes, comment: &packet.comment, ..packet.rest };
         let most = tape.byte().map_or(u64::MAX, |most| u64::from(most) + 1);
         let written = pcapng::packet(&mut file, &captured, snaplen, most);
         assert!((1..=most).contains(&written), "at least once, and no more often than wanted");
@@ -44,7 +44,7 @@ pub(crate) fn run(data: &[u8]) {
 }
 
 struct One {
-    octets: Vec<u8>,
+    bytes: Vec<u8>,
     comment: String,
     rest: Captured<'static>,
 }
@@ -57,7 +57,7 @@ fn next(tape: &mut Tape<'_>) -> Option<One> {
         255 => "é".repeat(40_000),
         len => String::from_utf8_lossy(tape.take(usize::from(len))).into_owned(),
     };
-    let (octets, vnet) = match tape.byte()? % 4 {
+    let (bytes, vnet) = match tape.byte()? % 4 {
         0 => {
             let vnet = VnetHeader::from_bytes(&tape.take(10).try_into().ok()?);
             let len = usize::from(tape.u16()? % 2000);
@@ -65,15 +65,15 @@ fn next(tape: &mut Tape<'_>) -> Option<One> {
         }
         1 => super_packet(tape)?,
         2 => {
-            let (mut octets, vnet) = super_packet(tape)?;
-            let place = usize::from(tape.u16()?) % octets.len().max(1);
-            *octets.get_mut(place)? = tape.byte()?;
-            (octets, vnet)
+            let (mut bytes, vnet) = super_packet(tape)?;
+            let place = usize::from(tape.u16()?) % bytes.len().max(1);
+            *bytes.get_mut(place)? = tape.byte()?;
+            (bytes, vnet)
         }
         _ => (builder::udp(socket(), socket(), tape.take(64)), VnetHeader::default()),
     };
-    let rest = Captured { interface, heading, at, id, octets: &[], vnet, comment: "" };
-    Some(One { octets, comment, rest })
+    let rest = Captured { interface, heading, at, id, bytes: &[], vnet, comment: "" };
+    Some(One { bytes, comment, rest })
 }
 
 fn socket() -> SocketAddrV4 {
@@ -82,13 +82,13 @@ fn socket() -> SocketAddrV4 {
 
 fn super_packet(tape: &mut Tape<'_>) -> Option<(Vec<u8>, VnetHeader)> {
     let payload = vec![tape.byte()?; usize::from(tape.u16()?)];
-    let mut octets = match tape.byte()? % 2 {
+    let mut bytes = match tape.byte()? % 2 {
         0 => builder::tcp(socket(), socket(), TcpFlags(tape.byte()?), 1, 1, &payload),
         _ => builder::udp(socket(), socket(), &payload),
     };
     // A size of a few bytes would make tens of thousands of segments.
-    let vnet = builder::to_super_packet(&mut octets, tape.u16()?.max(500));
-    Some((octets, vnet))
+    let vnet = builder::to_super_packet(&mut bytes, tape.u16()?.max(500));
+    Some((bytes, vnet))
 }
 
 struct Read {
@@ -132,7 +132,7 @@ fn read_packet(body: &[u8], snaplen: u32) -> Read {
             1 => {
                 comment = std::str::from_utf8(value).expect("UTF-8, as the draft has it").to_owned()
             }
-            5 => id = u64::from_le_bytes(value.try_into().expect("eight octets")),
+            5 => id = u64::from_le_bytes(value.try_into().expect("eight bytes")),
             _ => {}
         }
         options = &options[4 + len.next_multiple_of(4)..];
@@ -141,11 +141,11 @@ fn read_packet(body: &[u8], snaplen: u32) -> Read {
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four octets"))
+    u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
 }
 
 fn u16_at(bytes: &[u8], at: usize) -> u16 {
-    u16::from_le_bytes(bytes[at..at + 2].try_into().expect("two octets"))
+    u16::from_le_bytes(bytes[at..at + 2].try_into().expect("two bytes"))
 }
 
 /// Returns seeds with whole packets, super-packets whole and damaged, and comments of every length.
@@ -163,6 +163,6 @@ pub(crate) fn seeds() -> Vec<(String, Vec<u8>)> {
         ("damaged", [head(128), damaged, whole].concat()),
         ("long-comment", [head(60), long, many].concat()),
     ]
-    .map(|(name, octets)| (name.to_owned(), octets))
+    .map(|(name, bytes)| (name.to_owned(), bytes))
     .into()
 }

@@ -15,6 +15,8 @@ static VARYING: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r"\b\d[\d.,]*\s?[KMGT]?(bits?|Bytes)/s(ec)?\b", "<rate>"),
         // A duration may have several parts: 2m 3s.
         (r"\b(\d+(\.\d+)?\s?(ns|µs|us|ms|s|m|h)\s?)+\b( ago)?", "<time> "),
+        // The ports of listeners do not differ.
+        (r"\b(\d+\.\d+\.\d+\.\d+)[:.](4566|5201|5432|6379)\b", "$1:<$2>"),
         (r"\b(\d+\.\d+\.\d+\.\d+)[:.](6553[0-5]|\d{4,5})\b", "$1:<port>"),
         // Packets and bytes, as flows and ENIs show them.
         (r"\b[\d.]+[KMGT]?/[\d.]+[KMGT]?i?B\b", "<count>"),
@@ -85,6 +87,7 @@ fn output_is_alike_apart_from_times_ports_and_counts() {
     assert_eq!(compare(shown, printed), Ok(()));
     assert!(compare(shown, &printed.replace("web/1", "web/2")).is_err());
     assert!(compare(shown, &printed.replace("sg-deny", "sg-allow")).is_err());
+    assert!(compare("10.0.1.10:5432", "10.0.1.10:6379").is_err());
     assert!(compare("20.26 Gbit/s", "1.2 Mbit/s").is_ok());
 }
 

@@ -319,7 +319,7 @@ def end_numbered():
 
 
 def serve_exchange(address, port, size):
-    """Takes what the client sends until it ends, then sends `size` octets of its own."""
+    """Takes what the client sends until it ends, then sends `size` bytes of its own."""
 
     def run(s):
         digests.append([digest_of(s), "in"])
@@ -330,7 +330,7 @@ def serve_exchange(address, port, size):
 
 
 def exchange(address, port, size):
-    """Sends `size` octets, takes what the server sends. Answers with both digests."""
+    """Sends `size` bytes, takes what the server sends. Answers with both digests."""
     with connection(address, port, 0, 60.0) as s:
         sent = pour(s, size, seed=1)
         s.shutdown(socket.SHUT_WR)
@@ -356,7 +356,7 @@ def digest_of(s):
 
 
 def serve_sink(address, port):
-    """Takes on each connection a number and so many octets, says how many came, and so on: none is kept."""
+    """Takes on each connection a number and so many bytes, says how many came, and so on: none is kept."""
 
     def run(s):
         into = bytearray(1 << 20)
@@ -374,11 +374,11 @@ def open_sink(name, address, port):
     return sockets[name].getsockname()[1]
 
 
-def fill_sink(name, size, octets_per_second):
-    """Sends `size` octets on a connection to a sink, no faster than that. Answers with how many the sink counted."""
+def fill_sink(name, size, bytes_per_second):
+    """Sends `size` bytes on a connection to a sink, no faster than that. Answers with how many the sink counted."""
     s = sockets[name]
     s.settimeout(None)
-    s.setsockopt(socket.SOL_SOCKET, 47, octets_per_second.to_bytes(8, sys.byteorder))  # SO_MAX_PACING_RATE
+    s.setsockopt(socket.SOL_SOCKET, 47, bytes_per_second.to_bytes(8, sys.byteorder))  # SO_MAX_PACING_RATE
     s.sendall(size.to_bytes(8, "big"))
     block = memoryview(bytes(1 << 20))
     for sent in range(0, size, len(block)):
@@ -423,19 +423,19 @@ def take_digests():
     return taken
 
 
-def frames(interface, *octets):
+def frames(interface, *packets):
     """Sends whole frames, as given in hexadecimal."""
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as s:
         s.bind((interface, 0))
-        for frame in octets:
+        for frame in packets:
             s.send(bytes.fromhex(frame))
     return "ok"
 
 
-def frames_that_change(interface, frame, at, octets, count):
-    """Sends a frame so often from pages that are shared with the kernel, in which another process writes these octets and
+def frames_that_change(interface, frame, at, changed, count):
+    """Sends a frame so often from pages that are shared with the kernel, in which another process writes these bytes and
     those of the frame by turns meanwhile."""
-    frame, octets = bytes.fromhex(frame), bytes.fromhex(octets)
+    frame, changed = bytes.fromhex(frame), bytes.fromhex(changed)
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as s:
         # PACKET_TX_RING of SOL_PACKET: one block of one frame.
         s.setsockopt(263, 13, struct.pack("IIII", 4096, 1, 4096, 1))
@@ -443,15 +443,15 @@ def frames_that_change(interface, frame, at, octets, count):
         s.bind((interface, 0))
         # struct tpacket_hdr, and the offset of the frame after it.
         status, begin = struct.Struct("=QII"), 32
-        where = slice(begin + at, begin + at + len(octets))
+        where = slice(begin + at, begin + at + len(changed))
         ring[begin : begin + len(frame)] = frame
         sender = os.getpid()
         writer = os.fork()
         if writer == 0:
-            original = frame[at : at + len(octets)]
+            original = frame[at : at + len(changed)]
             # The writer ends with the sender, however that ends.
             while os.getppid() == sender:
-                ring[where] = octets
+                ring[where] = changed
                 ring[where] = original
             os._exit(0)
         try:
@@ -515,11 +515,11 @@ def wire(interface, address=None):
     return "ok"
 
 
-def wire_send(*octets):
+def wire_send(*packets):
     """Sends frames behind their virtio-net headers; those that begin with "packet " are whole packets for IP to send. Answers with
     those that the kernel refuses, and why."""
     refused = []
-    for number, frame in enumerate(octets):
+    for number, frame in enumerate(packets):
         kind, _, packet = frame.rpartition(" ")
         try:
             sockets["packets" if kind else "wire"].send(bytes.fromhex(packet))

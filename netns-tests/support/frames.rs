@@ -88,5 +88,5 @@ pub fn ipv4(to: Mac, packet: &[u8]) -> String {
 pub fn frame(to: Mac, ethertype: u16, payload: &[u8]) -> String {
     let source = [2, 0, 0, 0, 0, 1];
     let frame = [&to.0[..], &source, &ethertype.to_be_bytes(), payload].concat();
-    frame.iter().map(|octet| format!("{octet:02x}")).collect()
+    frame.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -2,11 +2,11 @@
 //! them, and a far host that detects wrong checksums.
 
 pub mod aws;
-pub mod carried;
 pub mod frames;
 pub mod http;
 pub mod lab;
 pub mod moto;
+pub mod offloaded;
 pub mod terminal;
 
 use egret::linux::exec::spawn_in;

@@ -37,9 +37,9 @@ impl Terminal {
             let mut ready = [PollFd::new(self.master.as_fd(), PollFlags::POLLIN)];
             let patience = PollTimeout::try_from(PATIENCE).unwrap();
             assert_eq!(poll(&mut ready, patience), Ok(1), "no `{text}` in {}", self.said);
-            let mut octets = [0; 4096];
-            let count = self.master.read(&mut octets).unwrap();
-            self.said.push_str(&String::from_utf8_lossy(&octets[..count]));
+            let mut bytes = [0; 4096];
+            let count = self.master.read(&mut bytes).unwrap();
+            self.said.push_str(&String::from_utf8_lossy(&bytes[..count]));
         }
         std::mem::take(&mut self.said)
     }

@@ -3,7 +3,7 @@
 
 use super::clock::now;
 use super::desk::{Change, Desk, record};
-use super::fault::{Fault, Kind};
+use super::fault::{Fault, FaultKind};
 use super::records::Moment;
 use super::shape::{Shape, checked};
 use super::store::{Store, StoreError};
@@ -95,7 +95,7 @@ impl Operation {
                 }
                 false => format!("App Runner has no operation {name:?}"),
             };
-            Fault::new(Kind::UnknownOperation, format!("{what}; egret serves {served}"))
+            Fault::new(FaultKind::UnknownOperation, format!("{what}; egret serves {served}"))
         })
     }
 
@@ -196,8 +196,9 @@ impl Api {
             drop(body);
             outcome
         });
-        done.await
-            .unwrap_or_else(|fault| Err(Fault::new(Kind::InternalServiceError, fault.to_string())))
+        done.await.unwrap_or_else(|fault| {
+            Err(Fault::new(FaultKind::InternalServiceError, fault.to_string()))
+        })
     }
 }
 
@@ -206,8 +207,9 @@ fn json(body: &[u8]) -> Result<Value, Fault> {
     if body.is_empty() {
         return Ok(Value::Object(serde_json::Map::new()));
     }
-    serde_json::from_slice(body)
-        .map_err(|error| Fault::new(Kind::Serialization, format!("the body is not JSON: {error}")))
+    serde_json::from_slice(body).map_err(|error| {
+        Fault::new(FaultKind::Serialization, format!("the body is not JSON: {error}"))
+    })
 }
 
 /// Does the operation. One that changes something waits for the change before; one that only reads
@@ -262,7 +264,7 @@ fn dispatched(
 ) -> Result<Step, Fault> {
     // An operation that changes something has requested it.
     let spec =
-        || spec.ok_or_else(|| Fault::new(Kind::InternalServiceError, "the lab was not asked"));
+        || spec.ok_or_else(|| Fault::new(FaultKind::InternalServiceError, "the lab was not asked"));
     let answer = match operation {
         Operation::CreateVpcConnector => {
             return connectors::create(desk, store, spec()?, request).map(Step::Change);

@@ -1,7 +1,7 @@
 //! ARNs of App Runner's resources (spec 1.5):
 //! `arn:aws:apprunner:<region>:<account>:<kind>/<name>/…`.
 
-use super::fault::{Fault, Kind as FaultKind};
+use super::fault::{Fault, FaultKind};
 use std::fmt;
 
 /// The account that resources belong to.
@@ -15,7 +15,7 @@ pub(super) struct Account {
 
 /// The kind of resource that an ARN names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ArnKind {
     /// `vpcconnector/<name>/<revision>/<id>`.
     VpcConnector,
     /// `service/<name>/<id>`.
@@ -29,12 +29,12 @@ pub(super) enum Kind {
 /// The resource part of an ARN of this account: a kind and what follows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Resource<'a> {
-    pub(super) kind: Kind,
+    pub(super) kind: ArnKind,
     /// Name, then revision and id, or id; the last ones may be missing.
     pub(super) parts: Vec<&'a str>,
 }
 
-impl Kind {
+impl ArnKind {
     const ALL: [Self; 4] = [
         Self::VpcConnector,
         Self::Service,
@@ -62,7 +62,7 @@ impl Kind {
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for ArnKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::VpcConnector => "VPC connector",
@@ -75,7 +75,7 @@ impl fmt::Display for Kind {
 
 impl Account {
     /// Returns a resource's ARN.
-    pub(super) fn arn(&self, kind: Kind, parts: &[&str]) -> String {
+    pub(super) fn arn(&self, kind: ArnKind, parts: &[&str]) -> String {
         let (partition, region, id) = (self.partition(), &self.region, &self.id);
         let (kind, parts) = (kind.word(), parts.join("/"));
         format!("arn:{partition}:apprunner:{region}:{id}:{kind}/{parts}")
@@ -95,7 +95,7 @@ impl Account {
     /// # Errors
     /// `InvalidRequestException` for an ARN of something else, `ResourceNotFoundException` for one
     /// of another account.
-    pub(super) fn resource<'a>(&self, arn: &'a str, kind: Kind) -> Result<Resource<'a>, Fault> {
+    pub(super) fn resource<'a>(&self, arn: &'a str, kind: ArnKind) -> Result<Resource<'a>, Fault> {
         let resource = self.any(arn)?;
         if resource.kind == kind {
             return Ok(resource);
@@ -107,7 +107,7 @@ impl Account {
     ///
     /// # Errors
     /// As [`Account::resource`], and `InvalidRequestException` for a partial ARN.
-    pub(super) fn whole(&self, arn: &str, kind: Kind) -> Result<(), Fault> {
+    pub(super) fn whole(&self, arn: &str, kind: ArnKind) -> Result<(), Fault> {
         let resource = self.resource(arn, kind)?;
         if resource.parts.len() == kind.parts() {
             return Ok(());
@@ -133,7 +133,8 @@ impl Account {
         let (region, account, resource) = (field()?, field()?, field()?);
         let mut parts = resource.split('/');
         let word = parts.next().unwrap_or_default();
-        let kind = Kind::ALL.into_iter().find(|kind| kind.word() == word).ok_or_else(malformed)?;
+        let kind =
+            ArnKind::ALL.into_iter().find(|kind| kind.word() == word).ok_or_else(malformed)?;
         let parts: Vec<&str> = parts.collect();
         let too_many = parts.len() > kind.parts();
         if service != "apprunner" || parts.is_empty() || too_many || parts.contains(&"") {
@@ -158,24 +159,24 @@ mod tests {
     }
 
     #[test]
-    fn what_an_arn_names() {
+    fn an_arn_names_its_object() {
         let id = "3f2eb10e2c494674952026f646844e3d";
-        let arn = account().arn(Kind::VpcConnector, &["web", "1", id]);
+        let arn = account().arn(ArnKind::VpcConnector, &["web", "1", id]);
         assert_eq!(
             arn,
             format!("arn:aws:apprunner:us-east-1:123456789012:vpcconnector/web/1/{id}")
         );
-        let resource = account().resource(&arn, Kind::VpcConnector).unwrap();
+        let resource = account().resource(&arn, ArnKind::VpcConnector).unwrap();
         assert_eq!(resource.parts, ["web", "1", id]);
-        assert_eq!(account().whole(&arn, Kind::VpcConnector), Ok(()));
+        assert_eq!(account().whole(&arn, ArnKind::VpcConnector), Ok(()));
         let partial = "arn:aws:apprunner:us-east-1:123456789012:vpcconnector/web";
-        assert!(account().resource(partial, Kind::VpcConnector).is_ok());
-        let fault = account().whole(partial, Kind::VpcConnector).unwrap_err();
+        assert!(account().resource(partial, ArnKind::VpcConnector).is_ok());
+        let fault = account().whole(partial, ArnKind::VpcConnector).unwrap_err();
         assert!(fault.message.ends_with("vpcconnector/<name>/<revision>/<id>"), "{fault}");
     }
 
     #[test]
-    fn an_arn_of_something_or_somebody_else() {
+    fn an_arn_of_another_resource_or_account() {
         for (arn, kind) in [
             ("arn:aws:apprunner:us-east-1:123456789012:service/web/1", FaultKind::InvalidRequest),
             ("arn:aws:apprunner:us-east-1:123456789012:vpcconnector", FaultKind::InvalidRequest),
@@ -195,7 +196,7 @@ mod tests {
             ),
             ("nothing", FaultKind::InvalidRequest),
         ] {
-            let fault = account().resource(arn, Kind::VpcConnector).unwrap_err();
+            let fault = account().resource(arn, ArnKind::VpcConnector).unwrap_err();
             assert_eq!(fault.kind, kind, "{fault}");
         }
     }
@@ -205,7 +206,7 @@ mod tests {
         for (region, begin) in [("cn-north-1", "arn:aws-cn:"), ("us-gov-west-1", "arn:aws-us-gov:")]
         {
             let account = Account { region: region.to_owned(), ..account() };
-            let arn = account.arn(Kind::Service, &["web", "1"]);
+            let arn = account.arn(ArnKind::Service, &["web", "1"]);
             assert!(arn.starts_with(begin), "{arn}");
             assert!(account.any(&arn).is_ok());
         }

@@ -1,10 +1,10 @@
 //! VPC connectors (spec 1.6): CreateVpcConnector, DescribeVpcConnector, ListVpcConnectors,
 //! DeleteVpcConnector.
 
-use super::arn::Kind;
+use super::arn::ArnKind;
 use super::clock::now;
 use super::desk::{Change, Desk};
-use super::fault::{Fault, Kind as FaultKind};
+use super::fault::{Fault, FaultKind};
 use super::pages::List;
 use super::records::Connector;
 use super::shape::typed;
@@ -77,7 +77,7 @@ fn new(desk: &Desk, store: &Store, spec: &Spec, wanted: Wanted) -> Result<Connec
     }
     let id = Uuid::new_v4().simple().to_string();
     Ok(Connector {
-        arn: desk.account.arn(Kind::VpcConnector, &[&name, "1", &id]),
+        arn: desk.account.arn(ArnKind::VpcConnector, &[&name, "1", &id]),
         name,
         subnets: wanted.subnets,
         security_groups,
@@ -148,7 +148,7 @@ pub(super) fn delete(desk: &Desk, store: &Store, request: &Value) -> Result<Chan
 /// # Errors
 /// `InvalidRequestException` if there is none.
 pub(super) fn active(desk: &Desk, store: &Store, arn: &str) -> Result<Connector, Fault> {
-    let named = desk.account.resource(arn, Kind::VpcConnector);
+    let named = desk.account.resource(arn, ArnKind::VpcConnector);
     let named = named.map_err(|fault| Fault::invalid(fault.message))?;
     let parts = named.parts.join("/");
     let is_it = |connector: &Connector| {
@@ -165,7 +165,7 @@ pub(super) fn active(desk: &Desk, store: &Store, arn: &str) -> Result<Connector,
 
 fn find(desk: &Desk, store: &Store, request: &Value) -> Result<Connector, Fault> {
     let arn = request["VpcConnectorArn"].as_str().unwrap_or_default();
-    desk.account.whole(arn, Kind::VpcConnector)?;
+    desk.account.whole(arn, ArnKind::VpcConnector)?;
     store.connector(arn)?.ok_or_else(|| unknown(arn))
 }
 

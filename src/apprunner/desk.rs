@@ -3,10 +3,10 @@
 
 use super::arn::Account;
 use super::clock::now;
-use super::fault::{Fault, Kind};
+use super::fault::{Fault, FaultKind};
 use super::ground::{Ground, Unfit};
 use super::records::InForce;
-use super::store::{Entry, Store, StoreError};
+use super::store::{Positioned, Store, StoreError};
 use crate::config::Overlay;
 use crate::config::overlay::{OverlayConnector, OverlayEgress, OverlayService};
 use crate::explain::ApiService;
@@ -126,8 +126,8 @@ fn tried<T>(
 fn unfit(unfit: Unfit) -> Fault {
     match unfit {
         Unfit::Refused(why) => Fault::invalid(why),
-        Unfit::Failed(why) => Fault::new(Kind::InternalServiceError, why),
-        Unfit::Ending => Fault::new(Kind::ServiceUnavailable, "the lab is being taken down"),
+        Unfit::Failed(why) => Fault::new(FaultKind::InternalServiceError, why),
+        Unfit::Ending => Fault::new(FaultKind::ServiceUnavailable, "the lab is being taken down"),
     }
 }
 
@@ -204,7 +204,7 @@ pub(super) fn overlay(store: &Store) -> Result<Overlay, StoreError> {
         found.map_or_else(|| arn.to_owned(), |entry| entry.value.name.clone())
     };
     let mut services = Vec::new();
-    for Entry { position, value: service } in store.services()? {
+    for Positioned { position, value: service } in store.services()? {
         let of = |name: &str, connector: Option<&String>, tasks| OverlayService {
             name: name.to_owned(),
             egress: match connector {

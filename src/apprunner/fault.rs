@@ -11,7 +11,7 @@ const LONGEST: usize = 600;
 #[error("{name}: {message}", name = self.kind.name())]
 pub struct Fault {
     /// The exception.
-    pub kind: Kind,
+    pub kind: FaultKind,
     /// The error, and how to fix it.
     pub message: String,
 }
@@ -19,7 +19,7 @@ pub struct Fault {
 /// The exceptions, of App Runner's model (spec 1.3) and of the front end that all AWS services
 /// share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum FaultKind {
     /// A parameter is not valid.
     InvalidRequest,
     /// The account has reached its quota.
@@ -50,7 +50,7 @@ pub enum Kind {
     InvalidSignature,
 }
 
-impl Kind {
+impl FaultKind {
     /// Returns the exception's name.
     pub fn name(self) -> &'static str {
         match self {
@@ -117,7 +117,7 @@ impl Kind {
 
 impl Fault {
     /// Makes a fault with its message, which is cut at the model's limit.
-    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+    pub fn new(kind: FaultKind, message: impl Into<String>) -> Self {
         let mut message = message.into();
         if let Some((end, _)) = message.char_indices().nth(LONGEST) {
             message.truncate(end);
@@ -127,7 +127,7 @@ impl Fault {
 
     /// Makes a fault for a parameter that is not valid.
     pub fn invalid(message: impl Into<String>) -> Self {
-        Self::new(Kind::InvalidRequest, message)
+        Self::new(FaultKind::InvalidRequest, message)
     }
 }
 

@@ -31,7 +31,7 @@ mod tags;
 mod tests;
 
 pub use desk::Quotas;
-pub use fault::{Fault, Kind};
+pub use fault::{Fault, FaultKind};
 pub use ground::{Ground, Unfit};
 pub use server::Server;
 pub use store::{Store, StoreError};

@@ -7,7 +7,7 @@
 use super::clock::now;
 use super::connectors;
 use super::desk::{Desk, record};
-use super::fault::{Fault, Kind};
+use super::fault::{Fault, FaultKind};
 use super::records::{
     InForce, Moment, Operation, OperationStatus, OperationType, Service, ServiceStatus,
 };
@@ -71,7 +71,7 @@ async fn carry_out(desk: Arc<Desk>, id: String) {
             }
             Ok(None) => return,
             // It is still in progress in the store, and goes on when the lab is up again.
-            Err(fault) if fault.kind == Kind::ServiceUnavailable => return,
+            Err(fault) if fault.kind == FaultKind::ServiceUnavailable => return,
             // For example a disk that is full for now.
             Err(fault) => {
                 desk.tell(&format!("App Runner: operation {id} is tried again: {fault}"));
@@ -114,7 +114,7 @@ async fn advanced(desk: &Desk, id: &str) -> Result<Option<Duration>, Fault> {
     match applied.await {
         Ok(()) => Ok(None),
         // It goes on when the lab is up again.
-        Err(fault) if fault.kind == Kind::ServiceUnavailable => Err(fault),
+        Err(fault) if fault.kind == FaultKind::ServiceUnavailable => Err(fault),
         Err(fault) => fail(desk, operation, service, &fault.message).await.map(|()| None),
     }
 }
@@ -153,7 +153,7 @@ async fn prepare(
     let begun = desk.change(|store| Ok(store.put_service(&starting)?)).await;
     match begun {
         Ok(()) => {}
-        Err(fault) if fault.kind == Kind::ServiceUnavailable => return Err(fault),
+        Err(fault) if fault.kind == FaultKind::ServiceUnavailable => return Err(fault),
         Err(fault) => return Ok(Err(fault.message)),
     }
     let due = now().after(desk.ground.startup(&connector.name).await);
@@ -240,12 +240,12 @@ async fn fail(
         // Removes its ENIs; if that fails, the next change removes them.
         let _ = desk.change(|_| Ok(())).await;
     }
-    let outcome = what_failed(operation.kind);
+    let outcome = failure_of(operation.kind);
     desk.tell(&format!("App Runner: service {} {outcome}: {why}", service.name));
     Ok(())
 }
 
-fn what_failed(kind: OperationType) -> &'static str {
+fn failure_of(kind: OperationType) -> &'static str {
     match kind {
         OperationType::Create => "failed to create",
         OperationType::Update => "was rolled back to what it was before",

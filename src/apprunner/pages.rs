@@ -1,7 +1,7 @@
 //! Lists in pages: the number of elements at once, and the token that continues where a page ended.
 
 use super::fault::Fault;
-use super::store::{Entry, Store};
+use super::store::{Positioned, Store};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
 use sha2::Sha256;
@@ -28,7 +28,7 @@ impl List<'_> {
         &self,
         store: &Store,
         request: &Value,
-        entries: Vec<Entry<T>>,
+        entries: Vec<Positioned<T>>,
         document: impl Fn(&T) -> Value,
     ) -> Result<Value, Fault> {
         let most = request["MaxResults"].as_u64().and_then(|most| usize::try_from(most).ok());
@@ -40,7 +40,7 @@ impl List<'_> {
             Some(after) => position > after,
         };
         let mut rest = entries.into_iter().filter(|entry| is_after(entry.position));
-        let page: Vec<Entry<T>> = rest.by_ref().take(most.unwrap_or(usize::MAX)).collect();
+        let page: Vec<Positioned<T>> = rest.by_ref().take(most.unwrap_or(usize::MAX)).collect();
         let documents: Vec<Value> = page.iter().map(|entry| document(&entry.value)).collect();
         let mut response = json!({ self.member: documents });
         if let (Some(last), Some(_)) = (page.last(), rest.next()) {
@@ -80,8 +80,8 @@ mod tests {
     use super::super::arn::Account;
     use super::*;
 
-    fn entries(positions: impl IntoIterator<Item = i64>) -> Vec<Entry<i64>> {
-        positions.into_iter().map(|position| Entry { position, value: position }).collect()
+    fn entries(positions: impl IntoIterator<Item = i64>) -> Vec<Positioned<i64>> {
+        positions.into_iter().map(|position| Positioned { position, value: position }).collect()
     }
 
     fn store(directory: &tempfile::TempDir) -> Store {

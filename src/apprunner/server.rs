@@ -2,7 +2,7 @@
 
 use super::api::Api;
 use super::clock::wall_clock;
-use super::fault::{Fault, Kind};
+use super::fault::{Fault, FaultKind};
 use super::protocol::{self, Foreign, Protocol};
 use super::signature::{self, Claimed, Signed};
 use crate::config::apprunner::AccessKey;
@@ -86,12 +86,12 @@ impl Server {
         let (head, body) = request.into_parts();
         if self.by_address && !is_address(&head.headers) {
             return Err(Fault::new(
-                Kind::UnknownOperation,
+                FaultKind::UnknownOperation,
                 "the App Runner API listens on loopback here, for calls to its address or to localhost",
             ));
         }
         if let Some(foreign) = foreign {
-            return Err(Fault::new(Kind::UnknownOperation, foreign.message()));
+            return Err(Fault::new(FaultKind::UnknownOperation, foreign.message()));
         }
         let operation = operation(&head.method, &head.uri, &head.headers)?;
         let claimed = self.claimed(&head.method, &head.uri, &head.headers)?;
@@ -137,7 +137,7 @@ fn is_address(headers: &HeaderMap) -> bool {
 
 /// Returns the operation that a request asks for.
 fn operation(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<String, Fault> {
-    let unknown = |message: &str| Fault::new(Kind::UnknownOperation, message);
+    let unknown = |message: &str| Fault::new(FaultKind::UnknownOperation, message);
     if method != Method::POST || uri.path() != "/" {
         return Err(unknown(
             "this is egret's App Runner API: it answers to POST / of AWS's SDKs and CLI",
@@ -164,11 +164,11 @@ fn operation(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<String, 
 impl From<Unread> for Fault {
     fn from(unread: Unread) -> Self {
         let kind = match unread {
-            Unread::TooLarge(_) => Kind::RequestEntityTooLarge,
-            Unread::TooSlow(_) => Kind::RequestTimeout,
-            Unread::Busy => Kind::ServiceUnavailable,
+            Unread::TooLarge(_) => FaultKind::RequestEntityTooLarge,
+            Unread::TooSlow(_) => FaultKind::RequestTimeout,
+            Unread::Busy => FaultKind::ServiceUnavailable,
             // The client has closed its connection, so the answer is not read.
-            Unread::Broken => Kind::Serialization,
+            Unread::Broken => FaultKind::Serialization,
         };
         Self::new(kind, unread.to_string())
     }

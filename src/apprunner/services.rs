@@ -2,11 +2,11 @@
 //! PauseService, ResumeService, ListOperations. Changes that take time are operations, which
 //! `operations` carries out after the answer.
 
-use super::arn::Kind;
+use super::arn::ArnKind;
 use super::clock::now;
 use super::connectors;
 use super::desk::{Desk, record};
-use super::fault::{Fault, Kind as FaultKind};
+use super::fault::{Fault, FaultKind};
 use super::noting::Noting;
 use super::operations;
 use super::pages::List;
@@ -43,7 +43,7 @@ pub(super) fn create(
     let id = Uuid::new_v4().simple().to_string();
     let label: String = Uuid::new_v4().simple().to_string().chars().take(LABEL).collect();
     let service = Service {
-        arn: desk.account.arn(Kind::Service, &[&name, &id]),
+        arn: desk.account.arn(ArnKind::Service, &[&name, &id]),
         url: format!("{label}.{}.awsapprunner.com", desk.account.region),
         id,
         name,
@@ -161,7 +161,7 @@ fn nothing(_: &Store) -> Result<(), Fault> {
 
 fn find(desk: &Desk, store: &Store, request: &Value) -> Result<Service, Fault> {
     let arn = request["ServiceArn"].as_str().unwrap_or_default();
-    desk.account.whole(arn, Kind::Service)?;
+    desk.account.whole(arn, ArnKind::Service)?;
     store.service(arn)?.ok_or_else(|| {
         Fault::new(FaultKind::ResourceNotFound, format!("there is no service with the ARN {arn}"))
     })

@@ -2,7 +2,7 @@
 //! defaults that App Runner fills in (spec 1.4, 1.7). egret acts on the network alone; it keeps and
 //! returns the rest.
 
-use super::arn::{Account, Kind};
+use super::arn::{Account, ArnKind};
 use super::fault::Fault;
 use super::noting::Noting;
 use super::source;
@@ -223,7 +223,7 @@ fn auto_scaling_arn(
     account: &Account,
     noting: &mut Noting<'_>,
 ) -> Result<String, Fault> {
-    let kind = Kind::AutoScalingConfiguration;
+    let kind = ArnKind::AutoScalingConfiguration;
     let Some(arn) = given else { return Ok(account.arn(kind, &DEFAULT_AUTO_SCALING)) };
     named(&arn, kind, account, noting)?;
     Ok(arn)
@@ -235,14 +235,19 @@ fn observability(
     noting: &mut Noting<'_>,
 ) -> Result<Option<Value>, Fault> {
     if let Some(arn) = given.as_ref().and_then(|g| g["ObservabilityConfigurationArn"].as_str()) {
-        named(arn, Kind::ObservabilityConfiguration, account, noting)?;
+        named(arn, ArnKind::ObservabilityConfiguration, account, noting)?;
     }
     Ok(given)
 }
 
 /// Notes an ARN that names nothing of the account. A request for a missing resource is an invalid
 /// request: the model has no other error for CreateService.
-fn named(arn: &str, kind: Kind, account: &Account, noting: &mut Noting<'_>) -> Result<(), Fault> {
+fn named(
+    arn: &str,
+    kind: ArnKind,
+    account: &Account,
+    noting: &mut Noting<'_>,
+) -> Result<(), Fault> {
     match account.resource(arn, kind) {
         Ok(_) => Ok(()),
         Err(fault) => noting.source(fault.message),
@@ -488,7 +493,11 @@ mod tests {
                 _ => json!(arn),
             };
             let fault = made(json!({"SourceConfiguration": public_image(), member: value}));
-            assert_eq!(fault.unwrap_err().kind, super::super::Kind::InvalidRequest, "{member}");
+            assert_eq!(
+                fault.unwrap_err().kind,
+                super::super::FaultKind::InvalidRequest,
+                "{member}"
+            );
         }
     }
 

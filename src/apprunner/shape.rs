@@ -1,7 +1,7 @@
 //! The constraints on requests: those of the service model, as data, and the one walk that checks
 //! them. SDKs check next to nothing themselves (spec 1.1).
 
-use super::fault::{Fault, Kind};
+use super::fault::{Fault, FaultKind};
 use super::noting::Setting;
 use crate::config::apprunner::AppRunner;
 use regex::Regex;
@@ -254,7 +254,7 @@ impl Walk<'_> {
             true => "the body".to_owned(),
             false => format!("'{}'", self.path.join(".")),
         };
-        Fault::new(Kind::Serialization, format!("{place}: expected {expected}, got {found}"))
+        Fault::new(FaultKind::Serialization, format!("{place}: expected {expected}, got {found}"))
     }
 }
 
@@ -268,7 +268,7 @@ fn camel(name: &str) -> String {
 /// Converts a request to a type; its shape has been checked.
 pub(super) fn typed<T: DeserializeOwned>(request: Value) -> Result<T, Fault> {
     serde_json::from_value(request)
-        .map_err(|error| Fault::new(Kind::Serialization, error.to_string()))
+        .map_err(|error| Fault::new(FaultKind::Serialization, error.to_string()))
 }
 
 #[cfg(test)]
@@ -292,16 +292,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_left_out_and_null_is_absent() {
+    fn unknown_members_are_left_out_and_null_is_absent() {
         let given = json!({"VpcConnectorName": "abcd", "Subnets": ["s"], "Color": 1, "Tags": null});
         assert_eq!(connector(given), Ok(json!({"VpcConnectorName": "abcd", "Subnets": ["s"]})));
     }
 
     #[test]
-    fn every_failure_is_said_at_once_with_its_place() {
+    fn all_failures_are_reported_together_with_their_places() {
         let given = json!({"VpcConnectorName": "a b!!", "Tags": [{"Key": "", "Value": "v"}]});
         let fault = connector(given).unwrap_err();
-        assert_eq!(fault.kind, Kind::InvalidRequest);
+        assert_eq!(fault.kind, FaultKind::InvalidRequest);
         assert_eq!(
             fault.message,
             "3 validation errors detected: Value 'a b!!' at 'vpcConnectorName' failed to satisfy constraint: Member must \
@@ -330,7 +330,7 @@ mod tests {
     /// A strict lab refuses each; another one accepts it as it is, with a note that contains these
     /// words.
     #[test]
-    fn what_egret_does_not_run_is_noted_unless_the_lab_file_has_it_refused() {
+    fn members_that_egret_does_not_run_are_noted_unless_the_lab_file_has_them_refused() {
         let image = |identifier: &str| {
             json!({"SourceConfiguration": {"ImageRepository":
                 {"ImageIdentifier": identifier, "ImageRepositoryType": "ECR"}}})
@@ -360,7 +360,7 @@ mod tests {
             let mut request = json!({"ServiceName": "abcd", "SourceConfiguration": {}});
             request.as_object_mut().unwrap().extend(given.as_object().unwrap().clone());
             let strict = service(request.clone());
-            assert_eq!(strict.kind, Kind::InvalidRequest, "{strict}");
+            assert_eq!(strict.kind, FaultKind::InvalidRequest, "{strict}");
             let lab = AppRunner::default();
             let (kept, notes) = checked(&shapes::CREATE_SERVICE, request.clone(), &lab).unwrap();
             assert_eq!(kept, request);
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_about_the_network_is_refused_whatever_the_lab_file_says() {
+    fn members_about_the_network_are_refused_whatever_the_lab_file_says() {
         for given in [
             json!({"NetworkConfiguration": {"EgressConfiguration": {"EgressType": "SOME"}}}),
             json!({"NetworkConfiguration": {"EgressConfiguration": {"VpcConnectorArn": "a"}}}),
@@ -399,7 +399,7 @@ mod tests {
             ),
         ] {
             let fault = connector(given).unwrap_err();
-            assert_eq!((fault.kind, fault.message.as_str()), (Kind::Serialization, message));
+            assert_eq!((fault.kind, fault.message.as_str()), (FaultKind::Serialization, message));
         }
     }
 

@@ -2,7 +2,7 @@
 //! just now, for this service and region. (AWS General Reference, "Create a signed AWS API
 //! request".)
 
-use super::fault::{Fault, Kind};
+use super::fault::{Fault, FaultKind};
 use crate::config::apprunner::AccessKey;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
@@ -38,14 +38,17 @@ pub(super) fn check(
     now: SystemTime,
 ) -> Result<Claimed, Fault> {
     let Some(header) = request.header("authorization") else {
-        return Err(Fault::new(Kind::MissingAuthenticationToken, "Missing Authentication Token"));
+        return Err(Fault::new(
+            FaultKind::MissingAuthenticationToken,
+            "Missing Authentication Token",
+        ));
     };
     let claim = Claim::parse(header)?;
     let date = request.header("x-amz-date").unwrap_or_default();
     claim.fits(date, region)?;
     let Some(key) = keys.iter().find(|key| key.id == claim.key_id) else {
         return Err(Fault::new(
-            Kind::UnrecognizedClient,
+            FaultKind::UnrecognizedClient,
             "The security token included in the request is invalid. (The access key is not among those of the lab file.)",
         ));
     };
@@ -122,7 +125,7 @@ impl<'a> Claim<'a> {
     fn parse(header: &'a str) -> Result<Self, Fault> {
         let incomplete = |what: &str| {
             let message = format!("Authorization header requires {what}.");
-            Fault::new(Kind::IncompleteSignature, message)
+            Fault::new(FaultKind::IncompleteSignature, message)
         };
         let Some(rest) = header.strip_prefix(ALGORITHM) else {
             return Err(incomplete(&format!("the algorithm '{ALGORITHM}'")));
@@ -226,7 +229,7 @@ fn folded(value: &str) -> String {
 fn is_of_now(date: &str, now: SystemTime) -> Result<(), Fault> {
     let Some(then) = instant(date) else {
         let message = "Date must be in ISO-8601 'basic format', in the header 'X-Amz-Date'.";
-        return Err(Fault::new(Kind::IncompleteSignature, message));
+        return Err(Fault::new(FaultKind::IncompleteSignature, message));
     };
     let earlier = now.duration_since(then).unwrap_or_default();
     let later = then.duration_since(now).unwrap_or_default();
@@ -276,7 +279,7 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 }
 
 fn invalid(message: &str) -> Fault {
-    Fault::new(Kind::InvalidSignature, message)
+    Fault::new(FaultKind::InvalidSignature, message)
 }
 
 #[cfg(test)]
@@ -357,14 +360,14 @@ mod tests {
         assert!(other.message.contains(BODY_HASH), "{other}");
         // The head fails before any body is read.
         let changed = of_head(&|value| value.replace("ListServices", "DeleteService"));
-        assert_eq!(changed.err().unwrap().kind, Kind::InvalidSignature);
+        assert_eq!(changed.err().unwrap().kind, FaultKind::InvalidSignature);
     }
 
     const BODY: &str = r#"{"MaxResults": 5}"#;
     const NOTHING: (&str, Option<&str>) = ("", None);
 
     #[track_caller]
-    fn refused(change: (&str, Option<&str>), body: &str, later: u64, kind: Kind, part: &str) {
+    fn refused(change: (&str, Option<&str>), body: &str, later: u64, kind: FaultKind, part: &str) {
         let fault = check_with(change, body, later).unwrap_err();
         assert_eq!(fault.kind, kind, "{fault}");
         assert!(fault.message.contains(part), "{fault}");
@@ -381,8 +384,8 @@ mod tests {
     }
 
     #[test]
-    fn what_was_changed_on_the_way() {
-        let kind = Kind::InvalidSignature;
+    fn a_request_changed_on_its_way_is_refused() {
+        let kind = FaultKind::InvalidSignature;
         refused(NOTHING, "{}", 0, kind, "does not match");
         refused(("x-amz-target", Some("AppRunner.DeleteService")), BODY, 0, kind, "does not match");
         let other = authorization().replace("Signature=7", "Signature=8");
@@ -394,7 +397,7 @@ mod tests {
 
     #[test]
     fn a_signature_of_another_time_or_place() {
-        let kind = Kind::InvalidSignature;
+        let kind = FaultKind::InvalidSignature;
         refused(NOTHING, BODY, 301, kind, "Signature expired");
         let other = authorization().replace("us-east-1", "eu-west-1");
         refused(("authorization", Some(&other)), BODY, 0, kind, "valid region");
@@ -407,8 +410,8 @@ mod tests {
     }
 
     #[test]
-    fn what_says_what_is_asked_for_must_be_signed() {
-        let kind = Kind::InvalidSignature;
+    fn headers_that_name_the_operation_must_be_signed() {
+        let kind = FaultKind::InvalidSignature;
         for name in ["content-type", "x-amz-date", "x-amz-target"] {
             let without = authorization().replace(name, "").replace(";;", ";");
             let without = without.replace("=;", "=").replace(";,", ",");
@@ -421,8 +424,8 @@ mod tests {
 
     #[test]
     fn a_claim_that_lacks_something() {
-        refused(("authorization", None), BODY, 0, Kind::MissingAuthenticationToken, "Missing");
-        let kind = Kind::IncompleteSignature;
+        refused(("authorization", None), BODY, 0, FaultKind::MissingAuthenticationToken, "Missing");
+        let kind = FaultKind::IncompleteSignature;
         for (given, part) in [
             ("Bearer x", "algorithm"),
             (ALGORITHM, "'Credential'"),
@@ -436,7 +439,7 @@ mod tests {
         }
         refused(("x-amz-date", Some("20260102Tü")), BODY, 0, kind, "ISO-8601");
         let stranger = authorization().replace("AKIDEXAMPLE", "AKIDOTHER");
-        let kind = Kind::UnrecognizedClient;
+        let kind = FaultKind::UnrecognizedClient;
         refused(("authorization", Some(&stranger)), BODY, 0, kind, "security token");
     }
 

@@ -4,7 +4,7 @@
 //! for the disk.
 
 use super::arn::Account;
-use super::fault::{Fault, Kind};
+use super::fault::{Fault, FaultKind};
 use super::records::{Connector, Moment, Operation, Service};
 use crate::daemon::aside::aside;
 use crate::edge::own;
@@ -35,7 +35,7 @@ pub struct Store {
 
 /// A record and its position in the order of creation.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Entry<T> {
+pub(super) struct Positioned<T> {
     pub(super) position: i64,
     pub(super) value: T,
 }
@@ -115,7 +115,7 @@ pub enum StoreError {
 
 impl From<StoreError> for Fault {
     fn from(error: StoreError) -> Self {
-        Self::new(Kind::InternalServiceError, error.to_string())
+        Self::new(FaultKind::InternalServiceError, error.to_string())
     }
 }
 
@@ -314,7 +314,7 @@ impl Store {
     }
 
     /// Returns all connectors in the order of their creation.
-    pub(super) fn connectors(&self) -> Result<Vec<Entry<Connector>>, StoreError> {
+    pub(super) fn connectors(&self) -> Result<Vec<Positioned<Connector>>, StoreError> {
         self.read("SELECT position, document FROM connector ORDER BY position", [])
     }
 
@@ -327,7 +327,7 @@ impl Store {
     }
 
     /// Returns all services in the order of their creation.
-    pub(super) fn services(&self) -> Result<Vec<Entry<Service>>, StoreError> {
+    pub(super) fn services(&self) -> Result<Vec<Positioned<Service>>, StoreError> {
         self.read("SELECT position, document FROM service ORDER BY position", [])
     }
 
@@ -340,7 +340,10 @@ impl Store {
     }
 
     /// Returns a service's operations, the newest first.
-    pub(super) fn operations(&self, service: &str) -> Result<Vec<Entry<Operation>>, StoreError> {
+    pub(super) fn operations(
+        &self,
+        service: &str,
+    ) -> Result<Vec<Positioned<Operation>>, StoreError> {
         self.read(
             "SELECT position, document FROM operation WHERE service = ?1 ORDER BY position DESC",
             [service],
@@ -349,7 +352,7 @@ impl Store {
 
     /// Returns every service's operations.
     pub(super) fn all_operations(&self) -> Result<Vec<Operation>, StoreError> {
-        let all: Vec<Entry<Operation>> =
+        let all: Vec<Positioned<Operation>> =
             self.read("SELECT position, document FROM operation ORDER BY position", [])?;
         Ok(all.into_iter().map(|entry| entry.value).collect())
     }
@@ -413,14 +416,14 @@ impl Store {
     }
 
     fn one<T: DeserializeOwned>(&self, query: &str, key: &str) -> Result<Option<T>, StoreError> {
-        Ok(self.read(query, [key])?.pop().map(|entry: Entry<T>| entry.value))
+        Ok(self.read(query, [key])?.pop().map(|entry: Positioned<T>| entry.value))
     }
 
     fn read<T: DeserializeOwned>(
         &self,
         query: &str,
         parameters: impl rusqlite::Params,
-    ) -> Result<Vec<Entry<T>>, StoreError> {
+    ) -> Result<Vec<Positioned<T>>, StoreError> {
         aside(|| self.read_here(query, parameters))
     }
 
@@ -428,14 +431,14 @@ impl Store {
         &self,
         query: &str,
         parameters: impl rusqlite::Params,
-    ) -> Result<Vec<Entry<T>>, StoreError> {
+    ) -> Result<Vec<Positioned<T>>, StoreError> {
         let mut statement = self.connection.prepare_cached(query).map_err(|e| self.fault(e))?;
         let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get::<_, String>(1)?));
         let rows = statement.query_map(parameters, row).map_err(|e| self.fault(e))?;
         rows.map(|row| {
             let (position, document) = row.map_err(|e| self.fault(e))?;
             let value = serde_json::from_str(&document).map_err(|e| self.damaged(e))?;
-            Ok(Entry { position, value })
+            Ok(Positioned { position, value })
         })
         .collect()
     }
@@ -519,7 +522,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_committed_is_there_again() {
+    fn committed_objects_are_there_again() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.sqlite");
         let store = Store::open(&path, &account()).unwrap();
@@ -545,7 +548,7 @@ mod tests {
     }
 
     #[test]
-    fn a_transaction_that_nobody_ended_is_taken_back_by_the_next() {
+    fn an_unfinished_transaction_is_rolled_back_by_the_next() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(&directory.path().join("a.sqlite"), &account()).unwrap();
         store.begin().unwrap();
@@ -573,7 +576,7 @@ mod tests {
     }
 
     #[test]
-    fn files_of_somebody_else_are_left_alone() {
+    fn files_of_other_programs_are_left_alone() {
         let directory = tempfile::tempdir().unwrap();
         let text = directory.path().join("text");
         std::fs::write(&text, "no database, but long enough to look like one".repeat(50)).unwrap();

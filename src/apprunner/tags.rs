@@ -1,8 +1,8 @@
 //! Tags of connectors and services (spec 1.8): TagResource, UntagResource, ListTagsForResource.
 
-use super::arn::Kind;
+use super::arn::ArnKind;
 use super::desk::{Desk, record};
-use super::fault::{Fault, Kind as FaultKind};
+use super::fault::{Fault, FaultKind};
 use super::store::Store;
 use serde_json::{Value, json};
 
@@ -84,9 +84,9 @@ fn living(desk: &Desk, store: &Store, request: &Value) -> Result<String, Fault> 
     let kind = desk.account.any(arn)?.kind;
     desk.account.whole(arn, kind)?;
     let is_deleted = match kind {
-        Kind::VpcConnector => store.connector(arn)?.map(|connector| !connector.is_active()),
-        Kind::Service => store.service(arn)?.map(|service| service.is_deleted()),
-        Kind::AutoScalingConfiguration | Kind::ObservabilityConfiguration => None,
+        ArnKind::VpcConnector => store.connector(arn)?.map(|connector| !connector.is_active()),
+        ArnKind::Service => store.service(arn)?.map(|service| service.is_deleted()),
+        ArnKind::AutoScalingConfiguration | ArnKind::ObservabilityConfiguration => None,
     };
     match is_deleted {
         Some(false) => Ok(arn.to_owned()),

@@ -6,7 +6,7 @@ use super::clock::now;
 use super::desk::{Desk, Quotas};
 use super::ground::{Ground, Unfit};
 use super::store::Store;
-use super::{Fault, Kind};
+use super::{Fault, FaultKind};
 use crate::config::overlay::{OverlayEgress, OverlayService};
 use crate::config::{Lab, Overlay};
 use crate::daemon::bodies::{Bodies, Unread, Whole};
@@ -158,7 +158,7 @@ impl World {
     }
 
     #[track_caller]
-    fn refused(outcome: Result<Value, Fault>, kind: Kind, part: &str) {
+    fn refused(outcome: Result<Value, Fault>, kind: FaultKind, part: &str) {
         let fault = outcome.unwrap_err();
         assert_eq!(fault.kind, kind, "{fault}");
         assert!(fault.message.contains(part), "{fault}");
@@ -264,7 +264,7 @@ async fn a_connector_from_its_creation_to_its_end() {
     assert_eq!(world.ok("ListVpcConnectors", json!({})).await["VpcConnectors"], json!([]));
     assert_eq!(world.overlay(), Overlay::default());
     let again = world.call("DeleteVpcConnector", arn).await;
-    World::refused(again, Kind::ResourceNotFound, "no VPC connector");
+    World::refused(again, FaultKind::ResourceNotFound, "no VPC connector");
     // The name is free again.
     world.connector("prod").await;
 }
@@ -285,11 +285,11 @@ async fn connectors_that_do_not_fit_the_lab() {
         let request =
             json!({"VpcConnectorName": "prod", "Subnets": subnets, "SecurityGroups": groups});
         let outcome = world.call("CreateVpcConnector", request).await;
-        World::refused(outcome, Kind::InvalidRequest, part);
+        World::refused(outcome, FaultKind::InvalidRequest, part);
     }
     let request = json!({"VpcConnectorName": "file-connector", "Subnets": ["subnet-a"]});
     let outcome = world.call("CreateVpcConnector", request).await;
-    World::refused(outcome, Kind::InvalidRequest, "the lab file has");
+    World::refused(outcome, FaultKind::InvalidRequest, "the lab file has");
     assert_eq!(world.overlay(), Overlay::default());
 }
 
@@ -300,10 +300,10 @@ async fn one_revision_of_a_name_and_the_quota() {
     world.connector("prod").await;
     let create = |name: &str| json!({"VpcConnectorName": name, "Subnets": ["subnet-a"]});
     let outcome = world.call("CreateVpcConnector", create("prod")).await;
-    World::refused(outcome, Kind::InvalidRequest, "one revision per name");
+    World::refused(outcome, FaultKind::InvalidRequest, "one revision per name");
     world.connector("other").await;
     let outcome = world.call("CreateVpcConnector", create("third")).await;
-    World::refused(outcome, Kind::ServiceQuotaExceeded, "vpc_connector_quota");
+    World::refused(outcome, FaultKind::ServiceQuotaExceeded, "vpc_connector_quota");
 }
 
 #[tokio::test]
@@ -340,18 +340,22 @@ async fn a_service_from_its_creation_to_its_end() {
     assert_eq!(world.settled(&service).await["Status"], "PAUSED");
     assert_eq!(world.overlay().services, by(Some("prod"), 0));
     let outcome = world.call("UpdateService", named(&service)).await;
-    World::refused(outcome, Kind::InvalidState, "is PAUSED; this needs RUNNING");
+    World::refused(outcome, FaultKind::InvalidState, "is PAUSED; this needs RUNNING");
     let outcome = world.call("PauseService", named(&service)).await;
-    World::refused(outcome, Kind::InvalidState, "is PAUSED");
+    World::refused(outcome, FaultKind::InvalidState, "is PAUSED");
     world.ok("ResumeService", named(&service)).await;
     assert_eq!(world.settled(&service).await["Status"], "RUNNING");
     assert_eq!(world.overlay().services, by(Some("prod"), 1));
     let outcome = world.call("ResumeService", named(&service)).await;
-    World::refused(outcome, Kind::InvalidState, "this needs PAUSED");
+    World::refused(outcome, FaultKind::InvalidState, "this needs PAUSED");
 
     let in_use = world.call("DeleteVpcConnector", json!({"VpcConnectorArn": connector})).await;
     let sentence = "Provided VPC connector arn is being used by other services. ARN: ";
-    World::refused(in_use, Kind::InvalidRequest, &format!("{sentence}{connector}. Services: web1"));
+    World::refused(
+        in_use,
+        FaultKind::InvalidRequest,
+        &format!("{sentence}{connector}. Services: web1"),
+    );
 
     let deleted = world.ok("DeleteService", named(&service)).await;
     assert!(deleted["OperationId"].is_string());
@@ -361,7 +365,7 @@ async fn a_service_from_its_creation_to_its_end() {
     assert_eq!(world.overlay().services, []);
     assert_eq!(world.ok("ListServices", json!({})).await["ServiceSummaryList"], json!([]));
     let outcome = world.call("DeleteService", named(&service)).await;
-    World::refused(outcome, Kind::InvalidState, "is DELETED");
+    World::refused(outcome, FaultKind::InvalidState, "is DELETED");
     world.ok("DeleteVpcConnector", json!({"VpcConnectorArn": connector})).await;
 
     let operations = world.ok("ListOperations", named(&service)).await;
@@ -385,29 +389,29 @@ async fn services_that_cannot_be() {
     let connector = world.connector("prod").await;
     let service = world.service("web1", None).await;
     let outcome = world.call("CreateService", create("web1", None)).await;
-    World::refused(outcome, Kind::InvalidRequest, "a service with the name web1");
+    World::refused(outcome, FaultKind::InvalidRequest, "a service with the name web1");
     let outcome = world.call("CreateService", create("file-service", None)).await;
-    World::refused(outcome, Kind::InvalidRequest, "the lab file has");
+    World::refused(outcome, FaultKind::InvalidRequest, "the lab file has");
     let stranger = connector.replace("/prod/", "/other/");
     let outcome = world.call("CreateService", create("web2", Some(&stranger))).await;
-    World::refused(outcome, Kind::InvalidRequest, "no active VPC connector");
+    World::refused(outcome, FaultKind::InvalidRequest, "no active VPC connector");
     let outcome = world.call("CreateService", create("web2", Some(&service))).await;
-    World::refused(outcome, Kind::InvalidRequest, "not of a VPC connector");
+    World::refused(outcome, FaultKind::InvalidRequest, "not of a VPC connector");
     world.service("web2", None).await;
     world.service("web3", None).await;
     let outcome = world.call("CreateService", create("web4", None)).await;
-    World::refused(outcome, Kind::ServiceQuotaExceeded, "service_quota");
+    World::refused(outcome, FaultKind::ServiceQuotaExceeded, "service_quota");
     for operation in
         ["DescribeService", "UpdateService", "PauseService", "ResumeService", "ListOperations"]
     {
         let outcome = world.call(operation, named(&format!("{service}0"))).await;
-        World::refused(outcome, Kind::ResourceNotFound, "no service with the ARN");
+        World::refused(outcome, FaultKind::ResourceNotFound, "no service with the ARN");
     }
 }
 
 /// Statement 25.
 #[tokio::test]
-async fn what_app_runner_does_not_take_fails_and_an_update_goes_back() {
+async fn an_input_that_app_runner_does_not_take_fails_and_an_update_rolls_back() {
     let world = World::with("[apprunner]\nunsupported_availability_zones = [\"us-east-1b\"]");
     let connector = world.connector("prod").await;
     let public = world.service("web1", None).await;
@@ -417,10 +421,10 @@ async fn what_app_runner_does_not_take_fails_and_an_update_goes_back() {
     assert_eq!(world.settled(&failed).await["Status"], "CREATE_FAILED");
     assert_eq!(world.last(&failed).await, ("CREATE_SERVICE".to_owned(), "FAILED".to_owned()));
     let outcome = world.call("UpdateService", named(&failed)).await;
-    World::refused(outcome, Kind::InvalidState, "is CREATE_FAILED");
+    World::refused(outcome, FaultKind::InvalidState, "is CREATE_FAILED");
     // It uses its connector until it is deleted.
     let in_use = world.call("DeleteVpcConnector", json!({"VpcConnectorArn": connector})).await;
-    World::refused(in_use, Kind::InvalidRequest, "Services: web2");
+    World::refused(in_use, FaultKind::InvalidRequest, "Services: web2");
 
     let mut request = named(&public);
     request["NetworkConfiguration"] = network(&connector);
@@ -445,7 +449,8 @@ async fn a_request_names_the_subnets_that_are_not_taken_if_the_lab_file_asks_for
     let keys = "unsupported_availability_zones = [\"us-east-1b\"]\nrefuse_subnets = \"request\"";
     let world = World::with(&format!("[apprunner]\n{keys}"));
     let both = world.connector("both-zones").await;
-    let refused = |outcome| World::refused(outcome, Kind::InvalidRequest, "subnet-b (us-east-1b)");
+    let refused =
+        |outcome| World::refused(outcome, FaultKind::InvalidRequest, "subnet-b (us-east-1b)");
     refused(world.call("CreateService", create("web1", Some(&both))).await);
     // Nothing was made, so the name is free.
     let service = world.service("web1", None).await;
@@ -465,16 +470,16 @@ async fn a_request_names_the_subnets_that_are_not_taken_if_the_lab_file_asks_for
 }
 
 #[tokio::test]
-async fn what_the_lab_does_not_take_changes_nothing() {
+async fn an_input_that_the_lab_does_not_take_changes_nothing() {
     let world = World::new();
     let unfit = |unfit| world.field.0.lock().unwrap().unfit = Some(unfit);
     let request = json!({"VpcConnectorName": "prod", "Subnets": ["subnet-a"]});
     unfit(Unfit::Refused("no room".to_owned()));
     let outcome = world.call("CreateVpcConnector", request.clone()).await;
-    World::refused(outcome, Kind::InvalidRequest, "no room");
+    World::refused(outcome, FaultKind::InvalidRequest, "no room");
     unfit(Unfit::Failed("no device".to_owned()));
     let outcome = world.call("CreateVpcConnector", request).await;
-    World::refused(outcome, Kind::InternalServiceError, "no device");
+    World::refused(outcome, FaultKind::InternalServiceError, "no device");
     assert_eq!(world.ok("ListVpcConnectors", json!({})).await["VpcConnectors"], json!([]));
 
     let service = world.service("web1", None).await;
@@ -490,7 +495,7 @@ async fn what_the_lab_does_not_take_changes_nothing() {
 }
 
 #[tokio::test]
-async fn what_the_store_cannot_keep_the_lab_has_not_either() {
+async fn the_lab_has_no_object_that_the_store_cannot_keep() {
     let world = World::new();
     // A constraint that is checked when the transaction ends.
     world.api.0.store.lock().await.meddle(
@@ -500,7 +505,7 @@ async fn what_the_store_cannot_keep_the_lab_has_not_either() {
     );
     let request = json!({"VpcConnectorName": "prod", "Subnets": ["subnet-a"]});
     let outcome = world.call("CreateVpcConnector", request.clone()).await;
-    World::refused(outcome, Kind::InternalServiceError, "FOREIGN KEY");
+    World::refused(outcome, FaultKind::InternalServiceError, "FOREIGN KEY");
     assert_eq!(world.overlay(), Overlay::default());
     assert_eq!(world.ok("ListVpcConnectors", json!({})).await["VpcConnectors"], json!([]));
     world.api.0.store.lock().await.meddle("DROP TRIGGER full");
@@ -558,7 +563,7 @@ async fn where_enis_cannot_be_kept_the_lab_goes_back() {
     );
     let request = json!({"VpcConnectorName": "prod", "Subnets": ["subnet-a"]});
     let outcome = world.call("CreateVpcConnector", request).await;
-    World::refused(outcome, Kind::InternalServiceError, "no room");
+    World::refused(outcome, FaultKind::InternalServiceError, "no room");
     assert_eq!(world.overlay(), Overlay::default());
     assert_eq!(world.ok("ListVpcConnectors", json!({})).await["VpcConnectors"], json!([]));
 }
@@ -601,7 +606,7 @@ async fn while_an_operation_is_in_progress_others_wait() {
     }
     for operation in ["UpdateService", "PauseService", "ResumeService", "DeleteService"] {
         let outcome = world.call(operation, named(&service)).await;
-        World::refused(outcome, Kind::InvalidState, "is OPERATION_IN_PROGRESS");
+        World::refused(outcome, FaultKind::InvalidState, "is OPERATION_IN_PROGRESS");
     }
     let list = world.ok("ListOperations", named(&service)).await;
     let operation = &list["OperationSummaryList"][0];
@@ -619,7 +624,7 @@ async fn while_an_operation_is_in_progress_others_wait() {
     let expected = expected.map(|(name, by, tasks)| (name.to_owned(), by.to_owned(), tasks));
     assert_eq!(services.collect::<Vec<_>>(), expected);
     let in_use = world.call("DeleteVpcConnector", json!({"VpcConnectorArn": other})).await;
-    World::refused(in_use, Kind::InvalidRequest, "Services: web2");
+    World::refused(in_use, FaultKind::InvalidRequest, "Services: web2");
 }
 
 #[test]
@@ -677,7 +682,7 @@ async fn tags_of_both_kinds_of_resources() {
 
     let many: Vec<Value> = (0..49).map(|n| json!({"Key": format!("k{n}"), "Value": ""})).collect();
     let outcome = world.call("TagResource", json!({"ResourceArn": service, "Tags": many})).await;
-    World::refused(outcome, Kind::InvalidRequest, "50 tags, and these would be 51");
+    World::refused(outcome, FaultKind::InvalidRequest, "50 tags, and these would be 51");
     assert_eq!(tags(&service).await, more);
     for (tags, part) in [
         (json!([{"Key": "aws:a", "Value": ""}]), "^(?!aws:).+"),
@@ -685,21 +690,25 @@ async fn tags_of_both_kinds_of_resources() {
         (json!([{"Key": "a"}, {"Key": "a"}]), "given twice"),
     ] {
         let request = json!({"ResourceArn": service, "Tags": tags});
-        World::refused(world.call("TagResource", request).await, Kind::InvalidRequest, part);
+        World::refused(world.call("TagResource", request).await, FaultKind::InvalidRequest, part);
     }
     let request = json!({"ResourceArn": service, "TagKeys": ["aws:a"]});
-    World::refused(world.call("UntagResource", request).await, Kind::InvalidRequest, "^(?!aws:).+");
+    World::refused(
+        world.call("UntagResource", request).await,
+        FaultKind::InvalidRequest,
+        "^(?!aws:).+",
+    );
 
     world.ok("DeleteVpcConnector", json!({"VpcConnectorArn": connector})).await;
-    let gone = json!({"ResourceArn": connector, "Tags": more});
-    World::refused(world.call("TagResource", gone).await, Kind::InvalidState, "is deleted");
+    let removed = json!({"ResourceArn": connector, "Tags": more});
+    World::refused(world.call("TagResource", removed).await, FaultKind::InvalidState, "is deleted");
     let stranger = json!({"ResourceArn": connector.replace("/prod/", "/dorp/")});
     let outcome = world.call("ListTagsForResource", stranger).await;
-    World::refused(outcome, Kind::ResourceNotFound, "there is no VPC connector");
+    World::refused(outcome, FaultKind::ResourceNotFound, "there is no VPC connector");
 }
 
 #[tokio::test]
-async fn what_was_deleted_is_forgotten_in_the_end() {
+async fn deleted_objects_are_forgotten_in_the_end() {
     let world = World::new();
     let connector = world.connector("prod").await;
     let arn = json!({"VpcConnectorArn": connector});
@@ -716,21 +725,21 @@ async fn what_was_deleted_is_forgotten_in_the_end() {
         let api = opened(&directory, &field);
         let world = World { directory, field, api };
         let outcome = world.call("DescribeVpcConnector", arn).await;
-        World::refused(outcome, Kind::ResourceNotFound, "no VPC connector");
+        World::refused(outcome, FaultKind::ResourceNotFound, "no VPC connector");
     }
     assert!(now().0 > 0);
 }
 
 #[tokio::test]
-async fn what_is_no_call_at_all() {
+async fn requests_that_are_no_calls_are_refused() {
     let world = World::new();
     let outcome = world.call("StartDeployment", json!({})).await;
-    World::refused(outcome, Kind::UnknownOperation, "egret does not serve StartDeployment");
+    World::refused(outcome, FaultKind::UnknownOperation, "egret does not serve StartDeployment");
     let outcome = world.call("Dance", json!({})).await;
-    World::refused(outcome, Kind::UnknownOperation, "egret serves CreateVpcConnector, ");
+    World::refused(outcome, FaultKind::UnknownOperation, "egret serves CreateVpcConnector, ");
     for body in [&b"{"[..], b"\xff", b"[1]", b"{} {}", "[".repeat(5000).as_bytes()] {
         let outcome = world.api.call("ListServices", Whole::from(body)).await;
-        assert_eq!(outcome.unwrap_err().kind, Kind::Serialization);
+        assert_eq!(outcome.unwrap_err().kind, FaultKind::Serialization);
     }
     assert!(world.api.call("ListServices", Whole::from("")).await.is_ok());
 }
@@ -761,14 +770,14 @@ async fn an_image_without_its_role_runs_with_a_note() {
 async fn an_image_without_its_role_is_refused_if_the_lab_file_requires_it() {
     let world = World::with("[apprunner]\naccess_role = \"require\"\n");
     let outcome = world.call("CreateService", private_image("private-1")).await;
-    World::refused(outcome, Kind::InvalidRequest, "AccessRoleArn");
+    World::refused(outcome, FaultKind::InvalidRequest, "AccessRoleArn");
     // Only the role is required.
     let mut odd = create("public-1", None);
     odd["SourceConfiguration"]["AutoDeploymentsEnabled"] = json!(true);
     world.ok("CreateService", odd.clone()).await;
     let world = World::with("[apprunner]\nsource = \"require\"\n");
     let outcome = world.call("CreateService", odd).await;
-    World::refused(outcome, Kind::InvalidRequest, "AutoDeploymentsEnabled");
+    World::refused(outcome, FaultKind::InvalidRequest, "AutoDeploymentsEnabled");
     world.ok("CreateService", private_image("private-1")).await;
 }
 
@@ -795,7 +804,7 @@ async fn a_second_connector_with_the_same_groups_is_refused_on_demand() {
     let outcome = world.call("CreateVpcConnector", wanted("second", "subnet-b")).await;
     World::refused(
         outcome,
-        Kind::InvalidRequest,
+        FaultKind::InvalidRequest,
         "the VPC connector first has these security groups",
     );
     let default = json!({"VpcConnectorName": "other", "Subnets": ["subnet-b"]});
@@ -821,7 +830,7 @@ async fn when_enis_are_up_is_kept_the_first_time() {
 }
 
 #[tokio::test]
-async fn what_egret_services_shows_follows_every_operation() {
+async fn egret_services_follows_every_operation() {
     let world = World::with("[apprunner]\npublic_subnets = \"refuse\"\n");
     let shown = || world.field.0.lock().unwrap().shown.clone();
     let connector = world.connector("first").await;

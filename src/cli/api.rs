@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_without_a_port_or_in_letters_is_told_what_is_wanted() {
+    fn an_address_without_a_port_or_in_letters_is_refused_with_an_example() {
         assert_eq!(address("127.0.0.1:0"), Ok(([127, 0, 0, 1], 0).into()));
         for (given, meant) in [
             ("localhost:4567", "127.0.0.1:4567"),

@@ -118,7 +118,7 @@ async fn record(
 ) -> Result<End, CliError> {
     loop {
         match following.next().await {
-            Ok(Some(octets)) => match tape.take(&octets) {
+            Ok(Some(bytes)) => match tape.take(&bytes) {
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(End::Asked),
                 Err(error) => {
                     return Err(CliError::Usage(format!(
@@ -173,8 +173,8 @@ struct Tape {
 }
 
 impl Tape {
-    fn take(&mut self, octets: &[u8]) -> io::Result<()> {
-        self.rest.extend_from_slice(octets);
+    fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.rest.extend_from_slice(bytes);
         let mut whole = 0;
         while let Some((kind, length)) =
             pcapng::first_block(self.rest.get(whole..).unwrap_or_default())
@@ -190,12 +190,12 @@ impl Tape {
         self.rest.drain(..whole);
         if self.said.elapsed() >= SAY_EVERY {
             self.said = Instant::now();
-            output::note(&format!("{} so far", self.told()));
+            output::note(&format!("{} so far", self.reported()));
         }
         Ok(())
     }
 
-    fn told(&self) -> String {
+    fn reported(&self) -> String {
         let packets = match self.packets {
             1 => "1 packet".to_owned(),
             n => format!("{n} packets"),
@@ -211,7 +211,7 @@ impl Tape {
             true => "to standard output".to_owned(),
             false => format!("in {}", shown(&path.display().to_string())),
         };
-        format!("{} {place}", self.told())
+        format!("{} {place}", self.reported())
     }
 }
 
@@ -226,8 +226,8 @@ mod tests {
     struct Sink(Arc<Mutex<Vec<u8>>>);
 
     impl Write for Sink {
-        fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(octets)
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
         }
 
         fn flush(&mut self) -> io::Result<()> {
@@ -248,8 +248,8 @@ mod tests {
             left_out: 0,
             said: Instant::now(),
         };
-        for octet in &file[..file.len() - 1] {
-            tape.take(&[*octet]).unwrap();
+        for byte in &file[..file.len() - 1] {
+            tape.take(&[*byte]).unwrap();
             let written = sink.0.lock().unwrap().len();
             let mut blocks = &file[..written];
             while let Ok(Some((_, length))) = pcapng::first_block(blocks) {

@@ -253,18 +253,18 @@ mod tests {
     fn by_rule_adds_packets_and_spans_the_times() {
         let mut sums = By::Rule.sums(rows());
         Sort::Packets.sort(&mut sums);
-        let told: Vec<_> = sums
+        let reported: Vec<_> = sums
             .iter()
             .map(|s| (&*s.rule, s.task, s.packets, s.first_seen_ms_ago, s.last_seen_ms_ago))
             .collect();
-        assert_eq!(told, [("b", None, 5, 9, 9), ("a", None, 3, 90, 10)]);
+        assert_eq!(reported, [("b", None, 5, 9, 9), ("a", None, 3, 90, 10)]);
     }
 
     #[test]
-    fn what_differs_among_rows_that_are_added_up_is_not_told() {
+    fn fields_that_differ_among_summed_rows_are_left_out() {
         let of = |by: By| {
             let sums = by.sums(rows());
-            let told = |s: &DropRow| {
+            let reported = |s: &DropRow| {
                 let last = |address: Option<IpAddr>| match address {
                     Some(IpAddr::V4(address)) => Some(address.octets()[3]),
                     Some(IpAddr::V6(_)) | None => None,
@@ -272,7 +272,7 @@ mod tests {
                 let (service, destination) = (s.service.is_some(), last(s.destination));
                 (s.rule.clone(), s.line, service, destination, s.packets)
             };
-            sums.iter().map(told).collect::<Vec<_>>()
+            sums.iter().map(reported).collect::<Vec<_>>()
         };
         let several = SEVERAL.to_owned();
         assert_eq!(of(By::Reason), [(several.clone(), None, false, None, 8)]);
@@ -290,8 +290,8 @@ mod tests {
             ..row("b", 1, 4, 3, 2)
         };
         let sums = By::Destination.sums(vec![row("a", 1, 1, 50, 10), reply]);
-        let told: Vec<_> = sums.iter().map(|s| (s.destination, s.port, s.packets)).collect();
-        assert_eq!(told, [(Some(server.into()), Some(443), 5)]);
+        let reported: Vec<_> = sums.iter().map(|s| (s.destination, s.port, s.packets)).collect();
+        assert_eq!(reported, [(Some(server.into()), Some(443), 5)]);
     }
 
     #[test]

@@ -83,7 +83,7 @@ impl Following {
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, ClientError> {
         while let Some(asked) = &mut self.asked {
             tokio::select! {
-                octets = self.answer.next() => return octets,
+                bytes = self.answer.next() => return bytes,
                 () = wished_for(asked, self.until) => {
                     self.asked = None;
                     self.answer.end().await?;

@@ -64,7 +64,7 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn what_is_another_file_by_now_is_not_read() {
+    fn a_path_that_leads_to_another_file_by_now_is_not_read() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("lab.toml");
         fs::write(&path, "one").unwrap();

@@ -112,8 +112,8 @@ async fn show(mut answer: Answer, args: &TopArgs, live: bool) -> Result<ExitCode
     let mut stream = Stream::new(args.output.format, &TABLES);
     output::more(|w| stream.begin(w))?;
     let mut shown = 0;
-    while let Some(octets) = answer.next().await? {
-        lines.take(&octets);
+    while let Some(bytes) = answer.next().await? {
+        lines.take(&bytes);
         while let Some(line) = lines.next() {
             let table: TopTable = serde_json::from_slice(&line).map_err(io::Error::other)?;
             let read_on = output::more(|w| match (args.output.format.is_text(), live) {

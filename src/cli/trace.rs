@@ -123,8 +123,8 @@ async fn trace(args: TraceArgs, color: ColorChoice, asked: Asked) -> Result<Exit
     output::more(|w| stream.begin(w))?;
     let mut lines = Lines::default();
     let mut left = args.count;
-    while let Some(octets) = answer.next().await? {
-        lines.take(&octets);
+    while let Some(bytes) = answer.next().await? {
+        lines.take(&bytes);
         while let Some(line) = lines.next() {
             let row: TraceRow = serde_json::from_slice(&line).map_err(io::Error::other)?;
             if row.record == LAB_DOWN {

@@ -28,7 +28,7 @@ const LONG: Duration = Duration::from_secs(10);
 /// Limits the wait for a packet that must be dropped, if the lab does not report its drop.
 const SHORT: Duration = Duration::from_secs(3);
 /// Limits the wait for the lab's report on a packet.
-const TOLD: Duration = Duration::from_millis(500);
+const REPORT: Duration = Duration::from_millis(500);
 
 /// The source and the destination of a packet, as the task has them.
 type Key = (Protocol, Ipv4Addr, u16, Ipv4Addr, u16);
@@ -187,7 +187,7 @@ async fn wire(answer: io::Result<()>, seen: &Seen) -> Wire {
 
 /// Waits for a report that the lab may not have made yet.
 async fn within<T>(news: impl Future<Output = T>) -> Option<T> {
-    timeout(TOLD, news).await.ok()
+    timeout(REPORT, news).await.ok()
 }
 
 impl Seen {

@@ -59,8 +59,9 @@ pub fn changes(before: &Lab, after: &Lab) -> Vec<Change> {
     let key = |object: &Object| (object.kind, object.id.clone());
     let olds: BTreeMap<_, &Object> = old.iter().map(|object| (key(object), object)).collect();
     let news: BTreeMap<_, &Object> = new.iter().map(|object| (key(object), object)).collect();
-    let gone = old.iter().filter(|object| !news.contains_key(&key(object)));
-    let gone = gone.map(|object| object.change(What::Removed, differences(&object.facts, &[])));
+    let removed = old.iter().filter(|object| !news.contains_key(&key(object)));
+    let removed =
+        removed.map(|object| object.change(What::Removed, differences(&object.facts, &[])));
     let kept = new.iter().filter_map(|object| match olds.get(&key(object)) {
         None => Some(object.change(What::Added, differences(&[], &object.facts))),
         Some(old) => {
@@ -68,7 +69,7 @@ pub fn changes(before: &Lab, after: &Lab) -> Vec<Change> {
             (!differences.is_empty()).then(|| object.change(What::Changed, differences))
         }
     });
-    gone.chain(kept).collect()
+    removed.chain(kept).collect()
 }
 
 /// The name of a fact, and its value.

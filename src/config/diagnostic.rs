@@ -163,7 +163,7 @@ impl Diagnostic {
 
     /// Makes the finding for a file that, by its name, is not TOML but a source.
     pub(super) fn source(file: &str) -> Self {
-        let message = format!("{file} is no lab file, which is TOML");
+        let message = format!("{file} is not a lab file, which is TOML");
         Self::of_file(
             file,
             message,

@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn what_commands_a_terminal_keeps_its_length() {
+    fn escaped_control_characters_keep_their_length() {
         let text = "# \x1b]0;\u{9b}\u{202e}\u{e0041}\r\n\tx";
         assert_eq!(&*of(text), "# ?]0;??\u{fffd}???? \n\tx");
         assert_eq!(of(text).len(), text.len());

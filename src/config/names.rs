@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 /// The kind of object that an id or name stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[allow(missing_docs, reason = "the names say it")]
-pub enum Kind {
+pub enum ObjectKind {
     Vpc,
     Subnet,
     RouteTable,
@@ -26,7 +26,7 @@ pub enum Kind {
     Service,
 }
 
-impl Kind {
+impl ObjectKind {
     const ALL: [Self; 15] = [
         Self::Vpc,
         Self::Subnet,
@@ -119,12 +119,12 @@ impl Kind {
 
 /// The declared ids and names of each kind.
 #[derive(Debug, Default)]
-pub(super) struct Names(BTreeMap<Kind, BTreeMap<String, Span>>);
+pub(super) struct Names(BTreeMap<ObjectKind, BTreeMap<String, Span>>);
 
 impl Names {
     /// Collects them, and reports those declared twice.
     pub(super) fn collect(root: &DeTable<'_>, report: &Report) -> Self {
-        let mut declared: Vec<(Kind, At<&str>)> = Kind::ALL
+        let mut declared: Vec<(ObjectKind, At<&str>)> = ObjectKind::ALL
             .into_iter()
             .flat_map(|kind| {
                 let (section, key) = kind.declared_by();
@@ -142,8 +142,8 @@ impl Names {
         names
     }
 
-    fn declare(&mut self, kind: Kind, at: At<&str>, report: &Report) {
-        let earlier = Kind::ALL
+    fn declare(&mut self, kind: ObjectKind, at: At<&str>, report: &Report) {
+        let earlier = ObjectKind::ALL
             .into_iter()
             .filter(|other| other.namespace() == kind.namespace())
             .find_map(|other| Some((other, *self.0.get(&other)?.get(at.value)?)));
@@ -179,16 +179,16 @@ impl Names {
             .filter(|id| !named.contains(&id.value))
             .map(|id| (default_id(id.value), id.span))
             .collect();
-        self.0.entry(Kind::SecurityGroup).or_default().extend(implied);
+        self.0.entry(ObjectKind::SecurityGroup).or_default().extend(implied);
     }
 
     /// Returns the kind of an id, of these kinds.
-    pub(super) fn kind_of(&self, kinds: &[Kind], id: &str) -> Option<Kind> {
+    pub(super) fn kind_of(&self, kinds: &[ObjectKind], id: &str) -> Option<ObjectKind> {
         kinds.iter().copied().find(|kind| self.0.get(kind).is_some_and(|ids| ids.contains_key(id)))
     }
 
     /// Reports an id that nothing declares.
-    pub(super) fn report_dangling(&self, report: &Report, id: &At<String>, kinds: &[Kind]) {
+    pub(super) fn report_dangling(&self, report: &Report, id: &At<String>, kinds: &[ObjectKind]) {
         let noun = match kinds {
             [only] => only.noun().to_owned(),
             [first, second] => format!("{} or {}", first.noun(), second.noun()),

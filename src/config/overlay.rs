@@ -135,7 +135,7 @@ impl Overlay {
         if !self.has_connector(connector) {
             complain.about(
                 "dangling-id",
-                &format!("leaves by VPC connector {connector:?}, which there is not"),
+                &format!("leaves by VPC connector {connector:?}, which does not exist"),
                 "create the connector first, or update the service to EgressType DEFAULT",
             );
         }
@@ -161,7 +161,7 @@ fn connector(spec: &Spec, own: &OverlayConnector, complain: &Complain<'_>) -> bo
             };
             let found = match (theirs, vpc) {
                 (None, _) => {
-                    Some(("dangling-id", format!("uses {kind} {id:?}, which there is not")))
+                    Some(("dangling-id", format!("uses {kind} {id:?}, which does not exist")))
                 }
                 (Some(theirs), Some(vpc)) if theirs != vpc => Some((
                     "wrong-vpc",

@@ -422,8 +422,8 @@ fn unique(
 /// Returns FNV-1a over the words, each ended by a zero byte, then a finalizer that spreads short
 /// words over all bits. It is written out because the result must never change with a dependency.
 fn hash<'w>(words: impl IntoIterator<Item = &'w str>, salt: u64) -> u64 {
-    let octets = words.into_iter().flat_map(|word| word.bytes().chain([0]));
-    let mut hash = octets.chain(salt.to_be_bytes()).fold(0xcbf2_9ce4_8422_2325, |hash: u64, b| {
+    let bytes = words.into_iter().flat_map(|word| word.bytes().chain([0]));
+    let mut hash = bytes.chain(salt.to_be_bytes()).fold(0xcbf2_9ce4_8422_2325, |hash: u64, b| {
         (hash ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3)
     });
     hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -1,7 +1,7 @@
 //! Walks over the spanned TOML tree, reports what is wrong, and continues.
 
 use super::diagnostic::{At, Report, Span};
-use super::names::{Kind, Names, suggestion};
+use super::names::{Names, ObjectKind, suggestion};
 use super::text::Fault;
 use crate::edge::is_hidden;
 use crate::vpc::Line;
@@ -93,20 +93,20 @@ impl<'a> Section<'a> {
         self.required(key)?.parse(super::text::word)
     }
 
-    pub(super) fn reference(&self, key: &'static str, kinds: &[Kind]) -> Option<At<String>> {
+    pub(super) fn reference(&self, key: &'static str, kinds: &[ObjectKind]) -> Option<At<String>> {
         self.required(key)?.reference(kinds)
     }
 
     pub(super) fn optional_reference(
         &self,
         key: &'static str,
-        kinds: &[Kind],
+        kinds: &[ObjectKind],
     ) -> Option<At<String>> {
         self.get(key)?.reference(kinds)
     }
 
     /// Reads every element of a list of references; none if the key is absent.
-    pub(super) fn references(&self, key: &'static str, kinds: &[Kind]) -> Vec<At<String>> {
+    pub(super) fn references(&self, key: &'static str, kinds: &[ObjectKind]) -> Vec<At<String>> {
         let elements = self.get(key).map(|value| value.elements()).unwrap_or_default();
         let references: Vec<_> = elements.iter().filter_map(|e| e.reference(kinds)).collect();
         self.reader.report_repeated(&references);
@@ -277,7 +277,7 @@ impl<'a> Value<'a> {
 
     /// Reads an id that one of these kinds declares. A dangling one is reported, and still
     /// returned.
-    pub(super) fn reference(&self, kinds: &[Kind]) -> Option<At<String>> {
+    pub(super) fn reference(&self, kinds: &[ObjectKind]) -> Option<At<String>> {
         let id = self.string()?;
         if self.reader.names.kind_of(kinds, &id).is_none() {
             self.reader.names.report_dangling(self.reader.report, &id, kinds);

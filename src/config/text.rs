@@ -156,7 +156,7 @@ pub(super) fn region(text: &str) -> Result<String, Fault> {
     }
     Err(fault(
         "bad-region",
-        format!("{text:?} is no region of AWS"),
+        format!("{text:?} is not an AWS region"),
         "write a region, such as us-east-1, us-gov-west-1, eusc-de-east-1 or cn-north-1",
     ))
 }
@@ -274,16 +274,16 @@ pub(super) fn host_address(text: &str) -> Result<Ipv4Addr, Fault> {
 }
 
 fn is_unicast(address: Ipv4Addr) -> bool {
-    let octets = address.octets();
-    let reserved = octets[0] == 0 || octets[0] >= 240;
+    let bytes = address.octets();
+    let reserved = bytes[0] == 0 || bytes[0] >= 240;
     !(reserved || address.is_multicast() || address.is_loopback() || address.is_link_local())
 }
 
 /// Decides whether an address is private (RFC 1918 and RFC 6598): an internet gateway does not send
 /// to it (spec 3.6).
 pub(super) fn is_private(address: Ipv4Addr) -> bool {
-    let octets = address.octets();
-    address.is_private() || (octets[0] == 100 && octets[1] & 0xc0 == 64)
+    let bytes = address.octets();
+    address.is_private() || (bytes[0] == 100 && bytes[1] & 0xc0 == 64)
 }
 
 /// Lists the blocks of [`is_private`].

@@ -1,8 +1,7 @@
-//! Checks the documentation: each page is in the table of contents, each link leads to a page and a
-//! heading, and pages keep to the project's width and words.
+//! Checks the pages of the documentation: each is in the table of contents, each link leads to a page
+//! and a heading, and prose keeps to the project's width.
 
 use super::root;
-use crate::pipeline::Reason;
 use regex::Regex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
@@ -12,31 +11,10 @@ const WIDTH: usize = 100;
 /// Pages beside those in `docs/`.
 const AT_THE_TOP: &[&str] =
     &["README.md", "README.ja.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"];
-/// Words that the project does not use, as regular expressions.
-const RETIRED: &[&str] = &[
-    r"as ever",
-    r"judged anew",
-    r"in a hurry",
-    r"turns? round",
-    r"mend(s|ed|ing)?",
-    r"limbo",
-    r"no kind of",
-    r"a house of floors",
-    r"check-floors",
-    r"goes? up",
-    r"went up",
-    r"octets?",
-    r"somebody",
-    r"whoever",
-    r"in force",
-    r"fates?",
-    r"is gone",
-];
-
 /// A page: its path from the repository's top, and its text.
-type Pages = BTreeMap<PathBuf, String>;
+pub(super) type Pages = BTreeMap<PathBuf, String>;
 
-fn pages() -> Pages {
+pub(super) fn pages() -> Pages {
     let read = |path: PathBuf| {
         let text = std::fs::read_to_string(root().join(&path)).unwrap();
         (path, text)
@@ -160,124 +138,6 @@ fn prose_is_at_most_a_hundred_columns_wide() {
         faults.extend(wide.map(|(number, _)| format!("{}:{number}", page.display())));
     }
     assert!(faults.is_empty(), "wider than {WIDTH}: {}", faults.join("\n"));
-}
-
-fn retired() -> Regex {
-    Regex::new(&format!(r"(?i)\b({})\b", RETIRED.join("|"))).unwrap()
-}
-
-#[test]
-fn no_retired_word_is_on_any_page() {
-    let retired = retired();
-    let mut faults = Vec::new();
-    for (page, text) in pages() {
-        for (line, number) in text.lines().zip(1..) {
-            if let Some(found) = retired.find(line) {
-                faults.push(format!("{}:{number}: {}", page.display(), found.as_str()));
-            }
-        }
-    }
-    assert!(faults.is_empty(), "{}", faults.join("\n"));
-}
-
-/// Lists the string literals of a source file before its tests, each with its line.
-fn literals(source: &str) -> Vec<(usize, String)> {
-    let token =
-        Regex::new(r##"//[^\n]*|'(?:\\.[^']*|[^'\\\n])'|r#"(?s:.*?)"#|r?"(?:[^"\\]|\\(?s:.))*""##);
-    let tests = Regex::new(r"#\[cfg\(test\)\]\nmod \w+ \{").unwrap();
-    let code = tests.split(source).next().unwrap_or(source);
-    let found = token.unwrap();
-    let found = found.find_iter(code).filter(|token| token.as_str().ends_with(['"', '#']));
-    let found = found.filter(|token| !token.as_str().starts_with("//"));
-    let line = |start: usize| 1 + code[..start].matches('\n').count();
-    found.map(|token| (line(token.start()), token.as_str().to_owned())).collect()
-}
-
-/// The messages of the program are string literals of its source; the sentences and hints of drop
-/// reasons and the help of commands are asked as they are printed.
-#[test]
-fn no_retired_word_is_in_any_message() {
-    let retired = retired();
-    let mut faults = Vec::new();
-    let mut check = |place: String, text: &str| {
-        faults.extend(retired.find(text).map(|found| format!("{place}: {}", found.as_str())));
-    };
-    for reason in Reason::ALL {
-        check(reason.name().to_owned(), reason.sentence());
-        check(reason.name().to_owned(), reason.hint());
-    }
-    for (name, page) in crate::cli::command_pages::pages() {
-        page.lines().for_each(|line| check(name.clone(), line));
-    }
-    for file in super::files(&root().join("src"), &["rs"]) {
-        let name = file.strip_prefix(root()).unwrap().display().to_string();
-        if name.contains("tests") || name.contains("conformance") {
-            continue;
-        }
-        for (line, text) in literals(&std::fs::read_to_string(&file).unwrap()) {
-            check(format!("{name}:{line}"), &text);
-        }
-    }
-    assert!(faults.is_empty(), "{}", faults.join("\n"));
-}
-
-#[test]
-fn literals_are_the_strings_of_a_source_without_its_comments_and_tests() {
-    let source = "// \"a\"\nlet b = ('\"', \"one \\\" two\");\nlet c = r#\"th\"ree\"#;\n\
-                  #[cfg(test)]\nmod tests { \"four\" }\n";
-    let texts: Vec<_> = literals(source);
-    assert_eq!(texts, [(2, r#""one \" two""#.to_owned()), (3, "r#\"th\"ree\"#".to_owned())]);
-}
-
-/// The attack table names its tests: each is there.
-#[test]
-fn every_attack_has_tests_that_exist() {
-    let text = &pages()[Path::new("docs/concepts/security.md")];
-    let rows: Vec<&str> = text
-        .lines()
-        .skip_while(|line| !line.starts_with("| attack |"))
-        .skip(2)
-        .take_while(|line| line.starts_with('|'))
-        .collect();
-    assert!(rows.len() > 20, "{} rows", rows.len());
-    let sources = ["src", "netns-tests"].map(|folder| super::files(&root().join(folder), &["rs"]));
-    let code: String =
-        sources.iter().flatten().map(|file| std::fs::read_to_string(file).unwrap()).collect();
-    let mut faults = Vec::new();
-    for row in rows {
-        let tests = row.trim_end_matches([' ', '|']).rsplit('|').next().unwrap();
-        let mut names = tests.split('`').skip(1).step_by(2).peekable();
-        if names.peek().is_none() {
-            faults.push(format!("no test: {row}"));
-        }
-        faults
-            .extend(names.filter(|name| !code.contains(&format!("fn {name}("))).map(str::to_owned));
-    }
-    assert!(faults.is_empty(), "{}", faults.join("\n"));
-}
-
-#[test]
-fn every_environment_variable_of_the_program_is_on_its_page() {
-    let text = &pages()[Path::new("docs/reference/environment.md")];
-    let read =
-        Regex::new(r#"env::var(?:_os)?\("([A-Z_]+)"\)|VARIABLE: &str = "([A-Z_]+)""#).unwrap();
-    let mut names = BTreeSet::new();
-    for file in super::files(&root().join("src"), &["rs"]) {
-        let code = std::fs::read_to_string(&file).unwrap();
-        for found in read.captures_iter(&code) {
-            names.extend(found.get(1).or(found.get(2)).map(|name| name.as_str().to_owned()));
-        }
-    }
-    assert!(names.len() > 4, "{names:?}");
-    names.retain(|name| !text.contains(&format!("`{name}`")));
-    assert!(names.is_empty(), "docs/reference/environment.md lacks {names:?}");
-}
-
-#[test]
-fn readme_is_short() {
-    let text = &pages()[Path::new("README.md")];
-    assert!(text.lines().count() < 250, "{} lines", text.lines().count());
-    assert!(text.len() < 14 * 1024, "{} bytes", text.len());
 }
 
 #[test]

@@ -347,7 +347,7 @@ async fn end_stream(State(shared): State<Shared>, Path(id): Path<String>) -> Res
 }
 
 async fn down(State(shared): State<Shared>, ConnectInfo(client): ConnectInfo<Peer>) -> Response {
-    if client.has_gone() {
+    if client.has_left() {
         return withdrawn();
     }
     shared.end();

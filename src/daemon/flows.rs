@@ -111,9 +111,9 @@ impl FlowQuery {
         names: &EarlierNames<'n>,
         flow: &Flow,
         party: &Party,
-    ) -> Place<'n> {
+    ) -> SortKey<'n> {
         let inside = flow.inside();
-        Place {
+        SortKey {
             sorted: self.sort.map(|sort| Reverse(sort.key(now, names.current, flow))),
             service: names.service(flow.service, flow.admitted_under),
             task: party.task.map_or(0, |(_, number)| number),
@@ -126,7 +126,7 @@ impl FlowQuery {
 
 /// The position of a flow in the requested order; by task and destination if none is requested.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Place<'n> {
+struct SortKey<'n> {
     /// The key of the requested order, the greatest first.
     sorted: Option<Reverse<u64>>,
     service: &'n str,

@@ -193,7 +193,7 @@ mod tests {
         kept.add(text(1), Called::text("1".to_owned()), 5, (again, again));
         kept.make_room();
         assert_eq!((kept.rows.len(), kept.beyond()), (KEPT, 6));
-        assert!([0, 2, 3].iter().all(|gone| !kept.rows.contains_key(&text(*gone))));
+        assert!([0, 2, 3].iter().all(|removed| !kept.rows.contains_key(&text(*removed))));
         let seen = kept.rows.get(&text(1)).map(|seen| (seen.packets, seen.first, seen.last));
         assert_eq!(seen, Some((7, Instant(1), again)));
     }

@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_without_drops_is_not_listed_and_one_that_is_removed_begins_anew() {
+    fn an_end_without_drops_is_not_listed_and_a_removed_one_begins_at_zero() {
         let mut drops = LinkDrops::default();
         drops.update(Instant(1), 7, end(), 0);
         assert!(drops.seen.is_empty());

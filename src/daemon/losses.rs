@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_nobody_could_judge_is_listed_with_a_reason() {
+    fn packets_that_were_not_judged_are_listed_with_a_reason() {
         let (device, stats, mut losses) =
             (DeviceId::AppRunner, WorkerStats::default(), Losses::default());
         losses.update(Instant::ZERO, &device, &stats, None);

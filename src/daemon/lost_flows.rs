@@ -80,7 +80,7 @@ fn state_of(state: SocketState) -> (&'static str, &'static str) {
             ("opening", "its handshake was user space's; the task's next SYN begins it again")
         }
         SocketState::Established => {
-            ("established", "user space carried it, or it had expired before; reconnect")
+            ("established", "it was not offloaded, or had expired before: reconnect")
         }
         SocketState::Closing => ("closing", "its end had begun, which user space follows"),
     }

@@ -21,7 +21,7 @@ impl Peer {
     }
 
     /// Returns whether the client has closed its end.
-    pub(super) fn has_gone(&self) -> bool {
+    pub(super) fn has_left(&self) -> bool {
         let Some(socket) = &self.socket else { return false };
         let closed = PollFlags::POLLHUP;
         let mut ends = [PollFd::new(socket.as_fd(), closed)];
@@ -38,13 +38,13 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     #[test]
-    fn client_that_has_closed_its_end_is_gone_whatever_it_has_sent() {
+    fn client_that_has_closed_its_end_has_left_whatever_it_has_sent() {
         let (own, mut other) = UnixStream::pair().unwrap();
         let peer = Peer { socket: Some(Arc::new(own.into())) };
-        assert!(!peer.has_gone());
+        assert!(!peer.has_left());
         other.write_all(b"POST /v1/tasks").unwrap();
-        assert!(!peer.has_gone());
+        assert!(!peer.has_left());
         drop(other);
-        assert!(peer.has_gone());
+        assert!(peer.has_left());
     }
 }

@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_pending_and_how_it_ends_is_read_as_the_kernel_writes_it() {
+    fn pending_signals_and_the_end_are_read_as_the_kernel_writes_them() {
         assert!(is_killed("Name:\tegret\nSigPnd:\t0000000000000000\nShdPnd:\t0000000000000100\n"));
         assert!(is_killed("SigPnd:\t0000000000000100\nShdPnd:\t0000000000000000\n"));
         // SIGTERM is handled, and what is blocked is not pending.

@@ -143,7 +143,7 @@ impl Shared {
         W::Output: IntoResponse + Send,
     {
         let running = Arc::clone(&self.running).lock_owned().await;
-        if client.has_gone() {
+        if client.has_left() {
             return withdrawn();
         }
         if *self.end.borrow() {

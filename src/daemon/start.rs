@@ -96,8 +96,7 @@ impl Running {
             Err(error) if handover.is_some() => {
                 let closed = end_offloaded_flows(&lab.name);
                 state.let_go();
-                let closed =
-                    left("the flows that the kernel carries", closed.map_err(LabError::from));
+                let closed = left("the offloaded flows", closed.map_err(LabError::from));
                 return Err(LabError::HalfResumed(Box::new(error.and_left(closed))));
             }
             Err(error) => {

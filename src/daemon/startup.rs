@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_earlier_process_knew_takes_no_time_again() {
+    fn addresses_that_an_earlier_process_knew_take_no_time_again() {
         let lab = Lab::parse("lab.toml", LAB).unwrap();
         let mut world = World { lab: lab.clone(), startup: Startup::default(), now: Instant(5) };
         let one = ("one", &["subnet-a"][..], "sg-db");
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn without_the_setting_nobody_waits() {
+    fn without_the_setting_there_is_no_wait() {
         let lab = Lab::parse("lab.toml", include_str!("../../examples/minimal.toml")).unwrap();
         let mut world = World { lab, startup: Startup::default(), now: Instant::ZERO };
         world.turn_to(&[("one", &["subnet-a"], "sg-db")]);

@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_removed_interface_dropped_is_taken_with_its_last_counters() {
+    fn drops_of_a_removed_interface_are_read_with_its_last_counters() {
         let mut drops = SteerDrops::default();
         let seen = |packets| Seen { packets, ..Seen::new(Instant(1)) };
         drops.seen.insert((7, SteerReason::NoOwner), seen(3));

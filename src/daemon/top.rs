@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_new_counts_from_nothing_and_what_is_cut_off_is_counted() {
+    fn new_rows_count_from_zero_and_rows_cut_off_are_counted() {
         let (old, new) = (sample(0, "web", 9000, 0), sample(1_000_000_000, "web", 100, 0));
         assert_eq!(new.since(&old, 10).rows[0].bits_out, 800, "another flow of that name");
         let other = sample(0, "api", 1, 0);

@@ -13,7 +13,7 @@ use crate::explain::{
 use crate::flow::{Instant, Side};
 use crate::linux::clock;
 use crate::pipeline::Engine;
-use crate::pipeline::watch::{LOOK_EVERY, PacketSeen, Record, Seen, Sides, Watch, Wish};
+use crate::pipeline::watch::{LOOK_EVERY, PacketSeen, Seen, Sides, Watch, WatchRecord, Wish};
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -137,7 +137,7 @@ async fn begin_watch(
 /// The packets that full queues have dropped since a trace began.
 struct FullQueues {
     shared: Shared,
-    told: u64,
+    reported: u64,
 }
 
 /// Limits the wait for the lab to read its counters: records wait meanwhile.
@@ -145,8 +145,8 @@ const LONGEST_WAIT: Duration = Duration::from_millis(100);
 
 impl FullQueues {
     async fn from_now_on(shared: &Shared) -> Self {
-        let told = shared.queue_full(Duration::MAX).await.unwrap_or_default();
-        Self { shared: shared.clone(), told }
+        let reported = shared.queue_full(Duration::MAX).await.unwrap_or_default();
+        Self { shared: shared.clone(), reported }
     }
 
     /// Counts the packets that the client does not know of yet; none while the lab is being
@@ -154,8 +154,8 @@ impl FullQueues {
     async fn news(&mut self) -> u64 {
         let Some(now) = self.shared.queue_full(LONGEST_WAIT).await else { return 0 };
         // A removed device takes its count with it, so the total may fall.
-        let news = now.saturating_sub(self.told);
-        self.told = now;
+        let news = now.saturating_sub(self.reported);
+        self.reported = now;
         news
     }
 }
@@ -165,7 +165,7 @@ trait Form: Send + 'static {
     /// Appends what comes before the first record.
     fn begin(&mut self, out: &mut Vec<u8>);
     /// Appends a record, at most `left` units of it; returns how many units it was.
-    fn record(&mut self, out: &mut Vec<u8>, record: &Record, at: Duration, left: u64) -> u64;
+    fn record(&mut self, out: &mut Vec<u8>, record: &WatchRecord, at: Duration, left: u64) -> u64;
     /// Appends that records were left out.
     fn left_out(&mut self, out: &mut Vec<u8>, at: Duration, records: u64);
     /// Appends that so many flows are taken back from the kernel while they are watched.
@@ -188,8 +188,8 @@ fn respond(
     let (sender, mut receiver) = mpsc::channel::<Result<Bytes, Infallible>>(CHUNKS);
     let epoch = Duration::from_nanos(clock::wall().saturating_sub(clock::now()));
     let id = stream.id;
-    let (over, told, last_told) = (false, 0, None);
-    let pump = Pump { watch, form, queues, left, epoch, over, told, last_told, sender };
+    let (over, reported, last_reported) = (false, 0, None);
+    let pump = Pump { watch, form, queues, left, epoch, over, reported, last_reported, sender };
     tokio::spawn(pump.run(stream, ended));
     let body = futures_util::stream::poll_fn(move |context| receiver.poll_recv(context));
     ([(STREAM, id.to_string())], Body::from_stream(body)).into_response()
@@ -207,8 +207,8 @@ struct Pump<F> {
     /// True when nothing more is recorded, and only what was recorded remains to be sent.
     over: bool,
     /// The number of left-out records that the client knows of.
-    told: u64,
-    last_told: Option<Instant>,
+    reported: u64,
+    last_reported: Option<Instant>,
     sender: mpsc::Sender<Result<Bytes, Infallible>>,
 }
 
@@ -288,12 +288,12 @@ impl<F: Form> Pump<F> {
             self.left = self.left.saturating_sub(units);
         }
         let now = Instant(clock::now());
-        let news = self.watch.left_out() - self.told;
-        let due = self.last_told.is_none_or(|last| now.since(last) >= TELL_EVERY);
+        let news = self.watch.left_out() - self.reported;
+        let due = self.last_reported.is_none_or(|last| now.since(last) >= TELL_EVERY);
         if news > 0 && (due || self.over || self.left == 0) {
             self.form.left_out(chunk, self.epoch + now.since(Instant::ZERO), news);
-            self.told += news;
-            self.last_told = Some(now);
+            self.reported += news;
+            self.last_reported = Some(now);
         }
     }
 }
@@ -306,7 +306,7 @@ struct Lines {
 impl Form for Lines {
     fn begin(&mut self, _: &mut Vec<u8>) {}
 
-    fn record(&mut self, out: &mut Vec<u8>, record: &Record, at: Duration, _: u64) -> u64 {
+    fn record(&mut self, out: &mut Vec<u8>, record: &WatchRecord, at: Duration, _: u64) -> u64 {
         let under = self.configurations.of(record.generation);
         let decided_under = self.configurations.of(decided_under(record));
         line(out, &trace_row(record, at, &under, &decided_under));
@@ -374,13 +374,13 @@ impl File {
         self.packets += 1;
         let mut written = 0;
         for (copy, said) in [(first, comment), (second, comment), (answer, &answered)] {
-            let (interface, heading, Some(octets), vnet) = copy else { continue };
+            let (interface, heading, Some(bytes), vnet) = copy else { continue };
             if written >= left {
                 break;
             }
             let at = u64::try_from(at.as_nanos()).unwrap_or(u64::MAX);
             let id = self.packets;
-            let captured = Captured { interface, heading, at, id, octets, vnet, comment: said };
+            let captured = Captured { interface, heading, at, id, bytes, vnet, comment: said };
             written += pcapng::packet(out, &captured, self.snaplen, left - written);
         }
         self.written += written;
@@ -393,7 +393,7 @@ impl Form for File {
         pcapng::begin(out, &self.title, self.snaplen);
     }
 
-    fn record(&mut self, out: &mut Vec<u8>, record: &Record, at: Duration, left: u64) -> u64 {
+    fn record(&mut self, out: &mut Vec<u8>, record: &WatchRecord, at: Duration, left: u64) -> u64 {
         let Seen::Packet(packet) = &record.seen else { return 0 };
         let under = self.configurations.of(record.generation);
         let decided_under = self.configurations.of(decided_under(record));
@@ -464,7 +464,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_seen_before_the_end_was_asked_for_is_sent_and_what_comes_after_it_is_not() {
+    async fn packets_seen_before_the_end_was_asked_for_are_sent_and_later_ones_are_not() {
         const SENT: u64 = 3000;
         let (engine, snapshot, streams) = (Engine::new(1), snapshot(), Streams::new(1));
         let eni = snapshot.task(TASK).and_then(|t| t.eni).unwrap();
@@ -490,11 +490,11 @@ mod tests {
         assert!(!streams.end(id), "its end was asked for");
         // The first chunk: by then the end of the stream is known.
         let mut body = answer.into_body();
-        let mut octets = body.frame().await.unwrap().unwrap().into_data().unwrap().to_vec();
+        let mut bytes = body.frame().await.unwrap().unwrap().into_data().unwrap().to_vec();
         assert!(!engine.watchers().any());
         one_is_sent();
-        octets.extend(body.collect().await.unwrap().to_bytes());
-        assert_eq!(read(&octets), (SENT, Some(7)));
+        bytes.extend(body.collect().await.unwrap().to_bytes());
+        assert_eq!(read(&bytes), (SENT, Some(7)));
         assert!(!streams.end(id), "it has ended");
     }
 }

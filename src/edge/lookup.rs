@@ -27,7 +27,7 @@ pub(super) struct Lookup {
 }
 
 /// The kind of a name in a folder.
-enum Link {
+enum NameKind {
     /// A file, a folder, or anything else that is not a link.
     None,
     /// A link to a path.
@@ -67,9 +67,9 @@ impl Lookup {
     pub(super) fn follow(&mut self) -> io::Result<()> {
         let Some(name) = self.rest.pop() else { return Ok(()) };
         match self.link(&name)? {
-            Link::To(target) => self.push(&target)?,
+            NameKind::To(target) => self.push(&target)?,
             // The name was a link to a path a moment ago.
-            Link::None | Link::Magic => return Err(io::ErrorKind::NotFound.into()),
+            NameKind::None | NameKind::Magic => return Err(io::ErrorKind::NotFound.into()),
         }
         self.reach_last()
     }
@@ -97,9 +97,11 @@ impl Lookup {
         while self.rest.len() > 1 {
             let Some(name) = self.rest.pop() else { return Ok(()) };
             match self.link(&name)? {
-                Link::None => self.folder = openat(&self.folder, &*name, FOLDER, Mode::empty())?,
-                Link::To(target) => self.push(&target)?,
-                Link::Magic => {
+                NameKind::None => {
+                    self.folder = openat(&self.folder, &*name, FOLDER, Mode::empty())?
+                }
+                NameKind::To(target) => self.push(&target)?,
+                NameKind::Magic => {
                     let through = FOLDER - OFlag::O_NOFOLLOW;
                     self.folder = openat(&self.folder, &*name, through, Mode::empty())?;
                 }
@@ -109,12 +111,12 @@ impl Lookup {
     }
 
     /// Decides whether a name is a link, and returns where it leads.
-    fn link(&mut self, name: &OsStr) -> io::Result<Link> {
+    fn link(&mut self, name: &OsStr) -> io::Result<NameKind> {
         let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let there = openat(&self.folder, name, flags, Mode::empty())?;
         let about = fstat(&there)?;
         if about.st_mode & nix::libc::S_IFMT != nix::libc::S_IFLNK {
-            return Ok(Link::None);
+            return Ok(NameKind::None);
         }
         let is_proc = is_of_proc(&there);
         let target = PathBuf::from(readlinkat(&there, "")?);
@@ -127,7 +129,7 @@ impl Lookup {
         if self.links > MOST_LINKS {
             return Err(refusal("it is a symbolic link to too many others: give the file itself"));
         }
-        Ok(if is_proc && target.has_root() { Link::Magic } else { Link::To(target) })
+        Ok(if is_proc && target.has_root() { NameKind::Magic } else { NameKind::To(target) })
     }
 }
 

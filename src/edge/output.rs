@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_keeps_no_right_beyond_the_mode() {
+    fn an_existing_file_keeps_no_right_beyond_the_mode() {
         let directory = tempfile::tempdir().unwrap();
         let file = path(&directory, "file");
         for (before, asked, after) in

@@ -1,7 +1,7 @@
 //! Turns the user's question into the answer about a set of packets.
 
 use super::coverage::{address_spans, port_spans};
-use super::destination::{Destination, Place};
+use super::destination::{Destination, DestinationSpec};
 use super::explained::{AskedQuestion, Explained, NotResolved, Outcome, evidence_of};
 use super::fix::{Proposal, propose};
 use super::names;
@@ -166,8 +166,8 @@ fn answer(
 /// Returns the name in the question; `None` if the destination is given by addresses.
 fn name_in(asking: &Asking<'_>) -> Option<String> {
     match Destination::parse(asking.destination, asking.protocol).ok()?.place {
-        Place::Named(name) => Some(name),
-        Place::Internet | Place::Block(_) => None,
+        DestinationSpec::Named(name) => Some(name),
+        DestinationSpec::Internet | DestinationSpec::Block(_) => None,
     }
 }
 

@@ -148,7 +148,7 @@ fn columns(listings: &[Listing]) -> Vec<Column> {
     columns.extend(is_given.then_some(reason));
     columns.extend(differs(&rule).then_some(rule));
     columns.push(column(listings, "SHARE", |l| vec![l.share.clone()]));
-    let subnets_tell = is_told_by_subnet(listings);
+    let subnets_tell = differs_by_subnet(listings);
     let is_wanted =
         |column: &Column| differs(column) && !(column.heading == "ENI ADDRESSES" && subnets_tell);
     columns.extend(lists(listings).into_iter().filter(is_wanted));
@@ -209,7 +209,7 @@ fn differs(column: &Column) -> bool {
 }
 
 /// Decides whether the addresses of ENIs differ only if the subnets do.
-fn is_told_by_subnet(listings: &[Listing]) -> bool {
+fn differs_by_subnet(listings: &[Listing]) -> bool {
     pairs(listings).all(|(a, b)| a.subnets != b.subnets || a.eni_addresses == b.eni_addresses)
 }
 

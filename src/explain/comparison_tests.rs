@@ -275,13 +275,13 @@ proptest! {
 
     #[test]
     fn a_comparison_is_empty_without_a_change_and_mirrored_when_swapped(
-        octets in proptest::collection::vec(any::<u8>(), 1..600),
-        (at, octet) in any::<(usize, u8)>(),
+        bytes in proptest::collection::vec(any::<u8>(), 1..600),
+        (at, byte) in any::<(usize, u8)>(),
     ) {
-        let mut other = octets.clone();
-        other[at % octets.len()] = octet;
-        let lab = |octets| generator::lab(&mut generator::Tape::new(octets));
-        let (before, after) = (lab(&octets), lab(&other));
+        let mut other = bytes.clone();
+        other[at % bytes.len()] = byte;
+        let lab = |bytes| generator::lab(&mut generator::Tape::new(bytes));
+        let (before, after) = (lab(&bytes), lab(&other));
         prop_assert!(!compared(&before, &before).has_changes());
         let (there, back) = (compared(&before, &after), compared(&after, &before));
         prop_assert_eq!(mirrored(&there, false), mirrored(&back, true), "{}\n---\n{}", before, after);

@@ -15,14 +15,14 @@ pub(super) const INTERNET: &str = "internet";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Destination {
     /// The addresses.
-    pub(super) place: Place,
+    pub(super) place: DestinationSpec,
     /// The protocols and ports.
     pub(super) ports: WantedPorts,
 }
 
 /// The destination of packets.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum DestinationSpec {
     /// A word: an address, a label or a DNS name.
     Named(String),
     /// The keyword `internet`. A URL has a name instead.
@@ -41,7 +41,7 @@ pub(super) enum WantedPorts {
 
 /// The parts of an argument.
 struct Words<'a> {
-    place: Place,
+    place: DestinationSpec,
     ports: Option<&'a str>,
     protocol: Option<&'a str>,
 }
@@ -56,7 +56,7 @@ impl Destination {
         if argument.contains("://") {
             let (host, port) = url::parse(argument)?;
             let ports = wanted(Some(&port.to_string()), given)?;
-            return Ok(Self { place: Place::Named(host), ports });
+            return Ok(Self { place: DestinationSpec::Named(host), ports });
         }
         let words = split(argument)?;
         let said = words.protocol.map(protocol).transpose()?;
@@ -89,7 +89,11 @@ fn split(argument: &str) -> Result<Words<'_>, TargetError> {
     if name.is_empty() {
         return Err(TargetError::NoDestination(argument.to_owned()));
     }
-    let place = if name == INTERNET { Place::Internet } else { Place::Named(name.to_owned()) };
+    let place = if name == INTERNET {
+        DestinationSpec::Internet
+    } else {
+        DestinationSpec::Named(name.to_owned())
+    };
     Ok(Words { place, ports, protocol: after })
 }
 
@@ -110,7 +114,7 @@ fn block(address: Ipv4Addr, after: &str) -> Result<Words<'_>, TargetError> {
     if block.network() != address {
         return Err(TargetError::HostBits { address, length, block });
     }
-    Ok(Words { place: Place::Block(block), ports, protocol })
+    Ok(Words { place: DestinationSpec::Block(block), ports, protocol })
 }
 
 /// Decides which ports are meant; TCP's, if there are ports and no protocol.
@@ -156,7 +160,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn named(name: &str, ports: WantedPorts) -> Result<Destination, TargetError> {
-        Ok(Destination { place: Place::Named(name.to_owned()), ports })
+        Ok(Destination { place: DestinationSpec::Named(name.to_owned()), ports })
     }
 
     fn these(ranges: &[PortRange]) -> WantedPorts {
@@ -190,20 +194,26 @@ mod tests {
         assert_eq!(read("10.0.1.10/icmp"), named("10.0.1.10", these(&[PortRange::Echo])));
         assert_eq!(read("db/47"), named("db", these(&[PortRange::Protocols(47, 47)])));
         let all = WantedPorts::These(Ports::all());
-        assert_eq!(read("internet:*"), Ok(Destination { place: Place::Internet, ports: all }));
+        assert_eq!(
+            read("internet:*"),
+            Ok(Destination { place: DestinationSpec::Internet, ports: all })
+        );
     }
 
     #[test]
     fn an_address_with_a_length_is_a_block() {
         let block = |argument| Destination::parse(argument, None).map(|d| (d.place, d.ports));
-        let all = || Place::Block("10.0.0.0/16".parse().unwrap());
+        let all = || DestinationSpec::Block("10.0.0.0/16".parse().unwrap());
         assert_eq!(block("10.0.0.0/16"), Ok((all(), WantedPorts::Listening(None))));
         assert_eq!(block("10.0.0.0/16:5432"), Ok((all(), these(&[tcp(5432, 5432)]))));
         assert_eq!(block("10.0.0.0/16:*"), Ok((all(), WantedPorts::These(Ports::all()))));
         assert_eq!(block("10.0.0.0/16:53/udp"), Ok((all(), these(&[udp(53)]))));
         assert_eq!(block("10.0.0.0/16/icmp"), Ok((all(), these(&[PortRange::Echo]))));
         let everything = "0.0.0.0/0".parse().unwrap();
-        assert_eq!(block("0.0.0.0/0:1").map(|(place, _)| place), Ok(Place::Block(everything)));
+        assert_eq!(
+            block("0.0.0.0/0:1").map(|(place, _)| place),
+            Ok(DestinationSpec::Block(everything))
+        );
     }
 
     #[test]
@@ -267,12 +277,12 @@ mod tests {
         );
         assert_eq!(
             error("10.0.0.1/16:443"),
-            "`10.0.0.1/16` is no block: write 10.0.0.0/16 for the block, 10.0.0.1 for the address \
+            "`10.0.0.1/16` is not a block: write 10.0.0.0/16 for the block, 10.0.0.1 for the address \
              alone, or --protocol 16 for the protocol"
         );
         assert_eq!(
             error("10.0.0.1/47"),
-            "`10.0.0.1/47` is no block, whose length is at most 32; \
+            "`10.0.0.1/47` is not a block, whose length is at most 32; \
              write 10.0.0.1 --protocol 47 for a protocol"
         );
         assert_eq!(

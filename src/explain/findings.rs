@@ -81,7 +81,7 @@ mod tests {
     use crate::config::import::{Findings, Origin};
 
     #[test]
-    fn what_is_said_of_many_is_one_row() {
+    fn a_finding_of_many_objects_is_one_row() {
         let file = Origin::file("a.json");
         let mut findings = Findings::new();
         for eni in ["eni-1", "eni-2", "eni-3"] {

@@ -104,9 +104,9 @@ fn with(lab: &str, old: &str, new: &str) -> String {
 /// Returns the reason, the decider, and the object and the line that would fix it.
 fn fixed(lab: &str) -> (Option<&'static str>, String, Option<(String, String)>) {
     let (evidence, snapshot) = asked(lab);
-    let told = explanation(&evidence, &snapshot);
+    let reported = explanation(&evidence, &snapshot);
     let fix = first_candidate(&evidence, &snapshot).map(|fix| (fix.id, fix.rule));
-    (told.reason, told.decided_by.unwrap().to_string(), fix)
+    (reported.reason, reported.decided_by.unwrap().to_string(), fix)
 }
 
 /// Returns a lab with a NAT gateway whose subnet has its default route through the firewall, whose
@@ -165,9 +165,9 @@ fn some(id: &str, rule: &str) -> Option<(String, String)> {
 #[test]
 fn the_appliance_is_named_on_both_ways() {
     let (evidence, snapshot) = asked(LAB);
-    let told = explanation(&evidence, &snapshot);
-    assert_eq!(told.reason, None);
-    let at_it = told.steps.iter().filter(|step| step.component == "eni-fw of firewall");
+    let reported = explanation(&evidence, &snapshot);
+    assert_eq!(reported.reason, None);
+    let at_it = reported.steps.iter().filter(|step| step.component == "eni-fw of firewall");
     let stages: Vec<&str> = at_it.map(|step| &*step.stage).collect();
     assert_eq!(
         stages,
@@ -213,13 +213,13 @@ fn an_untracked_replys_line_is_for_the_reply() {
 
 /// Spec 3.7: the reason is not that the source is in another group.
 #[test]
-fn a_lost_reference_is_said_to_be_lost() {
+fn a_lost_reference_is_reported() {
     let lab = with(LAB, r#"from = "10.0.1.0/24""#, r#"from = "sg-app""#);
     let (evidence, snapshot) = asked(&lab);
-    let told = explanation(&evidence, &snapshot);
-    assert_eq!(told.reason, Some("sg-ingress-behind-middlebox"));
+    let reported = explanation(&evidence, &snapshot);
+    assert_eq!(reported.reason, Some("sg-ingress-behind-middlebox"));
     assert_eq!(
-        told.nearest_miss.unwrap().text,
+        reported.nearest_miss.unwrap().text,
         "matched protocol and port; source 10.0.1.4 came through a middlebox, behind which no reference to sg-app matches"
     );
     let rule = r#"{ protocol = "tcp", ports = "5432", from = "10.0.1.4/32" }"#;
@@ -232,7 +232,7 @@ fn a_changed_check_and_target_are_changes() {
     let lab = |text: &str| Lab::parse("lab.toml", text).unwrap();
     let next = with(&with(LAB, OFF, "source_dest_check = true"), ROUTED, "");
     let changes = changes(&lab(LAB), &lab(&next));
-    let told: Vec<_> = changes
+    let reported: Vec<_> = changes
         .iter()
         .flat_map(|change| change.details.iter().map(move |detail| (change, detail)))
         .map(|(change, d)| {
@@ -241,7 +241,7 @@ fn a_changed_check_and_target_are_changes() {
         })
         .collect();
     assert_eq!(
-        told,
+        reported,
         ["rtb-app: route to 10.0.2.0/24 eni-fw -> ", "firewall: source/dest check false -> true"]
     );
 }

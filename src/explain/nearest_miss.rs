@@ -160,7 +160,7 @@ fn peer_differs(
                 "{end} {remote} came through a middlebox, behind which no reference to {peer} matches"
             )
         }
-        Peer::SecurityGroup(_) => format!("{end} {remote} is no interface of {peer}"),
+        Peer::SecurityGroup(_) => format!("{end} {remote} is not an interface of {peer}"),
     }
 }
 
@@ -194,7 +194,7 @@ mod tests {
         );
         assert_eq!(
             text_of(miss((SG_APP, 0), true, true, false), egress, packet),
-            "matched protocol and port; destination 10.0.1.10 is no interface of sg-db"
+            "matched protocol and port; destination 10.0.1.10 is not an interface of sg-db"
         );
         assert_eq!(
             text_of(miss((SG_APP, 1), false, false, true), egress, udp),
@@ -202,7 +202,7 @@ mod tests {
         );
         assert_eq!(
             text_of(miss((SG_DB, 0), true, false, false), Direction::Ingress, web),
-            "matched protocol; port 80 is not 5432; source 10.0.1.4 is no interface of sg-app"
+            "matched protocol; port 80 is not 5432; source 10.0.1.4 is not an interface of sg-app"
         );
     }
 

@@ -60,7 +60,7 @@ pub struct Captured<'a> {
     /// The same number for the inside and the outside copy of a packet.
     pub id: u64,
     /// The bytes as they crossed the TUN device.
-    pub octets: &'a [u8],
+    pub bytes: &'a [u8],
     /// The work that the kernel has left to do on them.
     pub vnet: VnetHeader,
     /// Its verdict, in words.
@@ -103,9 +103,9 @@ pub fn begin(out: &mut Vec<u8>, title: &str, snaplen: u32) {
 /// bytes, the first `most` of them. Returns their number.
 pub fn packet(out: &mut Vec<u8>, captured: &Captured<'_>, snaplen: u32, most: u64) -> u64 {
     let mut written = 0;
-    segment::on_the_wire(captured.octets, captured.vnet, |octets| {
+    segment::on_the_wire(captured.bytes, captured.vnet, |bytes| {
         if written < most {
-            enhanced_packet(out, captured, octets, snaplen);
+            enhanced_packet(out, captured, bytes, snaplen);
             written += 1;
         }
     });
@@ -148,18 +148,18 @@ pub fn left_out(block: &[u8]) -> Option<u64> {
         return None;
     }
     // Type, length, interface, timestamp, then two options of 4 and 8 bytes.
-    let octets = block.get(20 + 12 + 4..20 + 12 + 4 + 8)?;
-    Some(u64::from_le_bytes(octets.try_into().ok()?))
+    let bytes = block.get(20 + 12 + 4..20 + 12 + 4 + 8)?;
+    Some(u64::from_le_bytes(bytes.try_into().ok()?))
 }
 
 /// The error for bytes that are no block of a pcapng file of egret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("what the lab sends is no pcapng file")]
+#[error("the lab did not send a pcapng file")]
 pub struct NoBlock;
 
-fn enhanced_packet(out: &mut Vec<u8>, captured: &Captured<'_>, octets: &[u8], snaplen: u32) {
-    let original = u32::try_from(octets.len()).unwrap_or(u32::MAX);
-    let kept = octets.get(..usize::try_from(snaplen).unwrap_or(usize::MAX)).unwrap_or(octets);
+fn enhanced_packet(out: &mut Vec<u8>, captured: &Captured<'_>, bytes: &[u8], snaplen: u32) {
+    let original = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+    let kept = bytes.get(..usize::try_from(snaplen).unwrap_or(usize::MAX)).unwrap_or(bytes);
     block(out, ENHANCED_PACKET, |body| {
         let interface: u32 = match captured.interface {
             Interface::Inside => 0,
@@ -268,7 +268,7 @@ mod tests {
         interface: u32,
         at: u64,
         original: u32,
-        octets: Vec<u8>,
+        bytes: Vec<u8>,
         options: Vec<(u16, Vec<u8>)>,
     }
 
@@ -280,20 +280,20 @@ mod tests {
                 interface: u32_at(&body, 0),
                 at: u64::from(u32_at(&body, 4)) << 32 | u64::from(u32_at(&body, 8)),
                 original: u32_at(&body, 16),
-                octets: body[20..20 + kept].to_vec(),
+                bytes: body[20..20 + kept].to_vec(),
                 options: options(&body[20 + kept.next_multiple_of(4)..]),
             }
         };
         enhanced.map(read).collect()
     }
 
-    fn captured(octets: &[u8]) -> Captured<'_> {
+    fn captured(bytes: &[u8]) -> Captured<'_> {
         Captured {
             interface: Interface::Outside,
             heading: Heading::Out,
             at: 1_790_000_000_123_456_789,
             id: 7,
-            octets,
+            bytes,
             vnet: VnetHeader::default(),
             comment: "forward: rule 1 of sg-app",
         }
@@ -322,12 +322,12 @@ mod tests {
 
     #[test]
     fn a_packet_is_read_back_with_its_time_and_its_comment() {
-        let octets = builder::udp(SRC, DST, b"odd");
+        let bytes = builder::udp(SRC, DST, b"odd");
         let mut file = Vec::new();
-        assert_eq!(packet(&mut file, &captured(&octets), 65_535, 9), 1);
+        assert_eq!(packet(&mut file, &captured(&bytes), 65_535, 9), 1);
         let read = &packets(&file)[0];
         assert_eq!((read.interface, read.at), (1, 1_790_000_000_123_456_789));
-        assert_eq!((&read.octets, read.original as usize), (&octets, octets.len()));
+        assert_eq!((&read.bytes, read.original as usize), (&bytes, bytes.len()));
         let expected = [
             (PACKET_FLAGS, vec![2, 0, 0, 0]),
             (PACKET_ID, vec![7, 0, 0, 0, 0, 0, 0, 0]),
@@ -338,13 +338,13 @@ mod tests {
 
     #[test]
     fn a_super_packet_is_its_segments_cut_to_the_snaplen() {
-        let mut octets = builder::tcp(SRC, DST, TcpFlags::ACK, 1, 1, &[5; 3000]);
-        let vnet = builder::to_super_packet(&mut octets, 1448);
+        let mut bytes = builder::tcp(SRC, DST, TcpFlags::ACK, 1, 1, &[5; 3000]);
+        let vnet = builder::to_super_packet(&mut bytes, 1448);
         let mut file = Vec::new();
-        assert_eq!(packet(&mut file, &Captured { vnet, ..captured(&octets) }, 60, 9), 3);
-        let lengths: Vec<_> = packets(&file).iter().map(|r| (r.octets.len(), r.original)).collect();
+        assert_eq!(packet(&mut file, &Captured { vnet, ..captured(&bytes) }, 60, 9), 3);
+        let lengths: Vec<_> = packets(&file).iter().map(|r| (r.bytes.len(), r.original)).collect();
         assert_eq!(lengths, [(60, 1488), (60, 1488), (60, 144)]);
-        assert_eq!(packet(&mut file, &Captured { vnet, ..captured(&octets) }, 60, 2), 2, "no more");
+        assert_eq!(packet(&mut file, &Captured { vnet, ..captured(&bytes) }, 60, 2), 2, "no more");
     }
 
     #[test]
@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_block_is_refused_and_what_is_not_there_yet_is_waited_for() {
+    fn wrong_blocks_are_refused_and_missing_bytes_are_waited_for() {
         assert_eq!(first_block(&[6, 0, 0, 0, 32]), Ok(None));
         assert_eq!(first_block(&[6, 0, 0, 0, 32, 0, 0, 0]), Ok(None));
         for length in [0_u32, 8, 13, 1 << 30] {
@@ -375,18 +375,18 @@ mod tests {
     #[test]
     fn a_comment_that_is_too_long_is_cut_between_characters() {
         let comment = "é".repeat(40_000);
-        let octets = builder::udp(SRC, DST, b"");
+        let bytes = builder::udp(SRC, DST, b"");
         let mut file = Vec::new();
-        packet(&mut file, &Captured { comment: &comment, ..captured(&octets) }, 65_535, 9);
-        let told = &packets(&file)[0].options[2].1;
-        assert_eq!(told.len(), 65_534);
-        assert!(String::from_utf8(told.clone()).is_ok());
+        packet(&mut file, &Captured { comment: &comment, ..captured(&bytes) }, 65_535, 9);
+        let reported = &packets(&file)[0].options[2].1;
+        assert_eq!(reported.len(), 65_534);
+        assert!(String::from_utf8(reported.clone()).is_ok());
     }
 
     proptest! {
         #[test]
         fn any_packet_is_a_whole_number_of_blocks(
-            octets in proptest::collection::vec(any::<u8>(), 0..300),
+            bytes in proptest::collection::vec(any::<u8>(), 0..300),
             comment in ".{0,80}",
             gso in any::<(u8, u8, u16)>(),
             snaplen in any::<u32>(),
@@ -395,13 +395,13 @@ mod tests {
             let vnet = VnetHeader { flags, gso_type, gso_size, ..VnetHeader::default() };
             let mut file = Vec::new();
             begin(&mut file, &comment, snaplen);
-            let mut one = captured(&octets);
+            let mut one = captured(&bytes);
             (one.vnet, one.comment) = (vnet, &comment);
             let written = packet(&mut file, &one, snaplen, u64::MAX);
             let read = packets(&file);
             prop_assert_eq!(read.len() as u64, written);
             for packet in read {
-                prop_assert_eq!(packet.octets.len() as u32, packet.original.min(snaplen));
+                prop_assert_eq!(packet.bytes.len() as u32, packet.original.min(snaplen));
                 prop_assert_eq!(&packet.options[2].1, comment.as_bytes());
             }
         }

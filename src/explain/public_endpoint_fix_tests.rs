@@ -127,7 +127,7 @@ fn an_acl_of_a_public_endpoint_gets_rules_for_requests_and_replies() {
 }
 
 #[test]
-fn an_acl_that_denies_nobody_by_name_admits_any_sender_whose_address_egret_chose() {
+fn an_acl_that_names_no_sender_admits_any_sender_whose_address_egret_chose() {
     let lab = with(LAB, "public_ip = \"198.51.100.7\"\n", "");
     let (_, _, rule) = proposed(&with(&lab, INGRESS, "ingress = []"), "web", API).unwrap();
     assert!(rule.contains("cidr = \"0.0.0.0/0\""), "{rule}");

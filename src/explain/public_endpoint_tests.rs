@@ -151,7 +151,7 @@ fn the_mapping_of_a_ping_names_no_identifier_of_the_destination() {
 }
 
 #[test]
-fn what_is_covered_of_a_nat_gateway_with_one_known_address_is_any_port_of_it() {
+fn a_verdict_of_a_nat_gateway_with_one_known_address_covers_any_port_of_it() {
     let lab = include_str!("cases/public-endpoint.toml");
     let known = lab.replace("public_ip = \"198.51.100.7\"", "$0\nprivate_ip = \"10.0.0.9\"");
     let known = known.replace("$0", "public_ip = \"198.51.100.7\"");

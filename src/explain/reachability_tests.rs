@@ -118,7 +118,7 @@ fn drops_name_the_reason_and_the_rule() {
 }
 
 #[test]
-fn who_reaches_a_destination_is_one_row_for_services_alike() {
+fn services_that_reach_a_destination_alike_are_one_row() {
     let to = |destination| text(&asked(THREE_AZ, &[], Wanted::To(destination)));
     insta::assert_snapshot!("reach_three_az_to", to("orders-db"));
 }
@@ -271,9 +271,9 @@ proptest! {
 
     #[test]
     fn rows_say_of_each_packet_what_its_classes_say(
-        octets in proptest::collection::vec(any::<u8>(), 0..600),
+        bytes in proptest::collection::vec(any::<u8>(), 0..600),
     ) {
-        let snapshot = snapshot(&generator::lab(&mut Tape::new(&octets)));
+        let snapshot = snapshot(&generator::lab(&mut Tape::new(&bytes)));
         for service in 0..snapshot.parts().services.len() {
             rows_agree_with_classes(&snapshot, service.into());
         }

@@ -327,7 +327,7 @@ mod tests {
 
     /// Findings move with their objects, and count as new only if there are more of them.
     #[test]
-    fn a_warning_is_told_once() {
+    fn a_warning_is_reported_once() {
         let text = include_str!("../../examples/walkthrough.toml");
         let before = lab(text);
         let all = check(&before).iter().filter(|f| f.severity == Severity::Warning).count();

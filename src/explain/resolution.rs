@@ -1,6 +1,6 @@
 //! Resolves a destination in a lab: its addresses, its ports, and notes about its name.
 
-use super::destination::{Destination, INTERNET, Place, WantedPorts};
+use super::destination::{Destination, DestinationSpec, INTERNET, WantedPorts};
 use super::destination_names::{Meaning, Named, Unresolved, read_name};
 use super::target::TargetError;
 use crate::packet::Protocol;
@@ -51,15 +51,15 @@ pub(super) fn resolve(
 ) -> Result<Resolution, TargetError> {
     let Destination { place, ports } = destination;
     match place {
-        Place::Block(block) => {
+        DestinationSpec::Block(block) => {
             let destinations = of_blocks([*block]);
             Ok(many(destinations, ports, &block.to_string(), Vec::new())?)
         }
-        Place::Internet if !is_a_name(INTERNET, snapshot) => {
+        DestinationSpec::Internet if !is_a_name(INTERNET, snapshot) => {
             many(internet(snapshot), ports, INTERNET, Vec::new())
         }
-        Place::Internet => named(read_name(INTERNET, vpc, snapshot)?, INTERNET, ports),
-        Place::Named(word) => named(read_name(word, vpc, snapshot)?, word, ports),
+        DestinationSpec::Internet => named(read_name(INTERNET, vpc, snapshot)?, INTERNET, ports),
+        DestinationSpec::Named(word) => named(read_name(word, vpc, snapshot)?, word, ports),
     }
 }
 

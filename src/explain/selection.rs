@@ -262,7 +262,7 @@ mod tests {
         let snapshot = snapshot();
         let said = |selection: Selection| selection.filter(&snapshot).unwrap_err().to_string();
         let any = Selection::default;
-        let told = [
+        let reported = [
             said(Selection { service: Some("wbe".into()), ..any() }),
             said(Selection { service: Some("web/0".into()), ..any() }),
             said(Selection { interface: Some("eni-1".into()), ..any() }),
@@ -272,7 +272,7 @@ mod tests {
             subject("nat-b", &snapshot).unwrap_err().to_string(),
             protocol("tpc").unwrap_err().to_string(),
         ];
-        insta::assert_snapshot!(told.join("\n"));
+        insta::assert_snapshot!(reported.join("\n"));
     }
 
     #[test]

@@ -482,7 +482,7 @@ fn program(command: &str) -> ProcessRow {
 }
 
 #[test]
-fn broken_tasks_are_told_below_the_table_within_its_width() {
+fn broken_tasks_are_listed_below_the_table_within_its_width() {
     let faults =
         vec!["eth0 has MTU 9000, not 1500".into(), "no default route via 169.254.1.1".into()];
     let way_out = Some("`egret task repair web/1` repairs it".to_owned());

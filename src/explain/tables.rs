@@ -320,7 +320,7 @@ fn share(part: u64, whole: u64) -> String {
 
 /// Writes `999`, `1.2k`, `12M`.
 fn thousands(number: u64) -> String {
-    octets(number).trim_end_matches('B').to_owned()
+    size(number).trim_end_matches('B').to_owned()
 }
 
 fn or_dash(value: Option<impl Display>) -> String {
@@ -349,11 +349,11 @@ fn with_line(rule: &str, line: Option<u32>, generation: Option<u32>) -> String {
 
 /// Writes `12 pkt, 3.4 kB`, without spaces inside a number's unit, on which awk would split.
 fn traffic(packets: u64, bytes: u64) -> String {
-    format!("{packets}/{}", octets(bytes))
+    format!("{packets}/{}", size(bytes))
 }
 
 /// Writes `999B`, `1.2kB`, `12MB`: powers of 1000, as for throughput.
-fn octets(bytes: u64) -> String {
+fn size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
     if bytes < 1000 {
         return format!("{bytes}B");
@@ -385,8 +385,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn octets_are_short_and_keep_their_size() {
-        let shown = [0, 999, 1000, 1_234, 12_345, 999_999, 1_000_000, u64::MAX].map(octets);
+    fn bytes_are_short_and_keep_their_size() {
+        let shown = [0, 999, 1000, 1_234, 12_345, 999_999, 1_000_000, u64::MAX].map(size);
         assert_eq!(shown, ["0B", "999B", "1.0kB", "1.2kB", "12kB", "999kB", "1.0MB", "18446PB"]);
     }
 

@@ -71,7 +71,7 @@ pub enum TargetError {
     NoDestination(String),
     /// An address with bits beyond the prefix.
     #[error(
-        "`{address}/{length}` is no block: write {block} for the block, {address} for the address \
+        "`{address}/{length}` is not a block: write {block} for the block, {address} for the address \
          alone, or --protocol {length} for the protocol"
     )]
     HostBits {
@@ -84,7 +84,7 @@ pub enum TargetError {
     },
     /// A protocol after an address, in place of the length of a block.
     #[error(
-        "`{0}/{1}` is no block, whose length is at most 32; write {0} --protocol {1} for a protocol"
+        "`{0}/{1}` is not a block, whose length is at most 32; write {0} --protocol {1} for a protocol"
     )]
     BlockLength(Ipv4Addr, String),
     /// The option and the word after the slash disagree.

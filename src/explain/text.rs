@@ -192,7 +192,7 @@ pub(super) fn way_out(
     if let Some(note) = &fix.note {
         paragraph(w, below, note)?;
     }
-    what_to_do(w, fix, &margin, places)?;
+    instructions(w, fix, &margin, places)?;
     for line in fix.rule.lines() {
         match line {
             "" => writeln!(w)?,
@@ -208,7 +208,7 @@ pub(super) fn way_out(
 }
 
 /// Writes the instruction for the text of a change, and its place.
-fn what_to_do(w: &mut dyn Write, fix: &Fix, margin: &str, places: Places<'_>) -> io::Result<()> {
+fn instructions(w: &mut dyn Write, fix: &Fix, margin: &str, places: Places<'_>) -> io::Result<()> {
     match fix.action.as_str() {
         action if fix.form != Form::Toml && fix.at > 0 => {
             writeln!(w, "{margin}{action} ({}):", places(fix.at))

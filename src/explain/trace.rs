@@ -8,7 +8,7 @@ use super::paint::{Paint, Style};
 use super::text::{mark_of, step_columns};
 use crate::flow::Side;
 use crate::packet::{Inside, Outside};
-use crate::pipeline::watch::{FlowSeen, PacketSeen, Record, Seen};
+use crate::pipeline::watch::{FlowSeen, PacketSeen, Seen, WatchRecord};
 use crate::pipeline::{Denial, Evidence, Verdict};
 use crate::vpc::{RuleRef, Snapshot};
 use serde::{Deserialize, Serialize};
@@ -94,7 +94,7 @@ fn is_false(value: &bool) -> bool {
 /// Returns the row of a record, with names. `at` is the time of the event since 1970; `under` the
 /// configuration under which it happened, `decided_under` the one to which its rule belongs.
 pub fn trace_row(
-    record: &Record,
+    record: &WatchRecord,
     at: Duration,
     under: &Snapshot,
     decided_under: &Snapshot,
@@ -125,7 +125,7 @@ pub fn trace_row(
 }
 
 /// Returns the configuration to which a record's rule belongs.
-pub fn decided_under(record: &Record) -> crate::vpc::Generation {
+pub fn decided_under(record: &WatchRecord) -> crate::vpc::Generation {
     match &record.seen {
         Seen::Packet(packet) => packet.decided_under,
         Seen::Flow(flow) => flow.admitted_under,
@@ -173,7 +173,7 @@ pub const LAB_DOWN: &str = "lab-down";
 
 fn packet_row(
     row: TraceRow,
-    record: &Record,
+    record: &WatchRecord,
     packet: &PacketSeen,
     under: &Snapshot,
     decided_under: &Snapshot,
@@ -220,7 +220,7 @@ fn ruled(row: TraceRow, rule: RuleRef, snapshot: &Snapshot) -> TraceRow {
 }
 
 /// Returns the steps of the packet as the task sends it, as in `egret explain`.
-fn steps(record: &Record, packet: &PacketSeen, under: &Snapshot) -> Vec<NamedStep> {
+fn steps(record: &WatchRecord, packet: &PacketSeen, under: &Snapshot) -> Vec<NamedStep> {
     let (inside, outside) = match packet.side {
         Side::Egress => (packet.inside, packet.outside),
         Side::Return => {
@@ -464,7 +464,7 @@ mod tests {
         let task = Some((ServiceIx(0), 1));
         let of = Party { task, eni: Some(ENI_A), nat_gateway: Some(NAT_A), ..Party::default() };
         let at = crate::flow::Instant(1);
-        let record = Record { at, generation: Generation(3), of, seen };
+        let record = WatchRecord { at, generation: Generation(3), of, seen };
         trace_row(&record, AT, &snapshot(), &snapshot())
     }
 

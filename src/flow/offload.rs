@@ -291,7 +291,7 @@ mod tests {
         withdrawn: AtomicUsize,
         /// The number of packets from the task that were punted.
         punted: Mutex<Option<u64>>,
-        told: Mutex<Vec<(Side, Window)>>,
+        reported: Mutex<Vec<(Side, Window)>>,
         released: Mutex<Vec<(Side, BarrierRelease)>>,
     }
 
@@ -305,7 +305,7 @@ mod tests {
         }
 
         fn tell(&self, side: Side, said: Window) {
-            self.told.lock().unwrap().push((side, said));
+            self.reported.lock().unwrap().push((side, said));
         }
 
         fn release_barrier(&self, side: Side, release: BarrierRelease) {
@@ -455,7 +455,7 @@ mod tests {
         let released =
             [BarrierRelease::InSequence, BarrierRelease::After(3), BarrierRelease::AtOnce];
         assert_eq!(*kernel.released.lock().unwrap(), released.map(|how| (Side::Egress, how)));
-        assert_eq!(*kernel.told.lock().unwrap(), [(Side::Egress, said); 3]);
+        assert_eq!(*kernel.reported.lock().unwrap(), [(Side::Egress, said); 3]);
 
         flow.withdraw_offload();
         assert_eq!(flow.punted(Side::Egress), None);
@@ -479,7 +479,7 @@ mod tests {
             assert_eq!(counted.recv_timeout(MINUTE), Ok(1), "{protocol}");
             drop(locked);
             thread.join().unwrap();
-            assert!(flow.is_offloaded() && kernel.told.lock().unwrap().is_empty());
+            assert!(flow.is_offloaded() && kernel.reported.lock().unwrap().is_empty());
         }
     }
 
@@ -578,16 +578,16 @@ mod tests {
     /// The tc programs judge segments by the other side's numbers, so they must learn what user
     /// space observes.
     #[test]
-    fn regression_the_cache_is_told_what_user_space_observes() {
+    fn regression_the_cache_is_informed_of_what_user_space_observes() {
         let (_table, flow, kernel) = offloaded();
         let said = Window { end: 100, ack: 70, claimed: 0 };
         flow.tcp.catch_up(false, said);
         flow.count(Instant(5), Side::Return, 1, 40);
         flow.count_only(Side::Return, 1, 40);
-        assert_eq!(*kernel.told.lock().unwrap(), [(Side::Return, said); 2]);
+        assert_eq!(*kernel.reported.lock().unwrap(), [(Side::Return, said); 2]);
         flow.withdraw_offload();
         flow.count(Instant(6), Side::Return, 1, 40);
-        assert_eq!(kernel.told.lock().unwrap().len(), 2, "the flow is offloaded no longer");
+        assert_eq!(kernel.reported.lock().unwrap().len(), 2, "the flow is offloaded no longer");
     }
 
     /// The counters of a packet that was passing through the entries when they were withdrawn are

@@ -163,7 +163,7 @@ mod tests {
         fn the_next_free_port_is_the_next_free_port(
             mut ports in prop::collection::vec(any::<u16>(), 0..200),
             runs in prop::collection::vec((any::<u16>(), 0u16..5000), 0..4),
-            gone in prop::collection::vec(any::<prop::sample::Index>(), 0..50),
+            removed in prop::collection::vec(any::<prop::sample::Index>(), 0..50),
             from in any::<u16>(),
         ) {
             for (start, length) in runs {
@@ -175,7 +175,7 @@ mod tests {
                 set.insert(port);
                 model.insert(port);
             }
-            for index in gone.iter().filter(|_| !ports.is_empty()) {
+            for index in removed.iter().filter(|_| !ports.is_empty()) {
                 let port = *index.get(&ports);
                 set.remove(port);
                 model.remove(&port);

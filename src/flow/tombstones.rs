@@ -101,10 +101,10 @@ impl Tombstones {
     fn clear(&self, expired: &Expired) {
         for key in &expired.keys {
             let removed = self.by_key.remove_if(key, |_, stone| stone.at == expired.at);
-            let told = removed.is_some_and(|(key, stone)| {
+            let reported = removed.is_some_and(|(key, stone)| {
                 stone.through_nat_gateway && key.tuple().protocol == Protocol::Tcp
             });
-            if told {
+            if reported {
                 self.has_forgotten.store(true, Relaxed);
             }
         }

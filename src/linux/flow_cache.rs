@@ -54,7 +54,7 @@ macro_rules! word_of {
 /// The map of entries.
 pub(super) type Entries = BpfHash<MapData, Plain<shared::FlowKey>, Plain<FlowEntry>>;
 /// The map of records.
-pub(super) type Records = BpfHash<MapData, u32, Plain<shared::Record>>;
+pub(super) type Records = BpfHash<MapData, u32, Plain<shared::SharedRecord>>;
 
 /// The maps that are pinned if the cache outlives the process.
 pub(super) const MAPS: [&str; 5] =

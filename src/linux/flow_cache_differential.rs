@@ -80,7 +80,7 @@ vpc_connector = "main"
 "#;
 
 #[test]
-fn both_paths_give_the_same_verdicts_octets_and_counters() {
+fn both_paths_give_the_same_verdicts_bytes_and_counters() {
     if !is_root() {
         return;
     }
@@ -236,10 +236,10 @@ impl Call {
     /// Sends a segment with data from the task that the kernel does not forward, since it has
     /// options.
     fn says_with_options(&mut self) -> bool {
-        let mut octets = self.segment(true, TcpFlags::ACK, self.at[1], b"hello");
-        with_options(&mut octets);
+        let mut bytes = self.segment(true, TcpFlags::ACK, self.at[1], b"hello");
+        with_options(&mut bytes);
         self.at[0] = self.at[0].wrapping_add(5);
-        self.pass(true, &octets).is_some()
+        self.pass(true, &bytes).is_some()
     }
 
     /// Sends `times` segments from the server, each with a sequence number `ahead` of the one
@@ -263,8 +263,8 @@ impl Call {
                 sent.push(self.at[side]);
             }
             if let Some(acknowledged) = time.checked_sub(in_flight) {
-                let octets = self.segment(!egress, TcpFlags::ACK, sent[acknowledged], &[]);
-                assert!(self.pass(!egress, &octets).is_none(), "the kernel carries it");
+                let bytes = self.segment(!egress, TcpFlags::ACK, sent[acknowledged], &[]);
+                assert!(self.pass(!egress, &bytes).is_none(), "the kernel carries it");
             }
         }
     }
@@ -272,11 +272,11 @@ impl Call {
     /// Acknowledges, from one side, `off` more than was sent.
     fn acknowledges(&mut self, egress: bool, off: u32, options: bool) {
         let ack = self.at[usize::from(egress)].wrapping_add(off);
-        let mut octets = self.segment(egress, TcpFlags::ACK, ack, &[]);
+        let mut bytes = self.segment(egress, TcpFlags::ACK, ack, &[]);
         if options {
-            with_options(&mut octets);
+            with_options(&mut bytes);
         }
-        assert_eq!(self.pass(egress, &octets).is_some(), options);
+        assert_eq!(self.pass(egress, &bytes).is_some(), options);
     }
 
     fn end(&mut self, end: End) -> TcpState {
@@ -295,11 +295,11 @@ impl Call {
     /// Sends a segment; returns what user space sends on, if the segment is punted.
     fn send(&mut self, egress: bool, flags: TcpFlags, payload: &[u8]) -> Option<Vec<u8>> {
         let ack = self.at[usize::from(egress)];
-        let octets = self.segment(egress, flags, ack, payload);
+        let bytes = self.segment(egress, flags, ack, payload);
         let turn = u32::from(flags.syn() || flags.fin());
         let own = &mut self.at[usize::from(!egress)];
         *own = own.wrapping_add(payload.len() as u32 + turn);
-        self.pass(egress, &octets)
+        self.pass(egress, &bytes)
     }
 
     fn segment(&self, egress: bool, flags: TcpFlags, ack: u32, payload: &[u8]) -> Vec<u8> {
@@ -308,10 +308,10 @@ impl Call {
         builder::tcp(src, dst, flags, self.at[usize::from(!egress)], ack, payload)
     }
 
-    fn pass(&mut self, egress: bool, octets: &[u8]) -> Option<Vec<u8>> {
+    fn pass(&mut self, egress: bool, bytes: &[u8]) -> Option<Vec<u8>> {
         let device = if egress { Device::Eni(0.into()) } else { Device::NatGateway(0.into()) };
         let vnet = VnetHeader::default();
-        let sample = Sample { octets: octets.to_vec(), vnet, egress, device };
+        let sample = Sample { bytes: bytes.to_vec(), vnet, egress, device };
         if self.bed.run(&sample).0 == REDIRECTED {
             return None;
         }
@@ -325,14 +325,14 @@ impl Call {
 }
 
 /// Puts an IPv4 option into a header, which makes it longer than the plain 20 bytes.
-fn with_options(octets: &mut Vec<u8>) {
-    octets.splice(20..20, [1, 1, 1, 0]);
-    octets[0] = 0x46;
-    let length = octets.len() as u16;
-    octets[2..4].copy_from_slice(&length.to_be_bytes());
-    octets[10..12].fill(0);
-    let sum = checksum::checksum(&octets[..24]);
-    octets[10..12].copy_from_slice(&sum.to_be_bytes());
+fn with_options(bytes: &mut Vec<u8>) {
+    bytes.splice(20..20, [1, 1, 1, 0]);
+    bytes[0] = 0x46;
+    let length = bytes.len() as u16;
+    bytes[2..4].copy_from_slice(&length.to_be_bytes());
+    bytes[10..12].fill(0);
+    let sum = checksum::checksum(&bytes[..24]);
+    bytes[10..12].copy_from_slice(&sum.to_be_bytes());
 }
 
 /// A generator that needs no crate: splitmix64.
@@ -366,7 +366,7 @@ struct Talk {
 }
 
 struct Sample {
-    octets: Vec<u8>,
+    bytes: Vec<u8>,
     vnet: VnetHeader,
     egress: bool,
     device: Device,
@@ -464,7 +464,7 @@ impl Bed {
                 panic!(
                     "the engine would not have sent on: {:?} {:02x?}",
                     alone.0,
-                    &sample.octets[..28]
+                    &sample.bytes[..28]
                 )
             };
             assert_eq!(out[..12], [[4; 6], [2; 6]].concat());
@@ -472,7 +472,7 @@ impl Bed {
             assert!(
                 same,
                 "{:02x?}\n{:02x?}\n{:02x?}",
-                &sample.octets[..28],
+                &sample.bytes[..28],
                 &out[14..42],
                 &alone.1[..28]
             );
@@ -528,7 +528,7 @@ impl Bed {
         let inside = SocketAddrV4::new(TASK, talk.port);
         let (src, dst) = if egress { (inside, talk.server) } else { (talk.server, talk.outside?) };
         let side = usize::from(!egress);
-        let octets = match talk.protocol {
+        let bytes = match talk.protocol {
             Protocol::Tcp => {
                 if random.one_in(50) {
                     talk.at[side] = talk.at[side].wrapping_add(random.below(1 << 27));
@@ -556,75 +556,75 @@ impl Bed {
         let vpc = *talk.server.ip() == DB;
         let device =
             if egress || vpc { Device::Eni(0.into()) } else { Device::NatGateway(0.into()) };
-        Some(Sample { octets, vnet, egress, device })
+        Some(Sample { bytes, vnet, egress, device })
     }
 
     /// Changes a packet into one that an honest stack seldom sends.
     fn twist(&mut self, sample: &mut Sample) {
         let random = &mut self.random;
-        let octets = &mut sample.octets;
+        let bytes = &mut sample.bytes;
         let mut fix_sum = true;
         match random.below(60) {
-            0 => octets[8] = random.below(3) as u8,
+            0 => bytes[8] = random.below(3) as u8,
             1 => {
                 fix_sum = {
-                    octets[10] ^= 1 << random.below(8);
+                    bytes[10] ^= 1 << random.below(8);
                     false
                 }
             }
-            2 => octets[6] = 0x20,
-            3 => octets[7] = random.below(4) as u8,
-            4 => octets[6] ^= 0x40,
-            5 => octets[1] = random.below(256) as u8,
-            6 => octets.extend_from_slice(&[0; 3]),
-            7 => octets.truncate(octets.len() - 1),
-            8 => octets[3] = octets[3].wrapping_sub(random.below(9) as u8),
+            2 => bytes[6] = 0x20,
+            3 => bytes[7] = random.below(4) as u8,
+            4 => bytes[6] ^= 0x40,
+            5 => bytes[1] = random.below(256) as u8,
+            6 => bytes.extend_from_slice(&[0; 3]),
+            7 => bytes.truncate(bytes.len() - 1),
+            8 => bytes[3] = bytes[3].wrapping_sub(random.below(9) as u8),
             9 => {
-                octets.splice(20..20, [1, 1, 1, 0]);
-                octets[0] = 0x46;
-                let length = octets.len() as u16;
-                octets[2..4].copy_from_slice(&length.to_be_bytes());
+                bytes.splice(20..20, [1, 1, 1, 0]);
+                bytes[0] = 0x46;
+                let length = bytes.len() as u16;
+                bytes[2..4].copy_from_slice(&length.to_be_bytes());
             }
-            10 => octets[0] = random.below(256) as u8,
-            11 | 12 if octets[9] == 17 => octets[26..28].fill(0),
+            10 => bytes[0] = random.below(256) as u8,
+            11 | 12 if bytes[9] == 17 => bytes[26..28].fill(0),
             13 => {
-                let at = 20 + random.below(octets.len() as u32 - 20) as usize;
-                octets[at] ^= 1 << random.below(8);
+                let at = 20 + random.below(bytes.len() as u32 - 20) as usize;
+                bytes[at] ^= 1 << random.below(8);
             }
-            14 => octets[12 + random.below(8) as usize] ^= 1 << random.below(8),
+            14 => bytes[12 + random.below(8) as usize] ^= 1 << random.below(8),
             15 => {
-                octets[9] = [1, 6, 17, 47][random.below(4) as usize];
+                bytes[9] = [1, 6, 17, 47][random.below(4) as usize];
                 sample.vnet = VnetHeader::default();
             }
-            16 if octets[9] == 17 => octets[25] = random.below(256) as u8,
+            16 if bytes[9] == 17 => bytes[25] = random.below(256) as u8,
             _ => return,
         }
         // Bytes that say where the header ends may be beyond the packet now.
-        let length = (usize::from(octets[0] & 15) * 4).min(octets.len());
+        let length = (usize::from(bytes[0] & 15) * 4).min(bytes.len());
         if fix_sum && length >= 20 {
-            octets[10..12].fill(0);
-            let sum = checksum::checksum(&octets[..length]);
-            octets[10..12].copy_from_slice(&sum.to_be_bytes());
+            bytes[10..12].fill(0);
+            let sum = checksum::checksum(&bytes[..length]);
+            bytes[10..12].copy_from_slice(&sum.to_be_bytes());
         }
     }
 
     /// Runs a tc program on a packet: returns its verdict and the resulting frame.
     fn run(&self, sample: &Sample) -> (u32, Vec<u8>) {
-        let frame = [&[0; 12][..], &[8, 0], &sample.octets].concat();
+        let frame = [&[0; 12][..], &[8, 0], &sample.bytes].concat();
         let program = if sample.egress { "task_ingress" } else { "space_ingress" };
         self.steer.run(program, &frame, sample.vnet.gso_size)
     }
 
     /// Returns the verdict of an engine, and the bytes that it sends.
     fn judge(&self, engine: usize, sample: &Sample) -> (Judged, Vec<u8>) {
-        let (mut octets, mut reply) = (sample.octets.clone(), [0; 2048]);
+        let (mut bytes, mut reply) = (sample.bytes.clone(), [0; 2048]);
         let now = Instant(clock::now());
         let Sample { device, vnet, .. } = *sample;
         let engine = &self.engines[engine];
-        let received = Received { device, bytes: &mut octets, vnet };
+        let received = Received { device, bytes: &mut bytes, vnet };
         let judged = engine.judge(now, &self.snapshot, received, &mut reply);
         let sent = match judged.verdict {
-            Verdict::Forward { .. } => octets[..judged.len].to_vec(),
+            Verdict::Forward { .. } => bytes[..judged.len].to_vec(),
             Verdict::Reply { len, .. } => reply[..len].to_vec(),
             Verdict::Drop { .. } | Verdict::Hold => Vec::new(),
         };

@@ -203,7 +203,7 @@ async fn echo_connection(mut stream: TcpStream) -> io::Result<()> {
     loop {
         match stream.read(&mut chunk).await? {
             0 => return stream.shutdown().await,
-            octets => stream.write_all(chunk.get(..octets).unwrap_or_default()).await?,
+            bytes => stream.write_all(chunk.get(..bytes).unwrap_or_default()).await?,
         }
     }
 }
@@ -212,8 +212,8 @@ async fn echo_udp(socket: UdpSocket) {
     let mut datagram = vec![0; DATAGRAM];
     loop {
         // An error here is an ICMP error about an earlier reply: the next datagram is unaffected.
-        if let Ok((octets, peer)) = socket.recv_from(&mut datagram).await {
-            let _ = socket.send_to(datagram.get(..octets).unwrap_or_default(), peer).await;
+        if let Ok((bytes, peer)) = socket.recv_from(&mut datagram).await {
+            let _ = socket.send_to(datagram.get(..bytes).unwrap_or_default(), peer).await;
         }
     }
 }

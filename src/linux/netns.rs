@@ -32,7 +32,7 @@ pub enum NetnsError {
     Missing(String),
     /// The name is not valid as a file name.
     #[error(
-        "`{0}` is no name for a network namespace: it must not be empty, start with a dot or contain `/`"
+        "`{0}` is not a name for a network namespace: it must not be empty, start with a dot or contain `/`"
     )]
     Name(String),
     /// The kernel refused.

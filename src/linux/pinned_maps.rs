@@ -6,7 +6,7 @@
 
 use super::flow_cache::{MAPS, MAX_FLOWS};
 use super::pins::Pins;
-use super::shared::{FlowEntry, FlowKey, Record, Slot};
+use super::shared::{FlowEntry, FlowKey, SharedRecord, Slot};
 use super::steer_error::{SteerError, trouble};
 use aya::maps::{Array, Map, MapData, MapError, MapInfo};
 
@@ -65,7 +65,7 @@ const fn needed() -> [(&'static str, Sizes); MAPS.len()] {
         ("flow_counters", Sizes::of::<u32, Slot>(MAX_FLOWS)),
         ("generation", Sizes::of::<u32, u32>(1)),
         ("deadline", Sizes::of::<u32, u64>(1)),
-        ("flow_records", Sizes::of::<u32, Record>(MAX_FLOWS)),
+        ("flow_records", Sizes::of::<u32, SharedRecord>(MAX_FLOWS)),
     ]
 }
 

@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_started_by_a_lab_gains_no_capability() {
+    fn programs_started_by_a_lab_gain_no_capability() {
         if !is_root() {
             return;
         }

@@ -6,7 +6,7 @@ use super::shared::{
 use crate::flow::{Counted, FlowKey, HandoverRecord, Instant, LastNat, NatPort, Space};
 use crate::packet::{Protocol, Tuple};
 
-impl From<&HandoverRecord> for shared::Record {
+impl From<&HandoverRecord> for shared::SharedRecord {
     fn from(record: &HandoverRecord) -> Self {
         let nat = record.nat.map(|(nat, port)| match nat {
             LastNat::Gateway => (OWN_PORT, port),
@@ -29,10 +29,18 @@ impl From<&HandoverRecord> for shared::Record {
     }
 }
 
-impl From<shared::Record> for HandoverRecord {
-    fn from(kept: shared::Record) -> Self {
-        let shared::Record { egress, returned, eni, nat, endpoint, untracked, began, counted } =
-            kept;
+impl From<shared::SharedRecord> for HandoverRecord {
+    fn from(kept: shared::SharedRecord) -> Self {
+        let shared::SharedRecord {
+            egress,
+            returned,
+            eni,
+            nat,
+            endpoint,
+            untracked,
+            began,
+            counted,
+        } = kept;
         let nat = port(nat).map(|port| match nat.holder {
             APP_RUNNER_PORT => (LastNat::AppRunner, port),
             _ => (LastNat::Gateway, port),
@@ -101,9 +109,9 @@ mod tests {
             NatPort { space: Space::INTERNET, address: [198, 51, 100, 7].into(), port: 1024 };
         for nat in [None, Some((LastNat::Gateway, port)), Some((LastNat::AppRunner, port))] {
             let record = HandoverRecord::example(nat);
-            assert_eq!(HandoverRecord::from(shared::Record::from(&record)), record);
+            assert_eq!(HandoverRecord::from(shared::SharedRecord::from(&record)), record);
             let without = HandoverRecord { eni: None, endpoint: None, untracked: true, ..record };
-            assert_eq!(HandoverRecord::from(shared::Record::from(&without)), without);
+            assert_eq!(HandoverRecord::from(shared::SharedRecord::from(&without)), without);
         }
     }
 }

@@ -148,7 +148,7 @@ pub(super) struct Slot {
 /// A flow's record for the next process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
-pub(super) struct Record {
+pub(super) struct SharedRecord {
     pub(super) egress: RecordTuple,
     pub(super) returned: RecordTuple,
     pub(super) eni: RecordPort,

@@ -8,8 +8,8 @@ use super::flow_cache::{IN_SEQUENCE, MAX_FLOWS, OPEN};
 use super::pinned_maps::LAYOUT;
 use super::programs::CACHING;
 use super::shared::{
-    Address, Direction, DropCounterKey, FlowEntry, FlowKey, LinkEntry, Owned, Prefix, Record,
-    RecordCounted, RecordPort, RecordTuple, Slot, Task,
+    Address, Direction, DropCounterKey, FlowEntry, FlowKey, LinkEntry, Owned, Prefix,
+    RecordCounted, RecordPort, RecordTuple, SharedRecord, Slot, Task,
 };
 use super::steer_reason::SteerReason;
 use super::sys::Plain;
@@ -98,7 +98,7 @@ fn own_layouts() -> BTreeMap<&'static str, Layout> {
         },
         "direction" = Direction { packets, segments, bytes, seen, end, ack, floor, ceiling, punted },
         "slot" = Slot { directions, claimed, number, zero },
-        "record" = Record { egress, returned, eni, nat, endpoint, untracked, began, counted },
+        "record" = SharedRecord { egress, returned, eni, nat, endpoint, untracked, began, counted },
         "record_tuple" = RecordTuple { space, protocol, zero, source, destination, sport, dport },
         "record_port" = RecordPort { holder, space, address, port },
         "record_counted" = RecordCounted { own, offloaded },
@@ -230,7 +230,7 @@ impl Btf {
     }
 
     fn name(&self, at: usize) -> &str {
-        let end = self.strings[at..].iter().position(|octet| *octet == 0).unwrap();
+        let end = self.strings[at..].iter().position(|byte| *byte == 0).unwrap();
         std::str::from_utf8(&self.strings[at..at + end]).unwrap()
     }
 

@@ -122,7 +122,7 @@ fn regression_every_ethertype_lets_pass_only_the_tasks_own_ipv4_and_ipv6() {
 
 /// User space may trust the source address: whatever the bytes, none that pass have another one.
 #[test]
-fn octets_at_random_that_pass_have_the_tasks_source() {
+fn bytes_at_random_that_pass_have_the_tasks_source() {
     let Some(bed) = Bed::new("random", true) else { return };
     let mut state = 1_u64;
     let mut random = || {

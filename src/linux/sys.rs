@@ -209,7 +209,8 @@ fn interface(name: &str) -> io::Result<libc::ifreq> {
     // SAFETY: `ifreq` is plain C data, for which all zero bytes are a value.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     if name.is_empty() || name.len() >= request.ifr_name.len() {
-        let trouble = format!("`{name}` is no interface name: 1 to {} bytes", libc::IFNAMSIZ - 1);
+        let trouble =
+            format!("`{name}` is not an interface name: 1 to {} bytes", libc::IFNAMSIZ - 1);
         return Err(io::Error::new(io::ErrorKind::InvalidInput, trouble));
     }
     for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {

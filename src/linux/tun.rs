@@ -157,12 +157,10 @@ impl Device {
     #[inline]
     pub fn read(&self, buffer: &mut [u8]) -> io::Result<Option<(VnetHeader, usize)>> {
         let read = match &self.queue {
-            Queue::Vnet(file) => {
-                (&mut &*file).read(buffer).and_then(|octets| split(buffer, octets))
-            }
+            Queue::Vnet(file) => (&mut &*file).read(buffer).and_then(|bytes| split(buffer, bytes)),
             Queue::Plain(device) => {
                 let room = buffer.get_mut(HEADROOM..).ok_or_else(too_small)?;
-                device.recv(room).map(|octets| (VnetHeader::default(), octets))
+                device.recv(room).map(|bytes| (VnetHeader::default(), bytes))
             }
         };
         match read {
@@ -285,8 +283,8 @@ fn refused(error: &io::Error) -> bool {
 }
 
 #[inline]
-fn split(buffer: &[u8], octets: usize) -> io::Result<(VnetHeader, usize)> {
-    match (buffer.first_chunk::<HEADROOM>(), octets.checked_sub(HEADROOM)) {
+fn split(buffer: &[u8], bytes: usize) -> io::Result<(VnetHeader, usize)> {
+    match (buffer.first_chunk::<HEADROOM>(), bytes.checked_sub(HEADROOM)) {
         (Some(header), Some(len)) => Ok((VnetHeader::from_bytes(header), len)),
         _ => Err(too_small()),
     }

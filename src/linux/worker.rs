@@ -8,7 +8,7 @@
 
 use super::privileges::WorkerFilter;
 use super::tun::{BUFFER, Device, HEADROOM, QUEUE_LENGTH};
-use super::worker_stats::{Tally, WorkerDeath, WorkerStats};
+use super::worker_stats::{BatchStats, WorkerDeath, WorkerStats};
 use crate::packet::{Fragmenter, VnetHeader};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -164,7 +164,7 @@ impl Worker {
                 return Ok(());
             }
             let tally = self.batch(&mut judge);
-            if tally.device_gone {
+            if tally.device_removed {
                 watched = 1;
             }
             timeout = PollTimeout::NONE;
@@ -184,12 +184,12 @@ impl Worker {
         {
             lost += 1;
         }
-        Tally { reads: lost, unjudged: lost, ..Tally::default() }.add_to(&self.stats);
+        BatchStats { reads: lost, unjudged: lost, ..BatchStats::default() }.add_to(&self.stats);
     }
 
-    fn batch(&mut self, judge: &mut impl Judge) -> Tally {
+    fn batch(&mut self, judge: &mut impl Judge) -> BatchStats {
         let stats = Arc::clone(&self.stats);
-        let mut tally = Tally { batches: 1, ..Tally::default() };
+        let mut tally = BatchStats { batches: 1, ..BatchStats::default() };
         let batch = stats.epochs.begin(self.queue);
         #[cfg(test)]
         stats.in_batch.pass();
@@ -208,13 +208,13 @@ impl Worker {
     /// Drops a packet that the judge must not see, since it may have failed between two
     /// configurations.
     #[cold]
-    fn lose_one(&mut self, tally: &mut Tally) {
+    fn lose_one(&mut self, tally: &mut BatchStats) {
         if let Ok(Some(_)) = self.device.read(&mut self.buffer) {
             tally.reads += 1;
         }
     }
 
-    fn packets(&mut self, judge: &mut impl Judge, tally: &mut Tally) {
+    fn packets(&mut self, judge: &mut impl Judge, tally: &mut BatchStats) {
         for _ in 0..BATCH {
             match self.device.read(&mut self.buffer) {
                 Ok(Some((vnet, len))) => {
@@ -227,7 +227,7 @@ impl Worker {
                 Ok(None) => return,
                 Err(error) => {
                     tally.read_errors += 1;
-                    tally.device_gone = error.raw_os_error() == Some(Errno::EBADFD as i32);
+                    tally.device_removed = error.raw_os_error() == Some(Errno::EBADFD as i32);
                     return;
                 }
             }
@@ -237,7 +237,7 @@ impl Worker {
     /// Handles the packets that waited for the one before. The number that a judge holds is
     /// bounded.
     #[cold]
-    fn held(&mut self, judge: &mut impl Judge, tally: &mut Tally) {
+    fn held(&mut self, judge: &mut impl Judge, tally: &mut BatchStats) {
         loop {
             let room = self.buffer.get_mut(HEADROOM..).unwrap_or_default();
             match survives(tally, || judge.next_held(room)) {
@@ -249,7 +249,13 @@ impl Worker {
 
     /// Handles a packet. A panic loses only this packet.
     #[inline]
-    fn packet(&mut self, judge: &mut impl Judge, vnet: VnetHeader, len: usize, tally: &mut Tally) {
+    fn packet(
+        &mut self,
+        judge: &mut impl Judge,
+        vnet: VnetHeader,
+        len: usize,
+        tally: &mut BatchStats,
+    ) {
         let handled = catch_unwind(AssertUnwindSafe(|| {
             let packet = self.buffer.get_mut(HEADROOM..HEADROOM + len).unwrap_or_default();
             let reply = self.reply.get_mut(HEADROOM..).unwrap_or_default();
@@ -262,7 +268,7 @@ impl Worker {
     }
 
     #[inline]
-    fn act(&mut self, action: Action, tally: &mut Tally) {
+    fn act(&mut self, action: Action, tally: &mut BatchStats) {
         let written = match action {
             Action::Forward { len, vnet } => self.device.write(&mut self.buffer, len, vnet),
             Action::ForwardFragments { len, mtu } => return self.fragments(len, mtu, tally),
@@ -279,7 +285,7 @@ impl Worker {
     /// Writes the fragments of a packet. Each is written from its place in the buffer, with the
     /// bytes in front of it as its headroom: those have been sent by then.
     #[cold]
-    fn fragments(&mut self, len: usize, mtu: u16, tally: &mut Tally) {
+    fn fragments(&mut self, len: usize, mtu: u16, tally: &mut BatchStats) {
         let packet = self.buffer.get(HEADROOM..HEADROOM + len).unwrap_or_default();
         let Some(mut fragmenter) = Fragmenter::new(packet, mtu) else {
             tally.write_errors_other += 1;
@@ -296,7 +302,7 @@ impl Worker {
 
 /// Runs some work; counts a panic and returns `None` then.
 #[inline]
-fn survives<T>(tally: &mut Tally, work: impl FnOnce() -> T) -> Option<T> {
+fn survives<T>(tally: &mut BatchStats, work: impl FnOnce() -> T) -> Option<T> {
     let done = catch_unwind(AssertUnwindSafe(work)).ok();
     if done.is_none() {
         tally.panics += 1;

@@ -71,7 +71,7 @@ impl WorkerStats {
 
 /// One batch's share of [`WorkerStats`], so that the atomics are touched once per batch.
 #[derive(Default)]
-pub(super) struct Tally {
+pub(super) struct BatchStats {
     pub(super) batches: u64,
     pub(super) reads: u64,
     pub(super) writes: u64,
@@ -80,10 +80,10 @@ pub(super) struct Tally {
     pub(super) write_errors_other: u64,
     pub(super) unjudged: u64,
     pub(super) panics: u64,
-    pub(super) device_gone: bool,
+    pub(super) device_removed: bool,
 }
 
-impl Tally {
+impl BatchStats {
     pub(super) fn written(&mut self, result: &io::Result<()>) {
         match result {
             Ok(()) => self.writes += 1,

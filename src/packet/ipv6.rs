@@ -112,9 +112,9 @@ fn write_header(header: &mut [u8], payload: u16, src: Ipv6Addr, dst: Ipv6Addr) {
 
 /// Reads an address of a complete header.
 fn address_at(header: &[u8], at: usize) -> Ipv6Addr {
-    let mut octets = [0; 16];
-    octets.copy_from_slice(&header[at..at + 16]);
-    Ipv6Addr::from(octets)
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&header[at..at + 16]);
+    Ipv6Addr::from(bytes)
 }
 
 #[cfg(test)]
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_groups_and_nobody_are_not_answered() {
+    fn errors_multicast_and_unspecified_senders_are_not_answered() {
         let (task, all) = (of_task(TASK), Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1));
         let mut out = [0; MAX_ANSWER];
         for original in [

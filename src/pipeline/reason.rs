@@ -116,7 +116,7 @@ reasons! {
     28 NatNoRoute "nat-no-route" NatGateway Some("NO_ROUTE_TO_DESTINATION"),
         "The NAT gateway's own subnet has no route for the destination, so the gateway cannot send the packet on.", "Put a public NAT gateway in a public subnet: one whose route table has 0.0.0.0/0 to an internet gateway. A private one gets no packet to the internet.";
     29 NatRoutesToNat "nat-routes-to-nat" NatGateway Some("NO_POSSIBLE_DESTINATION"),
-        "The NAT gateway's own subnet routes the packet to a NAT gateway again: the gateway stands in a private subnet.", "Put a public NAT gateway in a public subnet: one whose route table has 0.0.0.0/0 to an internet gateway. A private one gets no packet to the internet.";
+        "The NAT gateway's own subnet routes the packet to a NAT gateway again: the gateway is in a private subnet.", "Put a public NAT gateway in a public subnet: one whose route table has 0.0.0.0/0 to an internet gateway. A private one gets no packet to the internet.";
     30 NatBlackhole "nat-blackhole" NatGateway Some("BAD_STATE_ROUTE"),
         "The NAT gateway's own subnet has a blackhole route for the destination.", "Point that route at the internet gateway.";
     31 NatAddress "nat-gateway-address" NatGateway None,

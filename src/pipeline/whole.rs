@@ -58,7 +58,7 @@ fn judge_outdated<R: Recorder>(
 ) -> Verdict {
     if flow.is_expired(context.now, &context.snapshot.parts().timeouts) {
         context.tables.flows.expire(context.now, flow);
-    } else if side == Side::Egress && starts_anew(flow, packet) {
+    } else if side == Side::Egress && starts_again(flow, packet) {
         context.tables.flows.remove(flow);
     } else {
         match review::walk_again(context, flow) {
@@ -99,13 +99,13 @@ pub(super) fn is_current(
 ) -> bool {
     entry.generation >= snapshot.generation
         && !entry.flow.is_expired(now, &snapshot.parts().timeouts)
-        && !(entry.side == Side::Egress && starts_anew(&entry.flow, packet))
+        && !(entry.side == Side::Egress && starts_again(&entry.flow, packet))
 }
 
 /// Decides whether a packet is a SYN on a flow that is over: it begins another flow with the same
 /// tuple.
 #[inline]
-fn starts_anew(flow: &Flow, packet: &Packet<'_>) -> bool {
+fn starts_again(flow: &Flow, packet: &Packet<'_>) -> bool {
     packet.tcp().is_some_and(|tcp| tcp.flags.begins_connection())
         && flow.tcp.state() == TcpState::Closed
 }

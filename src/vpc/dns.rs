@@ -154,14 +154,14 @@ impl Names {
         let domains = internal_domains(&self.region);
         let (address, data) = match name.strip_suffix(".in-addr.arpa") {
             Some(reversed) => {
-                let [d, c, b, a] = octets(reversed, '.')?;
+                let [d, c, b, a] = bytes(reversed, '.')?;
                 let domain = domains.first()?;
                 (Ipv4Addr::new(a, b, c, d), RecordData::Ptr(format!("ip-{a}-{b}-{c}-{d}.{domain}")))
             }
             None => {
                 let (host, domain) = name.split_once('.')?;
                 domains.iter().find(|own| **own == domain)?;
-                let address = Ipv4Addr::from(octets(host.strip_prefix("ip-")?, '-')?);
+                let address = Ipv4Addr::from(bytes(host.strip_prefix("ip-")?, '-')?);
                 (address, RecordData::A(address))
             }
         };
@@ -350,13 +350,13 @@ fn within(name: &str, zone: &str) -> bool {
         || name.strip_suffix(zone).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
-fn octets(text: &str, separator: char) -> Option<[u8; 4]> {
+fn bytes(text: &str, separator: char) -> Option<[u8; 4]> {
     let mut parts = text.split(separator).map(|part| {
         let plain = part == "0" || !part.starts_with(['0', '+']);
         plain.then(|| part.parse().ok()).flatten()
     });
-    let octets = [parts.next()??, parts.next()??, parts.next()??, parts.next()??];
-    parts.next().is_none().then_some(octets)
+    let bytes = [parts.next()??, parts.next()??, parts.next()??, parts.next()??];
+    parts.next().is_none().then_some(bytes)
 }
 
 #[cfg(test)]

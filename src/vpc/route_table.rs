@@ -251,9 +251,9 @@ mod tests {
     /// Inferred from rule 2: there is no falling through to a less specific route.
     #[test]
     fn a_blackhole_that_wins_is_the_end() {
-        let gone = Target::Blackhole(None);
-        let routes = [("0.0.0.0/0", NAT), ("pl-a", gone.clone()), ("192.0.2.128/25", NAT)];
-        assert_eq!(sends(&routes, "192.0.2.1"), Some(gone));
+        let removed = Target::Blackhole(None);
+        let routes = [("0.0.0.0/0", NAT), ("pl-a", removed.clone()), ("192.0.2.128/25", NAT)];
+        assert_eq!(sends(&routes, "192.0.2.1"), Some(removed));
         assert_eq!(sends(&routes, "192.0.2.200"), Some(NAT));
     }
 

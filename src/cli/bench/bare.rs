@@ -73,9 +73,9 @@ mod tests {
         let server = SocketAddrV4::new(Ipv4Addr::new(10, 0, 1, 10), 443);
         let mut bare = Bare { inside: task, outside: nat };
         let mut turned = |from: SocketAddrV4, to: SocketAddrV4| {
-            let mut octets = builder::tcp(from, to, TcpFlags::SYN, 1, 0, &[]);
-            let action = bare.judge(&mut octets, VnetHeader::default(), &mut []);
-            let packet = Packet::parse(&mut octets, VnetHeader::default()).unwrap();
+            let mut bytes = builder::tcp(from, to, TcpFlags::SYN, 1, 0, &[]);
+            let action = bare.judge(&mut bytes, VnetHeader::default(), &mut []);
+            let packet = Packet::parse(&mut bytes, VnetHeader::default()).unwrap();
             (action != Action::Drop).then(|| (packet.src(), packet.dst()))
         };
         let inside = SocketAddrV4::new(task, 4000);

@@ -5,7 +5,7 @@ use super::args::{BuildArgs, seconds, whole_seconds};
 use super::cells::{Cell, LONG, Method, SHORT};
 use super::document::{Document, PathInfo};
 use super::measure::{Lane, Outcome, rounds};
-use super::paths::{ALL, Path};
+use super::paths::{ALL, DataPath};
 use super::peer::Peer;
 use super::print::{PrintArgs, print};
 use super::session::{require_iperf, require_root, until_signal};
@@ -59,7 +59,7 @@ pub(super) struct PathsArgs {
     seconds: Option<Duration>,
     /// Only these paths
     #[arg(long, value_name = "PATH,...", value_enum, value_delimiter = ',')]
-    only: Vec<Path>,
+    only: Vec<DataPath>,
     /// TCP's congestion control
     #[arg(long, value_name = "NAME", default_value = "reno")]
     congestion: String,
@@ -134,12 +134,12 @@ async fn measure(args: &PathsArgs) -> Result<Document, CliError> {
 
 /// The paths that were asked for, set up, or with the reason why they could not be.
 struct Stage {
-    paths: Vec<(Path, Result<Peer, String>)>,
+    paths: Vec<(DataPath, Result<Peer, String>)>,
 }
 
 impl Stage {
     async fn set(args: &PathsArgs, progress: &Progress) -> Result<Self, CliError> {
-        let wanted = |path: &Path| args.only.is_empty() || args.only.contains(path);
+        let wanted = |path: &DataPath| args.only.is_empty() || args.only.contains(path);
         let egret = args.measured.egret()?;
         let mut paths = Vec::new();
         for path in ALL.into_iter().filter(wanted) {
@@ -157,8 +157,8 @@ impl Stage {
                     .between(peer)
                     .map_err(|source| BenchError::Path { path: path.key(), source })?;
                 let is_seen_rightly: fn(&str) -> bool = match path.translates() {
-                    true => |address| Path::Nft.is_seen_rightly(address),
-                    false => |address| Path::Veth.is_seen_rightly(address),
+                    true => |address| DataPath::Nft.is_seen_rightly(address),
+                    false => |address| DataPath::Veth.is_seen_rightly(address),
                 };
                 Ok(Lane {
                     key: path.key().to_owned(),
@@ -189,7 +189,7 @@ impl Stage {
     }
 
     fn infos(&self) -> Vec<PathInfo> {
-        let info = |(path, peer): &(Path, Result<Peer, String>)| PathInfo {
+        let info = |(path, peer): &(DataPath, Result<Peer, String>)| PathInfo {
             key: path.key().to_owned(),
             about: path.about().to_owned(),
             skipped: peer.as_ref().err().cloned(),
@@ -200,7 +200,7 @@ impl Stage {
 
 /// Sets a path up. The inner error is the reason why there is nothing to measure, which is no
 /// failure of the run.
-async fn set_up(path: Path, egret: &std::path::Path) -> Result<Result<Peer, String>, CliError> {
+async fn set_up(path: DataPath, egret: &std::path::Path) -> Result<Result<Peer, String>, CliError> {
     if let Some(why) = path.missing() {
         return Ok(Err(why));
     }
@@ -217,7 +217,7 @@ async fn set_up(path: Path, egret: &std::path::Path) -> Result<Result<Peer, Stri
 }
 
 /// Waits until a connection succeeds: a user-mode NAT does not report when it is ready.
-async fn reachable(path: Path, peer: &mut Peer) -> Result<(), BenchError> {
+async fn reachable(path: DataPath, peer: &mut Peer) -> Result<(), BenchError> {
     let failed = |source| BenchError::Path { path: path.key(), source };
     let between = path.between(peer).map_err(failed)?;
     let place = between.place();

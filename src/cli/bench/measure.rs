@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_measured_does_not_count() {
+    fn measures_that_cannot_be_taken_do_not_count() {
         let method = Method { seconds: 1, small: Duration::from_millis(450), congestion: None };
         let cells = [Cell::Tcp(Direction::Up, 1), Cell::Latency];
         let pace = Pace::new(&[], &cells, &method, 3);

@@ -86,7 +86,7 @@ eni_connections = 1000000
 
 /// A path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum Path {
+pub(super) enum DataPath {
     /// A bare veth, no policy
     Veth,
     /// The kernel's routing, nft masquerade and an equivalent stateful filter
@@ -106,18 +106,18 @@ pub(super) enum Path {
 }
 
 /// All paths, in the order of the table.
-pub(super) const ALL: [Path; 8] = [
-    Path::Veth,
-    Path::Nft,
-    Path::Offload,
-    Path::Userspace,
-    Path::Plain,
-    Path::Bare,
-    Path::Slirp4netns,
-    Path::Pasta,
+pub(super) const ALL: [DataPath; 8] = [
+    DataPath::Veth,
+    DataPath::Nft,
+    DataPath::Offload,
+    DataPath::Userspace,
+    DataPath::Plain,
+    DataPath::Bare,
+    DataPath::Slirp4netns,
+    DataPath::Pasta,
 ];
 
-impl Path {
+impl DataPath {
     pub(super) fn key(self) -> &'static str {
         match self {
             Self::Veth => "veth",
@@ -320,10 +320,10 @@ mod tests {
 
     #[test]
     fn a_path_without_its_translation_is_found_out() {
-        assert!(Path::Veth.is_seen_rightly("100.64.0.2"));
-        assert!(Path::Nft.is_seen_rightly("10.0.1.254"));
-        assert!(!Path::Nft.is_seen_rightly("100.64.0.2"));
-        assert!(!Path::Veth.is_seen_rightly("10.0.1.4"));
+        assert!(DataPath::Veth.is_seen_rightly("100.64.0.2"));
+        assert!(DataPath::Nft.is_seen_rightly("10.0.1.254"));
+        assert!(!DataPath::Nft.is_seen_rightly("100.64.0.2"));
+        assert!(!DataPath::Veth.is_seen_rightly("10.0.1.4"));
     }
 
     #[test]

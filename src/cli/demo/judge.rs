@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_that_nobody_counted_is_never_as_expected() {
+    fn silence_without_a_counted_drop_is_never_as_expected() {
         let found = judge(&Expected::Drop(Reason::NoRoute), &Seen::Silence, None, None);
         assert!(!found.ok);
         assert_eq!(found.seen, "no answer, no drop counted");

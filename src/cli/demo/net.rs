@@ -127,8 +127,8 @@ async fn exchange_datagram(from: &Netns, to: SocketAddrV4, nonce: Nonce) -> io::
     socket.connect(to).await?;
     socket.send(&nonce).await?;
     let mut answer = [0; 64];
-    let octets = socket.recv(&mut answer).await?;
-    Ok(answer.get(..octets).unwrap_or_default().to_vec())
+    let bytes = socket.recv(&mut answer).await?;
+    Ok(answer.get(..bytes).unwrap_or_default().to_vec())
 }
 
 fn said<T>(outcome: Result<io::Result<T>, tokio::time::error::Elapsed>) -> Result<T, String> {

@@ -166,7 +166,7 @@ fn line_breaks_stay_as_the_file_has_them() {
 }
 
 #[test]
-fn what_the_file_does_not_have_is_named() {
+fn an_edit_names_the_object_that_the_file_does_not_have() {
     let edit = |list, name: &str| {
         let (section, value) = (section(list, name), "1".to_owned());
         edited("[[g]]\nid = \"a\"\n", &[Edit::Set { section, key: "k", value }])

@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_not_understood_comes_first_and_ipv6_is_summed_up() {
+    fn findings_not_understood_come_first_and_ipv6_is_summed_up() {
         let origin = Origin::file("vpc.json");
         let mut findings = Findings::new();
         findings.ipv6("route", &origin.at("Routes[1]"));

@@ -22,7 +22,7 @@ fn is_id(word: &str) -> bool {
 fn error((id, origin): (&str, &Origin)) -> ImportError {
     origin.error(
         format!(
-            "{id:?} is no id of AWS: ids have letters, digits, \"-\", \"_\", \".\", \"/\" and \":\""
+            "{id:?} is not an AWS id: ids have letters, digits, \"-\", \"_\", \".\", \"/\" and \":\""
         ),
         "take the output of the AWS CLI as it is",
     )

@@ -188,7 +188,7 @@ fn account(order: &Order) -> Result<(Account, Findings), ImportErrors> {
     let source = &order.source;
     if source.to_str().is_none() {
         let place = Origin::file(&source.display().to_string());
-        let message = "the path is not UTF-8, so that a lab file cannot name it";
+        let message = "the path is not UTF-8, and a lab file cannot name it";
         return Err(place.error(message, "rename it, or give a link to it").into());
     }
     if let Some(text) = &order.text {
@@ -251,7 +251,7 @@ fn account_of(text: &str, order: &Order) -> Result<(Account, Findings), ImportEr
 fn without_parameters(order: &Order) -> Result<(), ImportError> {
     let Some(parameter) = order.options.parameters.keys().next() else { return Ok(()) };
     Err(Origin::file(&order.source.display().to_string()).error(
-        format!("--parameter {parameter}: this is no CloudFormation template"),
+        format!("--parameter {parameter}: this is not a CloudFormation template"),
         "only a template has parameters: leave it out",
     ))
 }
@@ -265,7 +265,7 @@ fn of_one_region(account: &Account, order: &Order) -> Result<(), ImportErrors> {
             && other != region
         {
             let error = subnet.origin.error(
-                format!("the subnet is in {zone}, of {other}, and --region says {region}"),
+                format!("the subnet is in {zone}, of {other}, and --region is {region}"),
                 format!("give --region {other}, or the source of {region}"),
             );
             return Err(error.into());

@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_wrong_is_said_where_it_stands() {
+    fn errors_name_their_place() {
         let value = serde_json::json!({"Vpcs": [{"VpcId": 7, "CidrBlock": null, "Is": "no"}]});
         let root = Node::root("v.json", &value);
         let vpc = root.list("Vpcs").unwrap().remove(0);

@@ -52,7 +52,7 @@ mod source;
 mod terraform;
 mod written;
 
-pub use crate::config::names::Kind as ObjectKind;
+pub use crate::config::names::ObjectKind;
 pub use account::{
     Account, AclDirection, AclEntry, AvailabilityZone, EndpointType, InternetGateway, NatAddress,
     NatGateway, NetworkAcl, NetworkInterface, Peering, PrefixList, PrivateAddress, PrivateZone,

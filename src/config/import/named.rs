@@ -1,7 +1,7 @@
 //! The source's names of the lab's objects, for changes in the source's own words.
 
 use super::{Account, Origin};
-use crate::config::names::Kind;
+use crate::config::names::ObjectKind;
 use crate::vpc::Line;
 use std::collections::BTreeMap;
 
@@ -10,14 +10,14 @@ use std::collections::BTreeMap;
 pub struct Source {
     /// The objects.
     pub account: Account,
-    ids: BTreeMap<(Kind, String), String>,
+    ids: BTreeMap<(ObjectKind, String), String>,
     origins: BTreeMap<Line, Origin>,
 }
 
 impl Source {
     pub(super) fn new(
         account: Account,
-        ids: BTreeMap<(Kind, String), String>,
+        ids: BTreeMap<(ObjectKind, String), String>,
         origins: BTreeMap<Line, Origin>,
     ) -> Self {
         Self { account, ids, origins }
@@ -25,7 +25,7 @@ impl Source {
 
     /// Returns the id that an object of the lab has in the source; `None` if the source has no such
     /// object.
-    pub fn id(&self, kind: Kind, word: &str) -> Option<&str> {
+    pub fn id(&self, kind: ObjectKind, word: &str) -> Option<&str> {
         self.ids.get(&(kind, word.to_owned())).map(String::as_str)
     }
 

@@ -23,10 +23,7 @@ pub(super) fn check(context: &Context<'_>, table: &RouteTable, route: &Route, le
         report.warning(
             route.target.span,
             "middlebox-in-destination-subnet",
-            format!(
-                "the middlebox stands in subnet {:?}, which this route is for",
-                subnet.id.value
-            ),
+            format!("the middlebox is in subnet {:?}, which this route is for", subnet.id.value),
             "AWS wants it in another subnet than the source and the destination",
         );
     }

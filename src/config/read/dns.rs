@@ -1,7 +1,7 @@
 //! Reads `[[private_zone]]`: Route 53 private hosted zones.
 
 use crate::config::diagnostic::{At, Span};
-use crate::config::names::Kind;
+use crate::config::names::ObjectKind;
 use crate::config::reader::{Section, Value};
 use crate::config::spec::{PrivateZone, ZoneRecord};
 use crate::config::text;
@@ -15,7 +15,7 @@ const TTL: u32 = 300;
 pub(super) fn private_zone(section: &Section<'_>) -> Option<PrivateZone> {
     let name = section.required("name").and_then(|v| v.parse(text::dns_name));
     let given = section.required("vpcs");
-    let vpcs = section.references("vpcs", &[Kind::Vpc]);
+    let vpcs = section.references("vpcs", &[ObjectKind::Vpc]);
     if let Some(given) = given.filter(|given| given.elements().is_empty()) {
         given.error("empty-list", "a private zone without a VPC answers no query", "name a VPC");
     }

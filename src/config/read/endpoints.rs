@@ -1,7 +1,7 @@
 //! Reads `[[resource]]` and `[[internet_host]]`: destinations of tasks.
 
 use crate::config::diagnostic::At;
-use crate::config::names::Kind;
+use crate::config::names::ObjectKind;
 use crate::config::reader::Section;
 use crate::config::spec::{InternetHost, Resource};
 use crate::config::text;
@@ -22,10 +22,10 @@ pub(super) const RESOURCE: [&str; 10] = [
 
 pub(super) fn resource(section: &Section<'_>) -> Option<Resource> {
     let name = section.word("name");
-    let subnet = section.reference("subnet", &[Kind::Subnet]);
+    let subnet = section.reference("subnet", &[ObjectKind::Subnet]);
     let address = section.required("address").and_then(|v| v.parse(text::address));
     let public_ip = section.get("public_ip").and_then(|v| v.parse(text::public_address));
-    let security_groups = section.references("security_groups", &[Kind::SecurityGroup]);
+    let security_groups = section.references("security_groups", &[ObjectKind::SecurityGroup]);
     let listen = listen(section);
     let network_interface = section.get("network_interface").and_then(|v| v.parse(text::word));
     let source_dest_check = section.get("source_dest_check").and_then(|v| v.boolean());

@@ -1,7 +1,7 @@
 //! Reads `[[route_table]]`, `[[prefix_list]]`, `[[vpc_endpoint]]`, `[[vpc_peering_connection]]`.
 
 use crate::config::diagnostic::At;
-use crate::config::names::Kind;
+use crate::config::names::ObjectKind;
 use crate::config::reader::{Section, Value};
 use crate::config::spec::{
     Destination, EndpointKind, Peering, PrefixList, Route, RouteTable, Target, VpcEndpoint,
@@ -13,7 +13,7 @@ pub(super) const TABLE: [&str; 4] = ["id", "vpc", "main", "routes"];
 
 pub(super) fn route_table(section: &Section<'_>) -> Option<RouteTable> {
     let id = section.word("id");
-    let vpc = section.reference("vpc", &[Kind::Vpc]);
+    let vpc = section.reference("vpc", &[ObjectKind::Vpc]);
     let main = section.get("main").and_then(|v| v.boolean());
     let routes = section
         .get("routes")
@@ -25,11 +25,11 @@ pub(super) fn route_table(section: &Section<'_>) -> Option<RouteTable> {
 
 fn route(section: &Section<'_>) -> Option<Route> {
     let destination = section.required("destination").and_then(|v| destination(&v));
-    let gone = section
+    let is_blackhole = section
         .get("state")
         .and_then(|v| v.one_of(&[("active", false), ("blackhole", true)]))
-        .is_some_and(|gone| *gone);
-    let target = section.required("target").and_then(|v| target(section, &v, gone));
+        .is_some_and(|is_blackhole| *is_blackhole);
+    let target = section.required("target").and_then(|v| target(section, &v, is_blackhole));
     Some(Route { destination: destination?, target: target?, line: section.line() })
 }
 
@@ -38,7 +38,7 @@ fn destination(value: &Value<'_>) -> Option<At<Destination>> {
     if looks_like_address(&text) {
         return Some(value.cidr()?.map(Destination::Cidr));
     }
-    Some(value.reference(&[Kind::PrefixList])?.map(Destination::PrefixList))
+    Some(value.reference(&[ObjectKind::PrefixList])?.map(Destination::PrefixList))
 }
 
 /// Decides whether a word is meant as an address rather than an id.
@@ -46,29 +46,29 @@ pub(super) fn looks_like_address(text: &str) -> bool {
     text.contains(['/', ':']) || text.chars().all(|c| c.is_ascii_digit() || c == '.')
 }
 
-fn target(section: &Section<'_>, value: &Value<'_>, gone: bool) -> Option<At<Target>> {
+fn target(section: &Section<'_>, value: &Value<'_>, is_blackhole: bool) -> Option<At<Target>> {
     let id = value.string()?;
     let target = match id.as_str() {
         "blackhole" => Target::Blackhole(None),
-        _ if gone => Target::Blackhole(Some(value.parse(text::word)?.value)),
+        _ if is_blackhole => Target::Blackhole(Some(value.parse(text::word)?.value)),
         "local" => Target::Local,
-        _ => match section.reader.names.kind_of(&Kind::ROUTE_TARGETS, &id) {
-            Some(Kind::InternetGateway) => Target::InternetGateway(id.value.clone()),
-            Some(Kind::NatGateway) => Target::NatGateway(id.value.clone()),
-            Some(Kind::VpcEndpoint) => Target::VpcEndpoint(id.value.clone()),
-            Some(Kind::Peering) => Target::Peering(id.value.clone()),
-            Some(Kind::NetworkInterface) => Target::NetworkInterface(id.value.clone()),
+        _ => match section.reader.names.kind_of(&ObjectKind::ROUTE_TARGETS, &id) {
+            Some(ObjectKind::InternetGateway) => Target::InternetGateway(id.value.clone()),
+            Some(ObjectKind::NatGateway) => Target::NatGateway(id.value.clone()),
+            Some(ObjectKind::VpcEndpoint) => Target::VpcEndpoint(id.value.clone()),
+            Some(ObjectKind::Peering) => Target::Peering(id.value.clone()),
+            Some(ObjectKind::NetworkInterface) => Target::NetworkInterface(id.value.clone()),
             Some(
-                Kind::Vpc
-                | Kind::Subnet
-                | Kind::RouteTable
-                | Kind::SecurityGroup
-                | Kind::PrefixList
-                | Kind::NetworkAcl
-                | Kind::Resource
-                | Kind::InternetHost
-                | Kind::Connector
-                | Kind::Service,
+                ObjectKind::Vpc
+                | ObjectKind::Subnet
+                | ObjectKind::RouteTable
+                | ObjectKind::SecurityGroup
+                | ObjectKind::PrefixList
+                | ObjectKind::NetworkAcl
+                | ObjectKind::Resource
+                | ObjectKind::InternetHost
+                | ObjectKind::Connector
+                | ObjectKind::Service,
             )
             | None => {
                 report_unknown_target(section, &id);
@@ -94,7 +94,7 @@ fn foreign_target(id: &str) -> Option<&'static str> {
 
 fn report_unknown_target(section: &Section<'_>, id: &At<String>) {
     let (report, names) = (section.reader.report, section.reader.names);
-    if names.kind_of(&[Kind::Resource], id).is_some() {
+    if names.kind_of(&[ObjectKind::Resource], id).is_some() {
         return report.error(
             id.span,
             "not-a-route-target",
@@ -106,12 +106,12 @@ fn report_unknown_target(section: &Section<'_>, id: &At<String>) {
         return report.error(
             id.span,
             "target-unsupported",
-            format!("{kind} {:?} as a route's target works in AWS, and this version of egret has none", id.value),
+            format!("{kind} {:?} as a route's target works in AWS, and this version of egret does not have it", id.value),
             "route to a NAT gateway, or give the route state = \"blackhole\" to say that its packets are dropped",
         );
     }
     if !id.starts_with("igw-") {
-        return names.report_dangling(report, id, &Kind::ROUTE_TARGETS);
+        return names.report_dangling(report, id, &ObjectKind::ROUTE_TARGETS);
     }
     report.error(
         id.span,
@@ -148,23 +148,25 @@ pub(super) const ENDPOINT: [&str; 11] = [
 
 pub(super) fn vpc_endpoint(section: &Section<'_>) -> Option<VpcEndpoint> {
     let id = section.word("id");
-    let vpc = section.reference("vpc", &[Kind::Vpc]);
+    let vpc = section.reference("vpc", &[ObjectKind::Vpc]);
     let kinds = [EndpointKind::Gateway, EndpointKind::Interface, EndpointKind::GatewayLoadBalancer];
     let kinds = kinds.map(|kind| (kind.as_str(), kind));
     let kind = section.required("kind").and_then(|v| v.one_of(&kinds));
     let service = section.required("service").and_then(|v| v.parse(text::endpoint_service));
     let prefix_list = match kind.map(|kind| kind.value) {
-        Some(EndpointKind::Gateway) => Some(section.reference("prefix_list", &[Kind::PrefixList])?),
+        Some(EndpointKind::Gateway) => {
+            Some(section.reference("prefix_list", &[ObjectKind::PrefixList])?)
+        }
         Some(EndpointKind::Interface | EndpointKind::GatewayLoadBalancer) | None => {
-            section.optional_reference("prefix_list", &[Kind::PrefixList])
+            section.optional_reference("prefix_list", &[ObjectKind::PrefixList])
         }
     };
-    let route_tables = section.references("route_tables", &[Kind::RouteTable]);
+    let route_tables = section.references("route_tables", &[ObjectKind::RouteTable]);
     let private_dns = section.get("private_dns_enabled").and_then(|v| v.boolean());
     Some(VpcEndpoint {
-        subnets: section.references("subnets", &[Kind::Subnet]),
+        subnets: section.references("subnets", &[ObjectKind::Subnet]),
         addresses: section.list("addresses", |v| v.parse(text::address)),
-        security_groups: section.references("security_groups", &[Kind::SecurityGroup]),
+        security_groups: section.references("security_groups", &[ObjectKind::SecurityGroup]),
         listen: super::endpoints::listen(section),
         private_dns_enabled: private_dns.is_none_or(|at| at.value),
         id: id?,
@@ -188,8 +190,8 @@ pub(super) const PEERING: [&str; 6] = [
 
 pub(super) fn peering(section: &Section<'_>) -> Option<Peering> {
     let id = section.word("id");
-    let requester_vpc = section.reference("requester_vpc", &[Kind::Vpc]);
-    let accepter_vpc = section.reference("accepter_vpc", &[Kind::Vpc]);
+    let requester_vpc = section.reference("requester_vpc", &[ObjectKind::Vpc]);
+    let accepter_vpc = section.reference("accepter_vpc", &[ObjectKind::Vpc]);
     let states = [
         PeeringState::Active,
         PeeringState::PendingAcceptance,

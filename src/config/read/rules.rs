@@ -2,7 +2,7 @@
 //! their own fields.
 
 use crate::config::diagnostic::At;
-use crate::config::names::Kind;
+use crate::config::names::ObjectKind;
 use crate::config::reader::{Section, Value};
 use crate::config::spec::{AclRule, NetworkAcl, Peer, SecurityGroup, SecurityGroupRule};
 use crate::config::text;
@@ -13,7 +13,7 @@ pub(super) const GROUP: [&str; 5] = ["id", "vpc", "default", "egress", "ingress"
 
 pub(super) fn security_group(section: &Section<'_>) -> Option<SecurityGroup> {
     let id = section.word("id");
-    let vpc = section.reference("vpc", &[Kind::Vpc]);
+    let vpc = section.reference("vpc", &[ObjectKind::Vpc]);
     let default = section.get("default").and_then(|v| v.boolean());
     let egress = section.get("egress").map(|v| group_rules(&v, Direction::Egress));
     let ingress = section.get("ingress").map(|v| group_rules(&v, Direction::Ingress));
@@ -50,9 +50,9 @@ fn group_rule(section: &Section<'_>, key: &'static str) -> Vec<SecurityGroupRule
 
 fn peer(section: &Section<'_>, value: &Value<'_>) -> Option<At<Peer>> {
     let text = value.string()?;
-    let kinds = [Kind::SecurityGroup, Kind::PrefixList];
+    let kinds = [ObjectKind::SecurityGroup, ObjectKind::PrefixList];
     match section.reader.names.kind_of(&kinds, &text) {
-        Some(Kind::PrefixList) => Some(text.map(Peer::PrefixList)),
+        Some(ObjectKind::PrefixList) => Some(text.map(Peer::PrefixList)),
         Some(_) => Some(text.map(Peer::SecurityGroup)),
         None if super::routing::looks_like_address(&text) => Some(value.cidr()?.map(Peer::Cidr)),
         None => {
@@ -66,7 +66,7 @@ pub(super) const ACL: [&str; 4] = ["id", "vpc", "egress", "ingress"];
 
 pub(super) fn network_acl(section: &Section<'_>) -> Option<NetworkAcl> {
     let id = section.word("id");
-    let vpc = section.reference("vpc", &[Kind::Vpc]);
+    let vpc = section.reference("vpc", &[ObjectKind::Vpc]);
     let keys = ["rule", "action", "protocol", "ports", "icmp_type", "icmp_code", "cidr"];
     let rules = |key| -> Vec<AclRule> {
         let rules = section.get(key).map(|v| v.tables("a rule of a network ACL", &keys));

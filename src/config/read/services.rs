@@ -1,7 +1,7 @@
 //! Reads `[[vpc_connector]]` and `[[service]]`.
 
 use crate::config::diagnostic::At;
-use crate::config::names::Kind;
+use crate::config::names::ObjectKind;
 use crate::config::reader::Section;
 use crate::config::spec::{Connector, Service, Spec};
 use crate::config::text;
@@ -24,8 +24,8 @@ fn network(section: &Section<'_>, what: &str) -> (Vec<At<String>>, Vec<At<String
     if let Some(given) = given.filter(|given| given.elements().is_empty()) {
         given.error("empty-list", format!("{what} needs a subnet"), "name at least one subnet");
     }
-    let subnets = section.references("subnets", &[Kind::Subnet]);
-    (subnets, section.references("security_groups", &[Kind::SecurityGroup]))
+    let subnets = section.references("subnets", &[ObjectKind::Subnet]);
+    (subnets, section.references("security_groups", &[ObjectKind::SecurityGroup]))
 }
 
 pub(super) const SERVICE: [&str; 8] = [
@@ -56,7 +56,7 @@ pub(super) fn service(section: &Section<'_>) -> Option<(Service, Network)> {
     let kind = section.get("kind").and_then(|v| v.one_of(&kinds.map(|kind| (kind.as_str(), kind))));
     let kind = kind.map(|at| at.value).unwrap_or_default();
     let tasks = section.get("tasks").and_then(|v| v.integer_in(0, 1000));
-    let named = section.optional_reference("vpc_connector", &[Kind::Connector]);
+    let named = section.optional_reference("vpc_connector", &[ObjectKind::Connector]);
     only_for_their_kinds(section, kind);
     let network = match kind {
         ServiceKind::AppRunner => {

@@ -1,7 +1,7 @@
 //! Reads `[[vpc]]`, `[[subnet]]`, `[[nat_gateway]]`.
 
 use crate::config::diagnostic::At;
-use crate::config::names::Kind;
+use crate::config::names::ObjectKind;
 use crate::config::reader::{Section, Value};
 use crate::config::spec::{NatGateway, Subnet, Vpc};
 use crate::config::text;
@@ -24,7 +24,8 @@ pub(super) fn vpc(section: &Section<'_>) -> Option<Vpc> {
     let cidrs = section.list("cidr", aws_sized);
     let region = section.get("region").and_then(|v| v.parse(text::region));
     let internet_gateway = section.get("internet_gateway").and_then(|v| v.parse(text::word));
-    let main_route_table = section.optional_reference("main_route_table", &[Kind::RouteTable]);
+    let main_route_table =
+        section.optional_reference("main_route_table", &[ObjectKind::RouteTable]);
     if let Some(given) = given.filter(|given| given.elements().is_empty()) {
         given.error(
             "empty-list",
@@ -51,11 +52,11 @@ pub(super) const SUBNET: [&str; 6] =
 
 pub(super) fn subnet(section: &Section<'_>) -> Option<Subnet> {
     let id = section.word("id");
-    let vpc = section.reference("vpc", &[Kind::Vpc]);
+    let vpc = section.reference("vpc", &[ObjectKind::Vpc]);
     let availability_zone = section.required("availability_zone").and_then(|v| v.parse(text::zone));
     let cidr = section.required("cidr").and_then(|v| aws_sized(&v));
-    let route_table = section.optional_reference("route_table", &[Kind::RouteTable]);
-    let network_acl = section.optional_reference("network_acl", &[Kind::NetworkAcl]);
+    let route_table = section.optional_reference("route_table", &[ObjectKind::RouteTable]);
+    let network_acl = section.optional_reference("network_acl", &[ObjectKind::NetworkAcl]);
     Some(Subnet {
         id: id?,
         vpc: vpc?,
@@ -99,7 +100,7 @@ pub(super) fn nat_gateway(section: &Section<'_>) -> Option<NatGateway> {
     if !is_zonal(section) {
         return None;
     }
-    let subnet = section.reference("subnet", &[Kind::Subnet]);
+    let subnet = section.reference("subnet", &[ObjectKind::Subnet]);
     let connectivity = section.get("connectivity").and_then(|v| {
         v.one_of(&[("public", Connectivity::Public), ("private", Connectivity::Private)])
     });

@@ -83,7 +83,7 @@ fn subnets_that_app_runner_does_not_take_are_named_with_their_zones() {
 }
 
 #[test]
-fn what_the_api_is_like() {
+fn settings_of_the_api_are_read() {
     let with = |keys: &str| lab(&format!("{MINIMAL}\n[apprunner]\n{keys}\n")).spec.apprunner.api;
     let aws = with("");
     assert_eq!((aws.service_quota, aws.vpc_connector_quota), (30, 10));
@@ -108,7 +108,7 @@ fn what_the_api_is_like() {
 }
 
 #[test]
-fn what_the_api_cannot_be_like() {
+fn wrong_settings_of_the_api_are_refused() {
     for (keys, rule) in [
         ("api = \"4566\"", "bad-address"),
         ("api = \"localhost:4566\"", "bad-address"),

@@ -66,7 +66,7 @@ fn each_fargate_task_has_an_eni_and_those_by_hand_too() {
         "another process has them"
     );
     let other = Lab::parse("lab.toml", &text(&[])).unwrap().following(&more).unwrap();
-    assert_eq!(other.overlay, Overlay::default(), "of a service that is gone nothing is kept");
+    assert_eq!(other.overlay, Overlay::default(), "of a service that is removed nothing is kept");
     assert_eq!(more.plan.enis[..3], file.plan.enis[..3]);
     let fewer = Lab::parse_after(
         Some(&more),
@@ -102,7 +102,7 @@ fn public_addresses_are_of_fargate_tasks() {
 }
 
 #[test]
-fn what_a_kind_does_not_have_is_told() {
+fn keys_that_a_kind_does_not_have_are_named() {
     let rules = |kind, more| {
         let found = errors(&text(&[service("x", kind, more)]));
         found.iter().map(|d| (d.rule, d.message.clone())).collect::<Vec<_>>()

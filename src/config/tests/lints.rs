@@ -31,7 +31,7 @@ fn the_demo_lab_warns_about_the_trap_and_nothing_else() {
 }
 
 #[test]
-fn an_api_that_up_refuses_unless_told_twice() {
+fn an_api_on_all_addresses_without_api_anywhere() {
     let api = |address: &str| format!("{MINIMAL}\n[apprunner]\napi = \"{address}\"\n");
     for address in ["0.0.0.0:4566", "[::]:4566", "192.0.2.1:0"] {
         let expected = [("api-beyond-loopback", format!("\"{address}\""))];

@@ -63,7 +63,7 @@ fn a_subnet_that_leads_to_the_internet_gateway_through_a_middlebox_traps_tasks_t
 }
 
 #[test]
-fn a_subnet_that_leads_through_a_middlebox_to_a_nat_gateway_traps_nobody() {
+fn a_subnet_that_leads_through_a_middlebox_to_a_nat_gateway_is_no_trap() {
     let public = "[[route_table]]\nid = \"rtb-public\"\nvpc = \"vpc-a\"\nroutes = [{ destination = \"0.0.0.0/0\", target = \"igw-a\" }]\n\
                   [[subnet]]\nid = \"subnet-public\"\nvpc = \"vpc-a\"\navailability_zone = \"us-east-1a\"\ncidr = \"10.0.9.0/24\"\nroute_table = \"rtb-public\"\n";
     let lab = firewall(&route("0.0.0.0/0", "nat"))
@@ -152,8 +152,8 @@ fn replies_return_to_the_subnets_that_use_the_route_and_not_to_some_address_of_t
     let blackholes = route("10.0.0.0/16", "pcx")
         + &route("10.0.1.0/24", "blackhole")
         + &route("10.0.2.0/24", "blackhole");
-    let gone = ("route-to-nothing", "\"blackhole\"");
-    check(&[missing[0], gone, gone], &lab(&blackholes));
+    let removed = ("route-to-nothing", "\"blackhole\"");
+    check(&[missing[0], removed, removed], &lab(&blackholes));
 }
 
 /// Returns a peer with two blocks, each with a subnet and a table.

@@ -96,7 +96,7 @@ fn an_eni_keeps_its_address_whatever_else_comes_and_goes() {
 }
 
 #[test]
-fn what_a_new_file_takes_away_is_told_by_the_name_of_what_needs_it() {
+fn a_file_that_removes_a_needed_object_names_who_needs_it() {
     let overlay = both(
         &[connector("prod", &["subnet-a", "subnet-gone"], &["sg-gone"])],
         &[service("orders", Some("prod"))],
@@ -106,19 +106,19 @@ fn what_a_new_file_takes_away_is_told_by_the_name_of_what_needs_it() {
         [
             (
                 "dangling-id",
-                "0 VPC connector \"prod\" of the App Runner API uses subnet \"subnet-gone\", which there is not"
+                "0 VPC connector \"prod\" of the App Runner API uses subnet \"subnet-gone\", which does not exist"
                     .to_owned()
             ),
             (
                 "dangling-id",
-                "0 VPC connector \"prod\" of the App Runner API uses security group \"sg-gone\", which there is not"
+                "0 VPC connector \"prod\" of the App Runner API uses security group \"sg-gone\", which does not exist"
                     .to_owned()
             ),
         ],
         "the service is not blamed for its connector"
     );
     let lost = refused(MINIMAL, both(&[], &[service("orders", Some("prod"))]));
-    let expected = "0 service \"orders\" of the App Runner API leaves by VPC connector \"prod\", which there is not";
+    let expected = "0 service \"orders\" of the App Runner API leaves by VPC connector \"prod\", which does not exist";
     assert_eq!(lost, [("dangling-id", expected.to_owned())]);
 }
 
@@ -147,7 +147,7 @@ fn subnets_and_groups_are_of_one_vpc() {
 }
 
 #[test]
-fn a_namespace_that_the_api_would_take_twice_is_told_with_its_service() {
+fn a_namespace_that_the_api_would_take_twice_is_named_with_its_service() {
     let text = "[[vpc]]\nid = \"web-1\"\ncidr = \"10.0.0.0/16\"\n";
     let Err(found) = over(text, both(&[], &[service("web", None)])) else { panic!("it fits") };
     assert!(found[0].message.contains("of service \"web\" of the App Runner API"), "{found}");

@@ -95,7 +95,7 @@ fn an_address_that_the_file_gives_is_drawn_for_nothing_else() {
 }
 
 #[test]
-fn a_drawn_address_that_the_file_now_gives_to_a_resource_is_drawn_anew() {
+fn a_drawn_address_that_the_file_now_gives_to_a_resource_is_drawn_again() {
     let nat = "[[nat_gateway]]\nid = \"nat\"\nsubnet = \"subnet-a\"\n";
     let before = lab(&based(nat));
     let address = |lab: &Lab| lab.lower(Generation(1)).parts().nat_gateways[0].public_address();

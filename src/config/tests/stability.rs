@@ -47,7 +47,7 @@ proptest! {
 
     /// A chain of reloads inserts, removes and reorders sections.
     #[test]
-    fn what_stays_keeps_its_addresses_and_no_two_share_one(
+    fn objects_that_stay_keep_their_addresses_and_no_two_share_one(
         labs in prop::collection::vec(
             prop::sample::subsequence((0..10).collect::<Vec<usize>>(), 1..10).prop_shuffle(), 2..6)
     ) {
@@ -92,7 +92,7 @@ fn an_address_that_the_file_now_gives_to_another_is_not_kept() {
 /// A gateway in the place of a deleted one is a different one: its address must not continue the
 /// flows.
 #[test]
-fn what_takes_the_place_of_another_gets_an_address_of_its_own() {
+fn an_object_that_replaces_another_gets_an_address_of_its_own() {
     let before = Lab::parse("lab.toml", &lab(&[1])).unwrap();
     let after = next(&before, &lab(&[1]).replace("\"nat-1\"", "\"nat-other\""));
     let (old, new) = (&chosen(&before)["nat-1"], &chosen(&after)["nat-other"]);

@@ -95,7 +95,7 @@ fn rule_numbers(rules: &[AclRule], report: &Report) {
             report.error(
                 rule.number.span,
                 "duplicate-rule",
-                format!("rule {} of this direction stands on line {line} already", *rule.number),
+                format!("rule {} of this direction is on line {line} already", *rule.number),
                 "give each rule of a direction its own number",
             );
         }

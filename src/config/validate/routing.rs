@@ -87,7 +87,7 @@ pub(super) fn already_exists(report: &Report, route: &Route, place: &str) {
     report.error(
         route.destination.span,
         "route-already-exists",
-        format!("RouteAlreadyExists: the route for {destination} stands already: {place}"),
+        format!("RouteAlreadyExists: the route for {destination} exists already: {place}"),
         "a route table has one route for each destination",
     );
 }

@@ -35,8 +35,8 @@ pub(super) fn flow_ends(
         let source = flow.inside().src();
         let outcome = if leaving.contains(&source) {
             (FlowChange::Ends, "its task is removed".to_owned(), None, None)
-        } else if let Some(gone) = gone_of(flow, &lost) {
-            (FlowChange::Ends, gone, None, None)
+        } else if let Some(removed) = removal_of(flow, &lost) {
+            (FlowChange::Ends, removed, None, None)
         } else {
             let (outcome, denial) = match running.engine.forecast(now, next, flow) {
                 Forecast::Keeps => return found.keep += 1,
@@ -55,9 +55,9 @@ pub(super) fn flow_ends(
     found
 }
 
-/// Ends flows as [`end_of_gone`] does, after a commit.
-pub(super) fn end_flows_of_gone(running: &Running, before: &Needs) {
-    end_of_gone(
+/// Ends flows as [`end_of_removed`] does, after a commit.
+pub(super) fn end_flows_of_removed(running: &Running, before: &Needs) {
+    end_of_removed(
         &running.engine,
         Instant(clock::now()),
         &running.snapshot(),
@@ -102,10 +102,16 @@ const MOVED: Denial = Denial { reason: Reason::FlowMoved, decided_by: RuleRef::F
 /// another one: their ports are lost with them (spec 6). A flow that a rule or a route stops stays
 /// with its ports until it expires: the next change may let it pass again, and its server knows it
 /// by no other port.
-fn end_of_gone(engine: &Engine, now: Instant, snapshot: &Snapshot, before: &Needs, after: &Needs) {
+fn end_of_removed(
+    engine: &Engine,
+    now: Instant,
+    snapshot: &Snapshot,
+    before: &Needs,
+    after: &Needs,
+) {
     let lost = lost(before, after);
     if !lost.is_empty() {
-        aside(|| engine.forget_flows(now, snapshot, |flow| gone_of(flow, &lost).is_some()));
+        aside(|| engine.forget_flows(now, snapshot, |flow| removal_of(flow, &lost).is_some()));
     }
 }
 
@@ -127,7 +133,7 @@ fn lost(before: &Needs, after: &Needs) -> BTreeMap<SpaceAddr, Loser> {
 }
 
 /// Names the loss of an owner that ends a flow.
-fn gone_of(flow: &Flow, lost: &BTreeMap<SpaceAddr, Loser>) -> Option<String> {
+fn removal_of(flow: &Flow, lost: &BTreeMap<SpaceAddr, Loser>) -> Option<String> {
     let eni = flow.eni.as_ref().map(|(_, lease)| lease.key());
     let nat = flow.nat.as_ref().map(|(_, lease)| lease.key());
     let mut keys = eni.into_iter().chain(nat);
@@ -191,7 +197,7 @@ mod tests {
         let judged = engine.judge(now, &snapshot, received, &mut [0; 576]);
         assert!(matches!(judged.verdict, Verdict::Forward { .. }), "{judged:?}");
         let (next, after) = configuration(2, changes);
-        end_of_gone(&engine, now, &next, &before, &after);
+        end_of_removed(&engine, now, &next, &before, &after);
         engine.flows().len()
     }
 

@@ -272,7 +272,7 @@ pub(super) async fn take_up(
 
 /// Ends and removes what nothing uses after a change that was carried out.
 async fn finish(running: &mut Running, lab: &Lab, (before, needs): (&Needs, &Needs)) {
-    flow_ends::end_flows_of_gone(running, before);
+    flow_ends::end_flows_of_removed(running, before);
     running.engine.forget_addresses(&running.current.load());
     running.file_tasks = tasks::task_counts(lab);
     // From here on nothing depends on what is to be removed. What cannot be removed is taken down

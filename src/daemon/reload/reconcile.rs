@@ -82,7 +82,7 @@ pub(super) async fn update(
     withdraw(running, needs)?;
     let before = running.snapshot();
     commit(running, lab, snapshot, needs)?;
-    tasks::attach_tasks_anew(running)?;
+    tasks::attach_tasks_again(running)?;
     running.quiesce().await?;
     running.keep_earlier_drops(&before);
     open(running, needs)?;
@@ -93,10 +93,10 @@ pub(super) async fn update(
 /// Removes what no configuration needs. Every step is taken, even if an earlier one fails; the
 /// first failure is returned.
 pub(super) async fn remove(running: &mut Running, needs: &Needs) -> Result<(), LabError> {
-    let gone: Vec<DeviceId> =
+    let removed: Vec<DeviceId> =
         running.workers.keys().filter(|id| !needs.devices.contains_key(*id)).cloned().collect();
     let mut first = Ok(());
-    for id in gone {
+    for id in removed {
         first = first.and(remove_device(running, &id).await);
     }
     for (id, device) in &needs.devices {

@@ -36,7 +36,7 @@ pub(super) fn with_own_tasks(running: &Running, snapshot: Snapshot) -> Result<Sn
 }
 
 /// Attaches the tasks whose device changes under the configuration that has just been committed.
-pub(super) fn attach_tasks_anew(running: &mut Running) -> Result<(), LabError> {
+pub(super) fn attach_tasks_again(running: &mut Running) -> Result<(), LabError> {
     let snapshot = running.snapshot();
     for &task in snapshot.tasks() {
         let device = DeviceId::of(&snapshot, task.eni.map_or(Device::AppRunner, Device::Eni));

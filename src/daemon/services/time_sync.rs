@@ -15,8 +15,8 @@ pub(super) async fn serve(socket: UdpSocket) {
     let mut datagram = [0; 512];
     loop {
         // An error here is an ICMP error about an earlier answer: the next question is unaffected.
-        let Ok((octets, peer)) = socket.recv_from(&mut datagram).await else { continue };
-        if let Some(answer) = answer(datagram.get(..octets).unwrap_or_default(), now()) {
+        let Ok((bytes, peer)) = socket.recv_from(&mut datagram).await else { continue };
+        if let Some(answer) = answer(datagram.get(..bytes).unwrap_or_default(), now()) {
             let _ = socket.send_to(&answer, peer).await;
         }
     }
@@ -37,8 +37,8 @@ fn answer(question: &[u8], now: Duration) -> Option<[u8; MESSAGE]> {
     }
     let now = timestamp(now);
     let mut answer = [0; MESSAGE];
-    let mut put = |at: usize, octets: &[u8]| {
-        for (to, from) in answer.iter_mut().skip(at).zip(octets) {
+    let mut put = |at: usize, bytes: &[u8]| {
+        for (to, from) in answer.iter_mut().skip(at).zip(bytes) {
             *to = *from;
         }
     };
@@ -80,8 +80,8 @@ mod tests {
 
     #[test]
     fn nothing_else_is_answered() {
-        let client = |mode: u8, octets| {
-            let mut message = vec![0; octets];
+        let client = |mode: u8, bytes| {
+            let mut message = vec![0; bytes];
             message[0] = 4 << 3 | mode;
             message
         };

@@ -141,9 +141,9 @@ proptest! {
 
     #[test]
     fn subnets_differ_as_each_alone_does(
-        octets in proptest::collection::vec(any::<u8>(), 0..600),
+        bytes in proptest::collection::vec(any::<u8>(), 0..600),
     ) {
-        let lab = Lab::parse("lab.toml", &generator::lab(&mut Tape::new(&octets))).unwrap();
+        let lab = Lab::parse("lab.toml", &generator::lab(&mut Tape::new(&bytes))).unwrap();
         for view in view::all(&lab.lower(Generation(1)), &lab.spec, &mut |_| {}) {
             differ_as_alone(&view);
             splits_have_both(&view);
@@ -152,9 +152,9 @@ proptest! {
 
     #[test]
     fn every_finding_of_a_random_lab_says_what_where_and_how_to_fix_it(
-        octets in proptest::collection::vec(any::<u8>(), 0..600),
+        bytes in proptest::collection::vec(any::<u8>(), 0..600),
     ) {
-        let text = generator::lab(&mut Tape::new(&octets));
+        let text = generator::lab(&mut Tape::new(&bytes));
         for one in super::testing::found(&text) {
             prop_assert!(crate::config::LINTS.contains(&one.rule), "{one:#?}");
             prop_assert!(one.line > 0, "{one:#?}");

@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_endpoint_carries_is_no_difference() {
+    fn traffic_to_an_endpoint_is_no_difference() {
         let table = "[[route_table]]\nid = \"rtb-b\"\nvpc = \"vpc-0\"\nroutes = [{ destination = \"0.0.0.0/0\", \
             target = \"nat-0\" }]\n";
         let text = b("route_table = \"rtb-b\"\nnetwork_acl = \"acl-private\"") + table;

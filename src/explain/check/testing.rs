@@ -68,7 +68,7 @@ fn a_long_check_hears_which_connector_is_asked() {
 }
 
 #[test]
-fn what_the_api_made_is_named_where_no_line_can_be_shown() {
+fn objects_of_the_api_are_named_where_no_line_can_be_shown() {
     let without_route = spoiled(
         "cidr = \"10.0.2.0/24\"\nroute_table = \"rtb-private\"\n",
         "cidr = \"10.0.2.0/24\"\n",

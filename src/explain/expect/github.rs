@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_ends_a_command_or_a_property_is_escaped() {
+    fn characters_that_end_a_command_or_a_property_are_escaped() {
         let mut text = Vec::new();
         annotation(&mut text, "error", ("a,b:c.toml", 3, 0), "100%", "one\r\ntwo: 5%").unwrap();
         assert_eq!(

@@ -45,7 +45,7 @@ impl Tested<'_> {
         for note in own.iter().chain(self.notes.iter().take(look.most(MOST_FAILURES))) {
             writeln!(w, "{INDENT}{} {note}", paint.with(Style::Note, "note:"))?;
         }
-        let untried = self.live.as_ref().and_then(Live::what_was_not_tried);
+        let untried = self.live.as_ref().and_then(Live::not_tried);
         for line in live.into_iter().chain(untried) {
             writeln!(w, "{INDENT}{line}")?;
         }

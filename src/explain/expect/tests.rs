@@ -245,7 +245,7 @@ fn every_service_and_every_destination_counts() {
 }
 
 #[test]
-fn who_decides_is_compared() {
+fn decided_by_is_compared() {
     let case = Case::new(THREE_AZ);
     for by in ["sg-ingress-implicit-deny", "sg-cache"] {
         case.holds(&of("web", "cache", "blocked", &format!("by = \"{by}\"")));
@@ -278,7 +278,7 @@ fn one_of_several_deciding_groups_is_enough() {
 }
 
 #[test]
-fn what_is_on_the_path_is_compared() {
+fn hops_of_the_path_are_compared() {
     let case = Case::new(THREE_AZ);
     for via in ["nat-a", "igw-demo"] {
         case.holds(&of("web", "example:443", "reachable", &format!("via = \"{via}\"")));
@@ -315,7 +315,7 @@ fn a_mixed_verdict_is_reported_before_what_is_on_the_path() {
 }
 
 #[test]
-fn what_is_blocked_has_no_path_to_the_end() {
+fn a_dropped_packet_has_no_path_to_the_end() {
     for (key, value) in [("via", "[\"nat-a\"]"), ("seen_as", "\"10.0.0.0/8\"")] {
         let text = of("web", "db", "blocked", &format!("{key} = {value}"));
         let errors = Expectations::parse("e.toml", &format!("[[expect]]\n{text}\n")).unwrap_err();

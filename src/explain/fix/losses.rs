@@ -14,7 +14,7 @@ use ipnetwork::Ipv4Network;
 use std::collections::HashSet;
 
 /// The packets that a change may take.
-enum Scope {
+enum Affected {
     /// None: the change only admits more packets.
     Nothing,
     /// Those of services in VPCs that use a route table, to these destinations.
@@ -25,7 +25,7 @@ enum Scope {
     Renamed { vpc: VpcIx, destinations: Ranges },
 }
 
-impl Scope {
+impl Affected {
     /// Returns the packets of both.
     fn or(self, other: Self) -> Self {
         match (self, other) {
@@ -51,9 +51,9 @@ impl Compared<'_> {
     /// Decides whether the change takes packets from a service.
     pub(super) fn loses(&self, goes_on: &mut dyn FnMut() -> bool) -> Result<bool, Interrupted> {
         let (services, destinations) = match self.scope() {
-            Scope::Nothing => return Ok(false),
-            Scope::Renamed { vpc, destinations } => (self.near(&[vpc]), destinations),
-            Scope::Routed { vpc, destinations } => {
+            Affected::Nothing => return Ok(false),
+            Affected::Renamed { vpc, destinations } => (self.near(&[vpc]), destinations),
+            Affected::Routed { vpc, destinations } => {
                 let endpoints = self.public_endpoints(vpc);
                 let peers = self.before.peers_of(vpc).map(|(_, peer)| peer);
                 let services = match endpoints.is_empty() {
@@ -62,7 +62,7 @@ impl Compared<'_> {
                 };
                 (services, destinations.union(&endpoints))
             }
-            Scope::Moved(ix) => (self.of_connector(ix), Ranges::of(0, u32::MAX)),
+            Affected::Moved(ix) => (self.of_connector(ix), Ranges::of(0, u32::MAX)),
         };
         for service in services {
             if self.service_loses(service, &destinations, goes_on)? {
@@ -155,23 +155,23 @@ impl Compared<'_> {
         first.map(ServiceIx::from).into_iter().collect()
     }
 
-    fn scope(&self) -> Scope {
+    fn scope(&self) -> Affected {
         match self.change {
             Change::GroupRules { .. }
             | Change::AclRules { .. }
             | Change::PublicAddresses { .. }
-            | Change::SourceDestCheckOff { .. } => Scope::Nothing,
+            | Change::SourceDestCheckOff { .. } => Affected::Nothing,
             Change::InterfaceEndpoint(endpoint) => {
                 let destinations = endpoint.resolved(self.before);
-                Scope::Renamed { vpc: endpoint.vpc, destinations }
+                Affected::Renamed { vpc: endpoint.vpc, destinations }
             }
             Change::GatewayEndpoint(endpoint) => {
                 let entries = all_addresses(endpoint.entries(self.before));
                 let tables =
                     endpoint.tables.iter().map(|table| self.routed(*table, entries.clone()));
-                tables.reduce(Scope::or).unwrap_or(Scope::Nothing)
+                tables.reduce(Affected::or).unwrap_or(Affected::Nothing)
             }
-            Change::MoveConnector { connector, .. } => Scope::Moved(*connector),
+            Change::MoveConnector { connector, .. } => Affected::Moved(*connector),
             Change::AddRoute { table, destination, .. } => {
                 self.routed(*table, addresses(*destination))
             }
@@ -179,7 +179,7 @@ impl Compared<'_> {
                 let table_before = self.before.route_table(*table);
                 match table_before.routes.get(usize::from(*position)) {
                     Some(route) => self.routed(*table, self.destinations(route)),
-                    None => Scope::Nothing,
+                    None => Affected::Nothing,
                 }
             }
             Change::EndpointTable { endpoint, table } => {
@@ -192,16 +192,16 @@ impl Compared<'_> {
 
     /// Returns the packets that tables with routes for a prefix list may route differently, with
     /// more entries in the list.
-    fn listed(&self, list: PrefixListIx, entries: &[Ipv4Network]) -> Scope {
+    fn listed(&self, list: PrefixListIx, entries: &[Ipv4Network]) -> Affected {
         let tables = self.before.parts().route_tables.iter().enumerate();
         let named = Destination::PrefixList(list);
         let mut naming =
             tables.filter(|(_, table)| table.routes.iter().any(|route| route.destination == named));
         match (naming.next(), naming.next()) {
-            (None, _) => Scope::Nothing,
+            (None, _) => Affected::Nothing,
             (Some((at, _)), None) => self.routed(RouteTableIx::from(at), all_addresses(entries)),
             (Some((_, table)), Some(_)) => {
-                Scope::Routed { vpc: table.vpc, destinations: Ranges::of(0, u32::MAX) }
+                Affected::Routed { vpc: table.vpc, destinations: Ranges::of(0, u32::MAX) }
             }
         }
     }
@@ -216,7 +216,7 @@ impl Compared<'_> {
     /// Returns the packets that a table may route differently than before, of these destinations:
     /// those for which another route, or none, wins now. If replies to tasks are among them, all
     /// packets may be affected.
-    fn routed(&self, table: RouteTableIx, destinations: Ranges) -> Scope {
+    fn routed(&self, table: RouteTableIx, destinations: Ranges) -> Affected {
         let (before, after) = (self.before.route_table(table), self.after.route_table(table));
         let vpc = before.vpc;
         let mut cuts: Vec<u32> = vec![0];
@@ -237,7 +237,7 @@ impl Compared<'_> {
         };
         let changed = Ranges::new(cells.filter(differs)).intersection(&destinations);
         if changed.is_empty() {
-            return Scope::Nothing;
+            return Affected::Nothing;
         }
         let near = self.before.peers_of(vpc).map(|(_, peer)| peer).chain([vpc]);
         let inside = near.flat_map(|vpc| &self.before.vpc(vpc).cidrs).copied();
@@ -246,6 +246,6 @@ impl Compared<'_> {
             true => changed,
             false => Ranges::of(0, u32::MAX),
         };
-        Scope::Routed { vpc, destinations }
+        Affected::Routed { vpc, destinations }
     }
 }

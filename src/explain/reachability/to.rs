@@ -1,7 +1,7 @@
 //! Answers which services reach a destination, and by which rule.
 
 use super::super::asking::{AskError, vpc_of};
-use super::super::destination::{Destination, Place};
+use super::super::destination::{Destination, DestinationSpec};
 use super::super::explained::{NAME_NOT_RESOLVED, no_host_at};
 use super::super::names::{self, DecidedBy};
 use super::super::resolution::{Found, Resolution, resolve, without_host};
@@ -59,7 +59,7 @@ pub(super) fn missing_host_note(
     destination: &str,
     rows: &[ReacherRow],
 ) -> Option<String> {
-    let Destination { place: Place::Named(word), .. } =
+    let Destination { place: DestinationSpec::Named(word), .. } =
         Destination::parse(destination, None).ok()?
     else {
         return None;
@@ -73,7 +73,7 @@ pub(super) fn missing_host_note(
 /// Returns a note with the public address of the resource that a destination names: the rows are
 /// about its private address alone.
 pub(super) fn public_address_note(snapshot: &Snapshot, destination: &str) -> Option<String> {
-    let Destination { place: Place::Named(word), .. } =
+    let Destination { place: DestinationSpec::Named(word), .. } =
         Destination::parse(destination, None).ok()?
     else {
         return None;

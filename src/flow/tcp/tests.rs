@@ -95,7 +95,7 @@ fn regression_a_fin_counts_although_it_has_overtaken_data() {
 }
 
 #[test]
-fn regression_what_is_told_late_sets_nothing_back() {
+fn regression_late_information_sets_nothing_back() {
     let tcp = established();
     tcp.observe(&segment(ACK, 501, 101, 100), false);
     tcp.observe(&segment(ACK, 101, 601, 10), true);

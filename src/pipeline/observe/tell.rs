@@ -1,6 +1,6 @@
 //! Reports to watchers flows and fragments that end without a packet.
 
-use super::watchers::{FlowEvent, FlowSeen, Frames, PacketSeen, Party, Record, Seen, Watcher};
+use super::watchers::{FlowEvent, FlowSeen, Frames, PacketSeen, Party, Seen, WatchRecord, Watcher};
 use crate::flow::{Flow, Side, TcpState};
 use crate::packet::{Inside, Outside, Tuple};
 use crate::pipeline::context::Moment;
@@ -70,7 +70,7 @@ pub(in crate::pipeline) fn tell_unclaimed(moment: &Moment<'_>, fragment: Unclaim
 }
 
 fn tell_all(moment: &Moment<'_>, of: Party, seen: Seen) {
-    let record = Record { at: moment.now, generation: moment.snapshot.generation, of, seen };
+    let record = WatchRecord { at: moment.now, generation: moment.snapshot.generation, of, seen };
     let watchers = moment.tables.watchers.list();
     offer(watchers.iter(), moment.snapshot, &record);
 }
@@ -79,7 +79,7 @@ fn tell_all(moment: &Moment<'_>, of: Party, seen: Seen) {
 pub(in crate::pipeline) fn offer<'w>(
     watchers: impl IntoIterator<Item = &'w Arc<Watcher>>,
     snapshot: &Snapshot,
-    record: &Record,
+    record: &WatchRecord,
 ) {
     for watcher in watchers {
         if watcher.wants(snapshot, record) {

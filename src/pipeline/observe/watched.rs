@@ -2,7 +2,9 @@
 //! it. Nothing is judged twice; the effect on a flow is found by a look at it before and after.
 
 use super::tell::{FlowFacts, offer};
-use super::watchers::{FlowEvent, Frames, PacketSeen, Party, Record, Seen, Watcher, is_exhaustion};
+use super::watchers::{
+    FlowEvent, Frames, PacketSeen, Party, Seen, WatchRecord, Watcher, is_exhaustion,
+};
 use crate::flow::{Flow, FlowKey, Side, TcpState};
 use crate::packet::{Inside, Outside, Packet, Protocol, Tuple, VnetHeader};
 use crate::pipeline::arrival::Arrival;
@@ -45,7 +47,7 @@ pub(in crate::pipeline) fn judge_watched(
         let seen = packet(&before, &after, judged, steps, wanted);
         let tell = |of, seen| {
             let generation = moment.snapshot.generation;
-            let record = Record { at: moment.now, generation, of, seen };
+            let record = WatchRecord { at: moment.now, generation, of, seen };
             offer(watchers.iter().copied(), moment.snapshot, &record);
         };
         report(&before, &after, judged, seen, tell);

@@ -80,7 +80,7 @@ pub enum Only {
 
 /// A record for watchers.
 #[derive(Clone, Debug)]
-pub struct Record {
+pub struct WatchRecord {
     /// The time of the event.
     pub at: Instant,
     /// The configuration under which it happened, to which its positions belong.
@@ -290,11 +290,11 @@ impl Watchers {
 pub(in crate::pipeline) struct Watcher {
     wish: Wish,
     budget: Arc<Budget>,
-    queue: SegQueue<Record>,
+    queue: SegQueue<WatchRecord>,
     waiting_records: AtomicUsize,
     /// Bytes of the packets that wait.
     waiting_bytes: AtomicUsize,
-    /// Bytes of the whole records that wait, by [`Record::weight`].
+    /// Bytes of the whole records that wait, by [`WatchRecord::weight`].
     waiting_weight: AtomicUsize,
     left_out: AtomicU64,
     /// The current second, since the clock's start, and the number of its records: 32 bits each.
@@ -337,7 +337,7 @@ impl Watcher {
     }
 
     /// Decides whether a record is wanted.
-    pub(in crate::pipeline) fn wants(&self, snapshot: &Snapshot, record: &Record) -> bool {
+    pub(in crate::pipeline) fn wants(&self, snapshot: &Snapshot, record: &WatchRecord) -> bool {
         let filter = &self.wish.filter;
         filter.has_kind(&record.seen)
             && filter.has_server(record.of.server)
@@ -345,7 +345,7 @@ impl Watcher {
     }
 
     /// Adds a record, if there is room and the rate allows it.
-    pub(in crate::pipeline) fn offer(&self, record: &Record) {
+    pub(in crate::pipeline) fn offer(&self, record: &WatchRecord) {
         if let Seen::PortsExhausted { .. } = record.seen
             && !self.tells_exhaustion(record.at)
         {
@@ -396,14 +396,14 @@ impl Watcher {
         self.budget.subtract(weight);
     }
 
-    fn next(&self) -> Option<Record> {
+    fn next(&self) -> Option<WatchRecord> {
         let record = self.queue.pop()?;
         self.give_room_back(record.bytes(), record.weight());
         Some(record)
     }
 
     /// Removes the parts of a record that only other watchers requested.
-    fn cut(&self, mut record: Record) -> Record {
+    fn cut(&self, mut record: WatchRecord) -> WatchRecord {
         if let Seen::Packet(packet) = &mut record.seen {
             let Sides { inside, outside } = self.wish.bytes;
             if !self.wish.steps {
@@ -481,7 +481,7 @@ impl Watch {
     }
 
     /// Takes the oldest record that waits.
-    pub fn next(&self) -> Option<Record> {
+    pub fn next(&self) -> Option<WatchRecord> {
         self.watcher.next()
     }
 
@@ -511,7 +511,7 @@ impl Party {
     }
 }
 
-impl Record {
+impl WatchRecord {
     fn bytes(&self) -> usize {
         match &self.seen {
             Seen::Packet(packet) => packet.frames.bytes(),
@@ -606,7 +606,7 @@ mod tests {
     use super::super::budget::{BUDGET, OWN};
     use super::*;
 
-    fn record(bytes: usize) -> Record {
+    fn record(bytes: usize) -> WatchRecord {
         let frames = Frames { inside: Some(vec![0; bytes].into()), ..Frames::default() };
         let seen = PacketSeen {
             side: Side::Egress,
@@ -621,7 +621,7 @@ mod tests {
             frames,
         };
         let (at, generation, of) = (Instant::ZERO, Generation(1), Party::default());
-        Record { at, generation, of, seen: Seen::Packet(Box::new(seen)) }
+        WatchRecord { at, generation, of, seen: Seen::Packet(Box::new(seen)) }
     }
 
     fn wish() -> Wish {

@@ -4,7 +4,7 @@ use super::answer::{Answer, Interrupted};
 use super::cells::{Cutting, Search};
 use super::classes::Classes;
 use super::cuts;
-use super::destinations::{Coarse, Destinations, Entry, Grouping};
+use super::destinations::{Coarse, Destinations, Grouping, PathStart};
 use super::egress;
 use super::judge::Walks;
 use super::map::HashMap;
@@ -155,13 +155,13 @@ fn owned<'d>(question: &Question, origins: impl Iterator<Item = &'d Destinations
 
 /// Decides whether an interface has the addresses, or the packet gets another verdict before it
 /// matters.
-fn is_owned(destinations: &Destinations, entry: &Entry) -> bool {
+fn is_owned(destinations: &Destinations, entry: &PathStart) -> bool {
     match entry {
-        Entry::Path { path, .. } => {
+        PathStart::Path { path, .. } => {
             let dead_end = destinations.paths.get(*path).and_then(|path| path.hops.dead_end);
             !matches!(dead_end, Some(DeadEnd::NoInterface(_)))
         }
-        Entry::Refused(denial) => denial.reason != Reason::ExemptAddressUnserved,
-        Entry::Exempt => true,
+        PathStart::Refused(denial) => denial.reason != Reason::ExemptAddressUnserved,
+        PathStart::Exempt => true,
     }
 }

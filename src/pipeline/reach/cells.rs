@@ -2,7 +2,7 @@
 //! judges each.
 
 use super::answer::Interrupted;
-use super::destinations::{Coarse, Destinations, Entry, Group, Path};
+use super::destinations::{Coarse, Destinations, Group, GroupPath, PathStart};
 use super::egress::{Asking, Egress, Found};
 use super::judge::{Judged, Packet, Walks};
 use super::map::HashMap;
@@ -97,16 +97,16 @@ impl<'s, 'a> Cutting<'s, 'a> {
         for group in &destinations.groups {
             self.search.walks.caller.go_on()?;
             match group.entry {
-                Entry::Refused(denial) if denial.reason == Reason::ExemptAddressUnserved => {
+                PathStart::Refused(denial) if denial.reason == Reason::ExemptAddressUnserved => {
                     if let Some(counts) = self.set_aside(group, denial)? {
                         self.push_whole(&counts, denial.into())?;
                     }
                 }
-                Entry::Refused(denial) => self.push_whole(group, denial.into())?,
-                Entry::Exempt => {
+                PathStart::Refused(denial) => self.push_whole(group, denial.into())?,
+                PathStart::Exempt => {
                     self.push_whole(group, CellVerdict::Passes(RuleRef::ExemptAddress, 0))?
                 }
-                Entry::Path { egress, path } => {
+                PathStart::Path { egress, path } => {
                     let Some(path_of) = destinations.paths.get(path) else { continue };
                     let Some(DeadEnd::NoInterface(vpc)) = path_of.hops.dead_end else {
                         self.follow(group, egress, (path, path_of))?;
@@ -138,7 +138,7 @@ impl<'s, 'a> Cutting<'s, 'a> {
         &mut self,
         group: &Group,
         egress: Option<MatchId>,
-        (number, path): (usize, &Path),
+        (number, path): (usize, &GroupPath),
     ) -> Result<(), Interrupted> {
         let egress = match egress {
             Some(matching) => {
@@ -163,7 +163,7 @@ impl<'s, 'a> Cutting<'s, 'a> {
         &mut self,
         group: &Group,
         egress: &Egress,
-        (path, departure): (&Path, &Departure),
+        (path, departure): (&GroupPath, &Departure),
     ) -> Result<(), Interrupted> {
         let arrives = self.arrives(group, egress, departure)?;
         let sender = &departure.sender;
@@ -191,7 +191,7 @@ impl<'s, 'a> Cutting<'s, 'a> {
         &mut self,
         group: &Group,
         egress: &Egress,
-        (path, sender): (&Path, &Sender),
+        (path, sender): (&GroupPath, &Sender),
         (ports, reply): (&Ranges, &Reply),
     ) -> Result<(), Interrupted> {
         let taken = (path.likeness.clone(), sender.likeness.clone());
@@ -380,7 +380,7 @@ impl<'s, 'a> Cutting<'s, 'a> {
         &mut self,
         group: &Group,
         number: usize,
-        path: &Path,
+        path: &GroupPath,
     ) -> Result<Rc<Vec<Departure>>, Interrupted> {
         if let Some(known) = self.paths.get(&number) {
             return Ok(known.clone());
@@ -396,7 +396,7 @@ impl<'s, 'a> Cutting<'s, 'a> {
         Ok(found)
     }
 
-    fn begin(&mut self, path: &Path, sender: Sender) -> Departure {
+    fn begin(&mut self, path: &GroupPath, sender: Sender) -> Departure {
         let of = |judges| move |meeting: &Meeting| meeting.judges == judges;
         let requests = self.rules(&sender.request, of(Judges::Request));
         let transit = Stretch::new(requests.filter_map(ports::of_requests));
@@ -410,7 +410,7 @@ impl<'s, 'a> Cutting<'s, 'a> {
     }
 
     /// Finds the known outcomes at the interface of a resource, as a sender sees it.
-    fn gate(&mut self, path: &Path, ix: ResourceIx, sender: &Sender) -> Rc<RefCell<Stretch>> {
+    fn gate(&mut self, path: &GroupPath, ix: ResourceIx, sender: &Sender) -> Rc<RefCell<Stretch>> {
         let at_gate = |meeting: &Meeting| meeting.judges == Judges::Delivery;
         let asked = sender.request.iter().filter(|(meeting, _)| at_gate(meeting));
         let is_endpoint = self.search.snapshot.resource(ix).endpoint.is_some();

@@ -52,7 +52,7 @@ impl<'a> Counterparts<'a> {
         let mut attachments = HashMap::default();
         // Tasks with one place are equivalent, whatever their numbers.
         for same_number in [true, false] {
-            for are_groups in [Place::has_groups_of, Place::has_known_groups_of] {
+            for are_groups in [Placement::has_groups_of, Placement::has_known_groups_of] {
                 let same = |a: &Named, b: &Named| {
                     (!same_number || a.number == b.number) && a.is_where(b, are_groups)
                 };
@@ -196,14 +196,14 @@ fn own(class: &Class, at: Attachment) -> Ranges {
 /// An attachment of an answer, by what identifies it in both configurations.
 struct Named {
     /// `None` for App Runner's own egress.
-    place: Option<Place>,
+    place: Option<Placement>,
     /// The number of the task whose ENI it is; 0 for a shared one.
     number: u16,
     at: Attachment,
 }
 
 impl Named {
-    fn is_where(&self, other: &Self, are_groups: fn(&Place, &Place) -> bool) -> bool {
+    fn is_where(&self, other: &Self, are_groups: fn(&Placement, &Placement) -> bool) -> bool {
         match (&self.place, &other.place) {
             (Some(a), Some(b)) => a.kind == b.kind && a.subnet == b.subnet && are_groups(a, b),
             (None, None) => true,
@@ -213,7 +213,7 @@ impl Named {
 }
 
 /// A subnet, groups and the kind of service.
-struct Place {
+struct Placement {
     kind: ServiceKind,
     /// The subnet's id.
     subnet: String,
@@ -223,7 +223,7 @@ struct Place {
     known_groups: Vec<String>,
 }
 
-impl Place {
+impl Placement {
     fn has_groups_of(&self, other: &Self) -> bool {
         self.groups == other.groups
     }
@@ -276,7 +276,7 @@ fn name(snapshot: &Snapshot, at: Attachment) -> Named {
     };
     let groups = sorted(|snapshot, group| snapshot.security_group(group).id.clone());
     let subnet = snapshot.subnet(eni.subnet).id.clone();
-    let place = Place { kind: eni.kind, subnet, groups, known_groups: sorted(group_name) };
+    let place = Placement { kind: eni.kind, subnet, groups, known_groups: sorted(group_name) };
     Named { place: Some(place), number: eni.task.map_or(0, |task| task.number), at }
 }
 

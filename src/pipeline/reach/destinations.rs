@@ -20,7 +20,7 @@ pub(super) struct Group {
     pub(super) destinations: Ranges,
     /// One of them.
     pub(super) first: u32,
-    pub(super) entry: Entry,
+    pub(super) entry: PathStart,
 }
 
 impl Group {
@@ -37,7 +37,7 @@ impl Group {
 
 /// The verdict on a packet before its path, or the path that it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Entry {
+pub(super) enum PathStart {
     /// It is dropped at once.
     Refused(Denial),
     /// It is delivered to a service that nothing filters.
@@ -53,7 +53,7 @@ pub(super) enum Entry {
 }
 
 /// A path of a group of destinations.
-pub(super) struct Path {
+pub(super) struct GroupPath {
     pub(super) hops: Hops,
     pub(super) likeness: Likeness,
     /// The rule sets that the request meets.
@@ -63,7 +63,7 @@ pub(super) struct Path {
 /// The destinations of a question, as one origin reaches them.
 pub(super) struct Destinations {
     pub(super) groups: Vec<Group>,
-    pub(super) paths: Vec<Path>,
+    pub(super) paths: Vec<GroupPath>,
 }
 
 /// Cells of the addresses of an origin's senders, split where the routes of replies to them differ.
@@ -153,9 +153,11 @@ impl Grouping<'_, '_> {
             self.walks.caller.step()?;
             let entry = self.entry(cell.0, &mut known_paths, &mut found.paths);
             let key = match entry {
-                Entry::Refused(Denial { reason, decided_by }) => Key::Refused(reason, decided_by),
-                Entry::Exempt => Key::Exempt,
-                Entry::Path { egress, path } => Key::Path(egress, path),
+                PathStart::Refused(Denial { reason, decided_by }) => {
+                    Key::Refused(reason, decided_by)
+                }
+                PathStart::Exempt => Key::Exempt,
+                PathStart::Path { egress, path } => Key::Path(egress, path),
             };
             let at = *known.entry(key).or_insert_with(|| {
                 let destinations = Ranges::default();
@@ -175,14 +177,14 @@ impl Grouping<'_, '_> {
         &mut self,
         to: u32,
         known: &mut HashMap<PathKey, usize>,
-        paths: &mut Vec<Path>,
-    ) -> Entry {
+        paths: &mut Vec<GroupPath>,
+    ) -> PathStart {
         let choice = self.origin.first_choice();
         let packet = Packet { task: self.origin.task, to, port: self.port, choice };
         match self.walks.judge.enters(&packet) {
             Ok(true) => {}
-            Ok(false) => return Entry::Exempt,
-            Err(denial) => return Entry::Refused(self.sameness.denial(denial)),
+            Ok(false) => return PathStart::Exempt,
+            Err(denial) => return PathStart::Refused(self.sameness.denial(denial)),
         }
         let address = Ipv4Addr::from(to);
         let hops = path::request(self.snapshot, self.origin.attachment, address);
@@ -194,13 +196,13 @@ impl Grouping<'_, '_> {
         let special = self.special(address);
         let key = PathKey { request: likeness.clone(), replies, matches, special };
         let path = *known.entry(key).or_insert_with(|| {
-            paths.push(Path { hops, likeness, met });
+            paths.push(GroupPath { hops, likeness, met });
             paths.len() - 1
         });
         let eni = self.origin.eni();
         let of = |ix| RuleSetId::Eni(self.sameness.eni(ix));
         let egress = eni.map(|ix| self.matches.of(of(ix), address.into()));
-        Entry::Path { egress, path }
+        PathStart::Path { egress, path }
     }
 
     /// Lists the paths of replies, one for each of the possible routes.

@@ -3,7 +3,7 @@
 
 use super::answer::Interrupted;
 use super::caller::Caller;
-use super::destinations::{AtGateway, Coarse, Path, nat_address, private_address};
+use super::destinations::{AtGateway, Coarse, GroupPath, nat_address, private_address};
 use super::judge::Packet;
 use super::map::HashMap;
 use super::origin::{self, Origin, port};
@@ -83,7 +83,11 @@ impl Splitting<'_, '_> {
     /// An ENI and a NAT gateway in one subnet may be paired with the same address if both are open.
     /// Such a pair changes no verdict: one table routes both, so the path leads back to the gateway
     /// and is a dead end for every address.
-    pub(super) fn senders(&mut self, path: &Path, to: u32) -> Result<Vec<Sender>, Interrupted> {
+    pub(super) fn senders(
+        &mut self,
+        path: &GroupPath,
+        to: u32,
+    ) -> Result<Vec<Sender>, Interrupted> {
         let server = Ipv4Addr::from(to);
         let Some(eni) = self.origin.eni() else {
             return Ok(vec![self.of_app_runner(path, server)]);
@@ -121,7 +125,7 @@ impl Splitting<'_, '_> {
     }
 
     /// Resolves the hops of the reply; a request that does not arrive has none.
-    fn reply(&self, path: &Path, to: ReturnTo, server: Ipv4Addr) -> Hops {
+    fn reply(&self, path: &GroupPath, to: ReturnTo, server: Ipv4Addr) -> Hops {
         match path.hops.dead_end {
             Some(_) => Hops::default(),
             None => path::reply(self.snapshot, to, server),
@@ -137,7 +141,7 @@ impl Splitting<'_, '_> {
         }
     }
 
-    fn of_app_runner(&mut self, path: &Path, server: Ipv4Addr) -> Sender {
+    fn of_app_runner(&mut self, path: &GroupPath, server: Ipv4Addr) -> Sender {
         let back = self.reply(path, ReturnTo::AppRunner, server);
         let reply = rule_sets::of_reply(self.snapshot, &back, true);
         let likeness = self.sameness.likeness(&back);

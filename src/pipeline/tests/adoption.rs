@@ -96,7 +96,7 @@ fn flows_go_on_with_their_ports_and_counters() {
 }
 
 #[test]
-fn what_is_not_allowed_any_more_is_dropped_by_name() {
+fn flows_that_are_not_allowed_any_more_are_dropped_by_name() {
     let (before, web, _) = connected();
     let acl = "[[network_acl]]\nid = \"acl\"\nvpc = \"vpc\"\negress = []\ningress = []\n";
     let subnet = "cidr = \"10.0.1.0/24\"";
@@ -109,7 +109,7 @@ fn what_is_not_allowed_any_more_is_dropped_by_name() {
 }
 
 #[test]
-fn what_has_another_address_is_not_gone_on_with() {
+fn a_flow_whose_address_has_changed_is_not_resumed() {
     let (before, web, _) = connected();
     let text = with(LAB, "public_ip = \"198.51.100.7\"", "public_ip = \"198.51.100.8\"");
     let mut world = successor(&before, &text, before.now, 2);
@@ -118,7 +118,7 @@ fn what_has_another_address_is_not_gone_on_with() {
 }
 
 #[test]
-fn a_flow_is_gone_on_with_once() {
+fn a_flow_is_resumed_once() {
     let (before, _, _) = connected();
     let world = successor(&before, LAB, before.now, 3);
     for record in records(&before) {

@@ -1,7 +1,7 @@
 //! Compares the engine with the oracle: verdict and reason, dry and live, on random labs.
 
 use super::generator::{self, Tape};
-use super::oracle::{self, Expected, Place, Ports, Question};
+use super::oracle::{self, DeliveredTo, Expected, Ports, Question};
 use super::peering::{BACK, CACHE, peered};
 use super::world::*;
 use crate::flow::FlowTable;
@@ -130,12 +130,12 @@ fn said(world: &World, evidence: &Evidence) -> Expected {
                 _ => None,
             });
             let place = match (local, endpoint) {
-                (Some(subnet), _) => {
-                    Place::Vpc(world.snapshot.vpc(world.snapshot.subnet(subnet).vpc).id.clone())
-                }
-                (None, Some(endpoint)) => Place::Endpoint(endpoint.id.clone()),
-                (None, None) if served => Place::Services,
-                (None, None) => Place::Internet,
+                (Some(subnet), _) => DeliveredTo::Vpc(
+                    world.snapshot.vpc(world.snapshot.subnet(subnet).vpc).id.clone(),
+                ),
+                (None, Some(endpoint)) => DeliveredTo::Endpoint(endpoint.id.clone()),
+                (None, None) if served => DeliveredTo::Services,
+                (None, None) => DeliveredTo::Internet,
             };
             Expected::Reaches { place, reply_dies }
         }
@@ -153,16 +153,16 @@ fn done(world: &World, bytes: &[u8]) -> Expected {
     };
     assert_checksums(&seen.bytes);
     let place = match link {
-        Link::Internet => Place::Internet,
+        Link::Internet => DeliveredTo::Internet,
         Link::Endpoint(endpoint) => {
-            Place::Endpoint(world.snapshot.gateway_endpoint(endpoint).id.clone())
+            DeliveredTo::Endpoint(world.snapshot.gateway_endpoint(endpoint).id.clone())
         }
-        Link::Vpc(vpc) => Place::Vpc(world.snapshot.vpc(vpc).id.clone()),
+        Link::Vpc(vpc) => DeliveredTo::Vpc(world.snapshot.vpc(vpc).id.clone()),
         Link::PublicEndpoint(ix) => {
             let subnet = world.snapshot.subnet(world.snapshot.resource(ix).subnet);
-            Place::Vpc(world.snapshot.vpc(subnet.vpc).id.clone())
+            DeliveredTo::Vpc(world.snapshot.vpc(subnet.vpc).id.clone())
         }
-        Link::Services => Place::Services,
+        Link::Services => DeliveredTo::Services,
         Link::Task(_) => panic!("a task's packet came back: {seen:?}"),
     };
     let back = world.push(world.device_toward(link, out.src), &answer(out), VnetHeader::default());
@@ -175,7 +175,7 @@ fn done(world: &World, bytes: &[u8]) -> Expected {
 
 /// Bytes per question: service, task, destination, port, protocol, and the number of another
 /// protocol.
-pub(super) const OCTETS_OF_A_QUESTION: usize = 6;
+pub(super) const BYTES_OF_A_QUESTION: usize = 6;
 
 /// Builds a lab from the bytes, asks it questions, and compares. Returns, for each question, the
 /// verdict, and whether a peering connection that is not active stopped it behind a NAT gateway,
@@ -187,8 +187,8 @@ fn agree(lab: &[u8], questions: &[u8]) -> Vec<(Expected, bool, bool)> {
     let services: Vec<(String, u16)> =
         world.lab.spec.services.iter().map(|s| (s.name.value.clone(), s.tasks)).collect();
     let mut reached = Vec::new();
-    for (number, octets) in questions.chunks(OCTETS_OF_A_QUESTION).enumerate() {
-        let mut tape = Tape::new(octets);
+    for (number, bytes) in questions.chunks(BYTES_OF_A_QUESTION).enumerate() {
+        let mut tape = Tape::new(bytes);
         let (service, tasks) = tape.pick(&services);
         let task = 1 + tape.below(usize::from(tasks)) as u16;
         let ask = question(&mut tape, &destinations);
@@ -231,8 +231,10 @@ fn agree_on(
 /// Returns the verdict on a packet that the configuration lets out: a public address may have no
 /// host in the lab.
 fn on_the_wire(world: &World, expected: Expected, to: Ipv4Addr) -> Expected {
-    let is_public =
-        matches!(expected, Expected::Reaches { place: Place::Internet | Place::Endpoint(_), .. });
+    let is_public = matches!(
+        expected,
+        Expected::Reaches { place: DeliveredTo::Internet | DeliveredTo::Endpoint(_), .. }
+    );
     let has_host = world.lab.spec.internet_hosts.iter().any(|host| host.address.value == to);
     if is_public && !has_host { Expected::Dies(Reason::NoSuchInternetHost) } else { expected }
 }
@@ -298,32 +300,32 @@ fn the_generated_labs_reach_every_reason_of_the_walk() {
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     let mut inactive_peerings_behind = 0;
     for _ in 0..1400 {
-        let mut octets = |count| {
+        let mut bytes = |count| {
             proptest::collection::vec(any::<u8>(), count).new_tree(&mut runner).unwrap().current()
         };
-        for (expected, peering_behind, through) in agree(&octets(1000), &octets(360)) {
+        for (expected, peering_behind, through) in agree(&bytes(1000), &bytes(360)) {
             inactive_peerings_behind += usize::from(peering_behind);
             let word = match expected {
                 Expected::Dies(reason) => reason.name().to_owned(),
                 Expected::Reaches { reply_dies: Some(reason), .. } if through => {
                     format!("through a middlebox, {}", reason.name())
                 }
-                Expected::Reaches { place: Place::Internet, .. } if through => {
+                Expected::Reaches { place: DeliveredTo::Internet, .. } if through => {
                     "internet through a middlebox".to_owned()
                 }
-                Expected::Reaches { place: Place::Vpc(_), .. } if through => {
+                Expected::Reaches { place: DeliveredTo::Vpc(_), .. } if through => {
                     "vpc through a middlebox".to_owned()
                 }
-                Expected::Reaches { place: Place::Internet, reply_dies } => {
+                Expected::Reaches { place: DeliveredTo::Internet, reply_dies } => {
                     format!("internet {reply_dies:?}")
                 }
-                Expected::Reaches { place: Place::Services, reply_dies } => {
+                Expected::Reaches { place: DeliveredTo::Services, reply_dies } => {
                     format!("services {reply_dies:?}")
                 }
-                Expected::Reaches { place: Place::Endpoint(_), reply_dies } => {
+                Expected::Reaches { place: DeliveredTo::Endpoint(_), reply_dies } => {
                     format!("endpoint {reply_dies:?}")
                 }
-                Expected::Reaches { place: Place::Vpc(_), reply_dies } => {
+                Expected::Reaches { place: DeliveredTo::Vpc(_), reply_dies } => {
                     format!("vpc {reply_dies:?}")
                 }
             };

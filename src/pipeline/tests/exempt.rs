@@ -83,7 +83,7 @@ fn fragments_and_errors_pass_without_a_flow_as_well() {
     let mut world = World::new(LAB);
     let web = world.task("web", 1);
     let (from, to) = (SocketAddrV4::new(web, 1), SocketAddrV4::new(VPC_RESOLVER, 53));
-    let whole = with_octet(builder::udp(from, to, &[0; 2000]), 6, 0);
+    let whole = with_byte(builder::udp(from, to, &[0; 2000]), 6, 0);
     for fragment in super::fragments::split(&whole, 1, 1480).iter().rev() {
         let sent = world.step(world.device_of(web), fragment, 0);
         assert_eq!(sent.forwarded().1, Link::Services);
@@ -116,7 +116,7 @@ fn an_eni_sends_1024_packets_per_second_to_the_resolver() {
 }
 
 #[test]
-fn regression_what_is_throttled_is_not_told_to_be_delivered() {
+fn regression_a_throttled_packet_is_not_reported_as_delivered() {
     let mut world = World::new(LAB);
     let web = world.task("web", 1);
     let question = udp(web, 5353, (VPC_RESOLVER, 53));
@@ -125,9 +125,9 @@ fn regression_what_is_throttled_is_not_told_to_be_delivered() {
     let device = world.device_of(web);
     let verdict = world.push_with(device, &question, &mut steps).unwrap();
     assert!(matches!(verdict, crate::pipeline::Verdict::Drop { .. }), "{verdict:?}");
-    let told: Vec<_> = steps.iter().map(|step| (step.stage, step.outcome)).collect();
-    assert_eq!(told.last(), Some(&(Stage::ExemptAddress, crate::pipeline::Outcome::Drop)));
-    assert!(!told.iter().any(|(_, outcome)| *outcome == crate::pipeline::Outcome::Deliver));
+    let reported: Vec<_> = steps.iter().map(|step| (step.stage, step.outcome)).collect();
+    assert_eq!(reported.last(), Some(&(Stage::ExemptAddress, crate::pipeline::Outcome::Drop)));
+    assert!(!reported.iter().any(|(_, outcome)| *outcome == crate::pipeline::Outcome::Deliver));
 }
 
 #[test]
@@ -242,7 +242,7 @@ fn a_super_packet_counts_its_segments() {
     let mut world = World::new(&format!("{LAB}\n[limits]\ndns_packets_per_second = 3\n"));
     let web = world.task("web", 1);
     let (from, to) = (SocketAddrV4::new(web, 1), SocketAddrV4::new(RESOLVER, 53));
-    let octets = builder::tcp(from, to, ACK, 1, 1, &[0; 4000]);
+    let bytes = builder::tcp(from, to, ACK, 1, 1, &[0; 4000]);
     // Three segments of up to 1,448 bytes (struct virtio_net_hdr: TCPv4 with a partial checksum).
     let vnet = VnetHeader {
         flags: 1,
@@ -252,10 +252,10 @@ fn a_super_packet_counts_its_segments() {
         csum_start: 20,
         csum_offset: 16,
     };
-    let mut copy = octets.clone();
+    let mut copy = bytes.clone();
     assert_eq!(Packet::parse(&mut copy, vnet).unwrap().wire_segments(), 3);
     let device = world.device_of(web);
-    assert_eq!(world.push(device, &octets, vnet).reason(), None);
-    assert_eq!(world.push(device, &octets, vnet).reason(), Some(Reason::DnsThrottled));
+    assert_eq!(world.push(device, &bytes, vnet).reason(), None);
+    assert_eq!(world.push(device, &bytes, vnet).reason(), Some(Reason::DnsThrottled));
     world.flows_end(0);
 }

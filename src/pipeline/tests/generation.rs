@@ -174,7 +174,7 @@ fn regression_a_flow_survives_new_objects_in_front_of_its_own() {
 
 /// The ENI at which a flow was made is removed, and the table of ENIs is shorter than its position.
 #[test]
-fn regression_a_flow_whose_eni_is_gone_is_ended_without_a_panic() {
+fn regression_a_flow_whose_eni_is_removed_is_ended_without_a_panic() {
     let acl = "egress = []\ningress = []\n";
     let mut world = World::new(LAB);
     let two = world.task("web", 2);
@@ -191,7 +191,7 @@ fn regression_a_flow_whose_eni_is_gone_is_ended_without_a_panic() {
 }
 
 #[test]
-fn a_task_that_is_gone_from_the_configuration_loses_its_flows() {
+fn a_task_removed_from_the_configuration_loses_its_flows() {
     let (mut world, web, _, out) = connected();
     world.snapshot = world.lab.lower(crate::vpc::Generation(2));
     assert_eq!(world.arrive(Link::Internet, &data_back(out), -1).reason(), Some(Reason::FlowMoved));

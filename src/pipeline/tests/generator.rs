@@ -6,19 +6,19 @@ use std::net::Ipv4Addr;
 
 /// Choices, drawn one byte at a time; 0 after the last.
 pub(crate) struct Tape<'a> {
-    octets: &'a [u8],
+    bytes: &'a [u8],
     at: usize,
 }
 
 impl<'a> Tape<'a> {
-    pub(crate) fn new(octets: &'a [u8]) -> Self {
-        Self { octets, at: 0 }
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
     }
 
     pub(super) fn below(&mut self, end: usize) -> usize {
-        let octet = self.octets.get(self.at).copied().unwrap_or(0);
+        let byte = self.bytes.get(self.at).copied().unwrap_or(0);
         self.at += 1;
-        usize::from(octet) % end.max(1)
+        usize::from(byte) % end.max(1)
     }
 
     fn one_in(&mut self, n: usize) -> bool {

@@ -279,7 +279,7 @@ fn a_nat_gateways_replies_are_routed_by_its_subnets_table() {
 }
 
 #[test]
-fn what_goes_round_is_dropped() {
+fn packets_in_a_loop_are_dropped() {
     // The route is in the table of the appliance's own subnet.
     let lab = inspected("eni-fw");
     let own = r#"routes = [{ destination = "10.0.3.0/24", target = "vpce-gwlb" }]"#;

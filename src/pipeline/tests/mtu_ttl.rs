@@ -123,7 +123,7 @@ fn without_dont_fragment_a_packet_too_big_leaves_in_fragments() {
     let web = world.task("web", 1);
     let echo = builder::icmp_echo_request(web, EXAMPLE, 7, 1, &[5; 4000]);
     for packet in [big(web, DNS, 1501), big(web, far, 8000), echo] {
-        let packet = with_octet(packet, 6, 0);
+        let packet = with_byte(packet, 6, 0);
         let seen = world.step(world.device_of(web), &packet, 1);
         assert_eq!((seen.fragments_to, seen.forwarded().1), (Some(1500), Link::Internet));
         let (pieces, whole) = pieces(&seen);
@@ -143,7 +143,7 @@ fn without_dont_fragment_a_packet_too_big_leaves_in_fragments() {
     let mut world = World::new(LAB);
     let web = world.task("web", 1);
     let (out, link) = world.opens(&udp(web, 5353, (DB, 53)));
-    let reply = with_octet(datagram(out.reversed(), &[3; 3000]), 6, 0);
+    let reply = with_byte(datagram(out.reversed(), &[3; 3000]), 6, 0);
     let seen = world.arrive(link, &reply, 0);
     let (pieces, whole) = pieces(&seen);
     assert_eq!((pieces.len(), destination(&whole), &whole[PAYLOAD..]), (3, web, &reply[PAYLOAD..]));
@@ -153,11 +153,11 @@ fn without_dont_fragment_a_packet_too_big_leaves_in_fragments() {
 /// Checklist U13, 7857-9: fragments that egret makes have an identification that no other task's
 /// have.
 #[test]
-fn what_egret_fragments_has_an_identification_of_its_own() {
+fn packets_that_egret_fragments_have_an_identification_of_their_own() {
     let mut world = World::new(&jumbo());
     let mut seen = |number| {
         let task = world.task("web", number);
-        world.step(world.device_of(task), &with_octet(big(task, DNS, 2000), 6, 0), 1).bytes
+        world.step(world.device_of(task), &with_byte(big(task, DNS, 2000), 6, 0), 1).bytes
     };
     let (one, three) = (seen(1), seen(3));
     assert_eq!(source(&one), source(&three));
@@ -170,7 +170,7 @@ fn what_egret_fragments_has_an_identification_of_its_own() {
 fn fragments_that_are_too_big_are_cut_again() {
     let world = World::new(&jumbo());
     let web = world.task("web", 1);
-    let packet = with_octet(big(web, DNS, 8000), 6, 0);
+    let packet = with_byte(big(web, DNS, 8000), 6, 0);
     let mut all = Vec::new();
     for fragment in split(&packet, 7, 4000) {
         let seen = world.push(world.device_of(web), &fragment, VnetHeader::default());
@@ -188,7 +188,7 @@ fn fragments_that_are_too_big_are_cut_again() {
 fn the_checksum_of_what_egret_fragments_is_complete() {
     let world = World::new(&jumbo());
     let web = world.task("web", 1);
-    let mut packet = with_octet(big(web, DNS, 3000), 6, 0);
+    let mut packet = with_byte(big(web, DNS, 3000), 6, 0);
     let vnet = builder::to_partial(&mut packet);
     let seen = world.push(world.device_of(web), &packet, vnet);
     assert_checksums(&pieces(&seen).1);
@@ -201,7 +201,7 @@ fn a_segment_too_big_is_not_fragmented() {
     let mut world = World::new(&jumbo());
     let web = world.task("web", 1);
     let (src, dst) = (SocketAddrV4::new(web, 1), SocketAddrV4::new(EXAMPLE, 443));
-    let packet = with_octet(builder::tcp(src, dst, SYN, 1, 0, &[0; 2000]), 6, 0);
+    let packet = with_byte(builder::tcp(src, dst, SYN, 1, 0, &[0; 2000]), 6, 0);
     assert_eq!(world.refuses(&packet), Reason::MtuExceededNoAnswer);
 }
 
@@ -210,7 +210,7 @@ fn a_segment_too_big_is_not_fragmented() {
 fn a_super_packet_with_segments_too_big_is_not_fragmented() {
     let world = World::new(&jumbo());
     let web = world.task("web", 1);
-    let mut bytes = with_octet(big(web, DNS, 8000), 6, 0);
+    let mut bytes = with_byte(big(web, DNS, 8000), 6, 0);
     let vnet = builder::to_super_packet(&mut bytes, 2000);
     let seen = world.push(world.device_of(web), &bytes, vnet);
     assert_eq!(seen.reason(), Some(Reason::MtuExceededNoAnswer));

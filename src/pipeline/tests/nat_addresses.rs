@@ -103,9 +103,9 @@ fn explain_says_whose_turn_it_is_and_does_not_end_it() {
     let web = world.task("web", 1);
     for sport in 1..=4 {
         let packet = syn(web, sport, (EXAMPLE, 443));
-        let told: Vec<_> = (0..3).map(|_| world.explain(&packet).outside).collect();
+        let reported: Vec<_> = (0..3).map(|_| world.explain(&packet).outside).collect();
         let sent = world.opens(&packet).0;
-        assert_eq!(told, [Some(Outside::new(sent)); 3]);
+        assert_eq!(reported, [Some(Outside::new(sent)); 3]);
     }
 }
 

@@ -9,7 +9,7 @@ mod public_endpoint;
 mod question;
 
 use self::matching::{covers, is_rfc1918, is_rfc6598, matches};
-pub(super) use self::question::{Expected, Place, Ports, Question};
+pub(super) use self::question::{DeliveredTo, Expected, Ports, Question};
 use crate::config::Lab;
 use crate::config::plan::PlannedEni;
 use crate::config::spec::{
@@ -61,7 +61,7 @@ struct Border<'a> {
     icmp: (u8, u8),
 }
 
-type Answer = Result<(Place, Option<Reason>), Reason>;
+type Answer = Result<(DeliveredTo, Option<Reason>), Reason>;
 
 pub(super) fn expect(lab: &Lab, service: &str, task: u16, ask: Question, ports: Ports) -> Expected {
     let oracle = Oracle { lab, ask, ports };
@@ -95,7 +95,7 @@ impl<'a> Oracle<'a> {
     /// Sends by App Runner's own egress (spec 2.2).
     fn app_runner_sends(&self) -> Answer {
         if SERVED.contains(&self.ask.to.to_string().as_str()) {
-            return Ok((Place::Services, None));
+            return Ok((DeliveredTo::Services, None));
         }
         let link_local = self.ask.to.octets()[..2] == [169, 254];
         if link_local || is_rfc1918(self.ask.to) || is_rfc6598(self.ask.to) {
@@ -122,7 +122,7 @@ impl<'a> Oracle<'a> {
             return if asks && off {
                 Err(Reason::DnsSupportDisabled)
             } else {
-                Ok((Place::Services, None))
+                Ok((DeliveredTo::Services, None))
             };
         }
         if to.octets()[..2] == [169, 254] || router {
@@ -144,15 +144,15 @@ impl<'a> Oracle<'a> {
             }
             _ => None,
         };
-        let gone = gateway.is_some_and(|n| n.state == NatGatewayState::Deleted);
-        let stays = gateway.is_some_and(|n| n.subnet.value == sender.at.id.value) && !gone;
+        let removed = gateway.is_some_and(|n| n.state == NatGatewayState::Deleted);
+        let stays = gateway.is_some_and(|n| n.subnet.value == sender.at.id.value) && !removed;
         if !stays {
             self.cross(sender.at, true, to)?;
         }
         match target {
             None => Err(Reason::NoRoute),
             Some(Target::Blackhole(_)) => Err(Reason::RouteBlackhole),
-            Some(Target::NatGateway(_)) if gone => Err(Reason::RouteBlackhole),
+            Some(Target::NatGateway(_)) if removed => Err(Reason::RouteBlackhole),
             Some(Target::VpcEndpoint(id)) => self.through_endpoint(sender, id),
             Some(Target::Peering(id)) => self.through_peering(sender, &id),
             Some(Target::InternetGateway(_)) if is_rfc1918(to) => {
@@ -185,7 +185,7 @@ impl<'a> Oracle<'a> {
             return Err(Reason::EndpointProtocol);
         }
         let reply = [self.back(sender.home, false, self.ask.to, sender.port)];
-        Ok((Place::Endpoint(id), self.reply_dies(&reply)))
+        Ok((DeliveredTo::Endpoint(id), self.reply_dies(&reply)))
     }
 
     /// Delivers to the peer's own addresses, from which a route must lead back (spec 3.5, 10.2).
@@ -301,7 +301,7 @@ impl<'a> Oracle<'a> {
         }
         self.require_tcp(vpc, to)?;
         let reply_dies = there.and_then(|there| self.reply_way(there, sender, &back));
-        Ok((Place::Vpc(vpc.clone()), reply_dies))
+        Ok((DeliveredTo::Vpc(vpc.clone()), reply_dies))
     }
 
     /// Requires TCP at the interface of an endpoint (spec 7.2).

@@ -1,7 +1,7 @@
 //! Compares the steps of a packet with its path, hop by hop, and the links of whole networks with
 //! those of their addresses.
 
-use super::agreement::{OCTETS_OF_A_QUESTION, destinations, packet, question};
+use super::agreement::{BYTES_OF_A_QUESTION, destinations, packet, question};
 use super::generator::{self, Tape};
 use super::world::*;
 use crate::pipeline::{Component, Detail, Evidence, Outcome, Stage, Step};
@@ -277,8 +277,8 @@ proptest! {
     ) {
         let world = World::new(&generator::lab(&mut Tape::new(&lab)));
         let (destinations, tasks) = (destinations(&world), world.tasks().collect::<Vec<_>>());
-        for octets in questions.chunks(OCTETS_OF_A_QUESTION) {
-            let mut tape = Tape::new(octets);
+        for bytes in questions.chunks(BYTES_OF_A_QUESTION) {
+            let mut tape = Tape::new(bytes);
             let from = tape.pick(&tasks);
             let ask = question(&mut tape, &destinations);
             let task = *world.snapshot.task(from).unwrap();
@@ -308,10 +308,10 @@ fn name(value: &impl std::fmt::Debug) -> String {
 #[test]
 fn random_labs_have_every_hop_and_dead_end() {
     let mut runner = TestRunner::deterministic();
-    let octets = proptest::collection::vec(any::<u8>(), 500);
+    let bytes = proptest::collection::vec(any::<u8>(), 500);
     let mut met = BTreeSet::new();
     for _ in 0..400 {
-        let tape = octets.new_tree(&mut runner).unwrap().current();
+        let tape = bytes.new_tree(&mut runner).unwrap().current();
         let world = World::new(&generator::lab(&mut Tape::new(&tape)));
         for from in world.tasks() {
             let task = *world.snapshot.task(from).unwrap();

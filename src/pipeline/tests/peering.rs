@@ -220,7 +220,7 @@ fn flows_to_a_peer_end() {
 }
 
 #[test]
-fn the_way_is_told_in_order() {
+fn the_hops_are_listed_in_order() {
     let world = World::new(&usual());
     let evidence = world.explain(&syn(world.task("web", 1), 1, (CACHE, 443)));
     let stages: Vec<Stage> = evidence.steps.iter().map(|step| step.stage).collect();

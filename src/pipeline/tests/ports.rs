@@ -155,17 +155,17 @@ fn a_port_rests_before_another_flow_to_the_same_destination_has_it() {
     let lab =
         lab(55_000, 65_000).replace("[limits]", "[timeouts]\nport_quarantine = \"10s\"\n[limits]");
     let mut world = World::new(&lab);
-    let mut gone = HashSet::new();
+    let mut removed = HashSet::new();
     for n in 0..200 {
         let out = nth(&world, n, (EXAMPLE, 443)).unwrap();
-        gone.insert(out.sport);
+        removed.insert(out.sport);
         reset(&world, out);
     }
     world.advance(Duration::from_secs(3));
     assert_eq!(world.engine.sweep(world.now, &world.snapshot), 200);
     for n in 200..2_200 {
         let out = nth(&world, n, (EXAMPLE, 443)).unwrap();
-        assert!(!gone.contains(&out.sport), "{}", out.sport);
+        assert!(!removed.contains(&out.sport), "{}", out.sport);
     }
 }
 
@@ -201,7 +201,7 @@ fn rfc_7857_8_ports_are_random_and_another_seed_gives_others() {
         assert_eq!(ports, drawn(seed), "one seed, one order");
         let (z, bits) = (runs_test(&ports), entropy(&ports));
         assert!(z.abs() < 4.0, "seed {seed}: {z} standard deviations from random order");
-        assert!(bits > 7.8, "seed {seed}: {bits} bits of 7.98 in the high octet");
+        assert!(bits > 7.8, "seed {seed}: {bits} bits of 7.98 in the high byte");
     }
     let (one, two) = (drawn(1), drawn(2));
     let equal = one.iter().zip(&two).filter(|(a, b)| a == b).count();

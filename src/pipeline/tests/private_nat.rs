@@ -194,9 +194,9 @@ fn regression_replies_get_no_answer_where_requests_may_not_go() {
     let late = with_ttl(answer(out), 1);
     let seen = world.arrive(link, &late, 0);
     assert!(matches!(seen.verdict, Verdict::Reply { reason: Reason::TtlExpired, .. }), "{seen:?}");
-    let gone =
+    let removed =
         with(&through_the_gateway(), r#"{ destination = "10.9.0.0/16", target = "pcx" }"#, "");
-    world.reload(&gone);
+    world.reload(&removed);
     let seen = world.arrive(link, &late, 0);
     let drop = matches!(seen.verdict, Verdict::Drop { reason: Reason::TtlExpiredNoAnswer, .. });
     assert!(drop, "{seen:?}");
@@ -258,8 +258,8 @@ fn icmp_errors_find_their_flow() {
     let quoted = segment(out, ACK, 101, 501);
     let error = crate::packet::builder::icmp_error(DB, out.src, 3, 3, &quoted);
     let seen = world.arrive(link, &error, 0);
-    let (_, _, told) = icmp_error_of(&seen.bytes);
-    assert_eq!((told.src, told.sport, told.dst, told.dport), (web, 1, DB, 5432));
+    let (_, _, reported) = icmp_error_of(&seen.bytes);
+    assert_eq!((reported.src, reported.sport, reported.dst, reported.dport), (web, 1, DB, 5432));
 }
 
 #[test]

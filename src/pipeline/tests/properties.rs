@@ -68,7 +68,7 @@ fn address() -> impl Strategy<Value = Ipv4Addr> {
 }
 
 /// Generates bytes similar to a packet: whole, edited, cut, quoted in an error, or noise.
-fn octets() -> impl Strategy<Value = Vec<u8>> {
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
     let socket = || (address(), prop_oneof![Just(443), Just(53), Just(5432), any::<u16>()]);
     let whole = (0..5u8, socket(), socket(), any::<u8>(), any::<[u8; 12]>())
         .prop_map(|(kind, src, dst, flags, noise)| {
@@ -89,9 +89,9 @@ fn octets() -> impl Strategy<Value = Vec<u8>> {
     );
     let any_packet = prop_oneof![4 => whole, 2 => quoted].boxed();
     let edited = (any_packet.clone(), any::<(u8, u8)>(), any::<bool>()).prop_map(
-        |(mut bytes, (at, octet), valid)| {
+        |(mut bytes, (at, byte), valid)| {
             let at = usize::from(at) % bytes.len();
-            bytes[at] = octet;
+            bytes[at] = byte;
             if valid && bytes[ipv4::VERSION_AND_LENGTH] == ipv4::first_byte(ipv4::MIN_LEN) {
                 fix_ip_checksum(&mut bytes);
             }
@@ -115,7 +115,7 @@ proptest! {
     /// And nothing leaves with the address of a task, nor comes to a task that does not exist.
     /// Checklist 5.1.
     #[test]
-    fn any_octets_from_any_device_get_a_verdict(packets in proptest::collection::vec((device(), octets(), vnet()), 1..60)) {
+    fn any_bytes_from_any_device_get_a_verdict(packets in proptest::collection::vec((device(), bytes(), vnet()), 1..60)) {
         let world = World::new(LAB);
         let tasks: HashSet<Ipv4Addr> = world.tasks().collect();
         for (device, bytes, vnet) in packets {
@@ -193,7 +193,7 @@ proptest! {
     }
 
     #[test]
-    fn the_recorder_changes_no_verdict(tape in proptest::collection::vec(any::<u8>(), 0..500), packets in proptest::collection::vec(octets(), 1..30)) {
+    fn the_recorder_changes_no_verdict(tape in proptest::collection::vec(any::<u8>(), 0..500), packets in proptest::collection::vec(bytes(), 1..30)) {
         let text = generator::lab(&mut Tape::new(&tape));
         let (off, on) = (World::new(&text), World::new(&text));
         let tasks: Vec<Ipv4Addr> = off.tasks().collect();

@@ -28,7 +28,7 @@ const DESTINATIONS: [&str; 11] = [
 ];
 
 /// An answer, with its configuration.
-type Told = (Snapshot, Answer);
+type Asked = (Snapshot, Answer);
 
 fn lowered(text: &str) -> (Lab, Snapshot) {
     let lab = Lab::parse("lab.toml", text).unwrap_or_else(|e| panic!("{e:?}\n{text}"));
@@ -36,7 +36,7 @@ fn lowered(text: &str) -> (Lab, Snapshot) {
     (lab, snapshot)
 }
 
-fn ask(snapshot: &Snapshot, service: ServiceIx, to: &Ranges, ports: &Ports) -> Told {
+fn ask(snapshot: &Snapshot, service: ServiceIx, to: &Ranges, ports: &Ports) -> Asked {
     let (gateway_addresses, source_port) = (Addresses::Open, None);
     let (snapshot, attachments) =
         reach::attachments(snapshot, service, Tasks::Possible, gateway_addresses);
@@ -47,7 +47,7 @@ fn ask(snapshot: &Snapshot, service: ServiceIx, to: &Ranges, ports: &Ports) -> T
     (snapshot, answer)
 }
 
-fn answered((snapshot, answer): &Told) -> Answered<'_> {
+fn answered((snapshot, answer): &Asked) -> Answered<'_> {
     Answered { snapshot, answer }
 }
 
@@ -128,7 +128,7 @@ fn check(text: &str, service: usize, destination: &str) -> bool {
 
 /// Checks that the packets of the class that the change is for are no longer dropped for the same
 /// reason: they pass, unless another check denies them.
-fn opens(before: &Told, after: &Told, fix: &Fix, show: &dyn Fn() -> String) {
+fn opens(before: &Asked, after: &Asked, fix: &Fix, show: &dyn Fn() -> String) {
     let class = before.1.classes.first().unwrap();
     let Denial { reason, decided_by } = class.denial.unwrap();
     let (classes, verdict) = (vec![class.clone()], SetVerdict::Drop);
@@ -216,14 +216,14 @@ proptest! {
 /// Labs with a proposal are frequent enough for the property to mean something.
 #[test]
 fn many_random_labs_have_a_proposal() {
-    let octet = |seed: u32, at: u32| {
+    let byte = |seed: u32, at: u32| {
         (seed.wrapping_mul(2_654_435_761) ^ at.wrapping_mul(40_503))
             .wrapping_mul(73_244_475)
             .to_le_bytes()[2]
     };
     let (mut found, mut patches, mut endpoints) = (0, 0, 0);
     for seed in 0..80u32 {
-        let lab: Vec<u8> = (0..900).map(|at| octet(seed, at)).collect();
+        let lab: Vec<u8> = (0..900).map(|at| byte(seed, at)).collect();
         let text = generator::lab(&mut Tape::new(&lab));
         let destination = DESTINATIONS[seed as usize % DESTINATIONS.len()];
         found += usize::from(check(&text, seed as usize, destination));

@@ -158,7 +158,7 @@ fn an_error_from_the_task_shows_the_endpoint_its_own_packet() {
 }
 
 #[test]
-fn what_a_gateway_answers_the_endpoint_quotes_its_private_address() {
+fn errors_of_a_gateway_to_the_endpoint_quote_its_private_address() {
     for (service, sender) in [("web", NAT_PUBLIC), ("public", APP_RUNNER)] {
         let mut world = World::new(&lab());
         let (out, link) = world.opens(&udp(world.task(service, 1), 5353, DNS));

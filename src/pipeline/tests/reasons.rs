@@ -105,7 +105,7 @@ fn from_internet(packet: &[u8]) -> Option<Reason> {
 fn large(web: Ipv4Addr, dont_fragment: bool) -> Vec<u8> {
     let (src, dst) = (SocketAddrV4::new(web, 1), SocketAddrV4::new(EXAMPLE, 53));
     let bytes = builder::udp(src, dst, &[0; 2000]);
-    if dont_fragment { bytes } else { with_octet(bytes, 6, 0) }
+    if dont_fragment { bytes } else { with_byte(bytes, 6, 0) }
 }
 
 fn forged() -> Option<Reason> {
@@ -257,7 +257,7 @@ security_groups = ["sg-db"]
     (Reason::MtuExceeded, || sent(LAB, |web| large(web, true))),
     (Reason::MtuExceededNoAnswer, || sent(LAB, |web| {
         let (src, dst) = (SocketAddrV4::new(web, 1), SocketAddrV4::new(EXAMPLE, 443));
-        with_octet(builder::tcp(src, dst, SYN, 1, 0, &[0; 2000]), 6, 0)
+        with_byte(builder::tcp(src, dst, SYN, 1, 0, &[0; 2000]), 6, 0)
     })),
     (Reason::TtlExpiredNoAnswer, error_at_the_end_of_its_ttl),
     (Reason::AppRunnerPrivateDestination, || {

@@ -43,7 +43,7 @@ fn the_two_gates_are_independent() {
 }
 
 #[test]
-fn the_nearest_miss_is_told() {
+fn the_nearest_miss_is_reported() {
     let world = World::new(LAB);
     let evidence = world.explain(&syn(world.task("web", 1), 1, (DB, 5433)));
     let denial = evidence.denial.unwrap();

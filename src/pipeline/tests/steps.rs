@@ -26,7 +26,7 @@ fn watched(world: &World, packet: &[u8]) -> PacketSeen {
     seen(std::iter::from_fn(|| watch.next()))
 }
 
-fn seen(mut records: impl Iterator<Item = crate::pipeline::watch::Record>) -> PacketSeen {
+fn seen(mut records: impl Iterator<Item = crate::pipeline::watch::WatchRecord>) -> PacketSeen {
     let packet = records.find_map(|record| match record.seen {
         Seen::Packet(packet) => Some(*packet),
         Seen::Flow(_) | Seen::PortsExhausted { .. } => None,

@@ -190,14 +190,14 @@ fn nothing_outside_opens_a_flow() {
 }
 
 #[test]
-fn a_task_that_is_gone_takes_its_flows_along() {
+fn a_removed_task_takes_its_flows_along() {
     let mut world = World::new(LAB);
     let (one, three) = (world.task("web", 1), world.task("web", 3));
-    let (gone, link) = world.connects(one, 40_000, OUT);
+    let (removed, link) = world.connects(one, 40_000, OUT);
     let (kept, _) = world.connects(three, 40_000, OUT);
     assert_eq!(world.engine.forget_task(world.now, &world.snapshot, one), 1);
     world.flows_end(1);
-    assert_eq!(world.stays_out(link, &answer(gone)), Reason::Unsolicited);
+    assert_eq!(world.stays_out(link, &answer(removed)), Reason::Unsolicited);
     world.comes_back(link, &segment(kept.reversed(), ACK, 501, 101));
 }
 

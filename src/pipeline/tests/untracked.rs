@@ -183,7 +183,7 @@ fn an_internet_gateway_tracks_nothing() {
 }
 
 #[test]
-fn what_is_tracked_stays_so_when_its_rules_widen() {
+fn a_tracked_flow_stays_tracked_when_its_rules_widen() {
     let mut world = World::new(&lab(NARROW_OUT, OPEN_IN));
     let job = world.task("job", 1);
     world.connects(job, 40_000, QUERY);
@@ -217,7 +217,7 @@ fn a_resumed_flow_is_tracked_as_it_was() {
 }
 
 #[test]
-fn a_task_is_told_by_which_rules_its_flow_ended() {
+fn a_task_gets_the_rules_by_which_its_flow_ended() {
     let mut world = open();
     let job = world.task("job", 1);
     world.connects(job, 40_000, QUERY);

@@ -7,7 +7,7 @@ use crate::packet::field::ipv4;
 use crate::packet::ipv6::of_task;
 use crate::packet::{Outside, VnetHeader, builder};
 use crate::pipeline::watch::{
-    Filter, FlowSeen, Only, PacketSeen, Record, Seen, Sides, Watch, Wish,
+    Filter, FlowSeen, Only, PacketSeen, Seen, Sides, Watch, WatchRecord, Wish,
 };
 use crate::pipeline::{Device, Engine, Outcome, Reason, Received, Stage, Verdict};
 use crate::vpc::RuleRef;
@@ -25,7 +25,7 @@ fn watch(world: &World, filter: Filter) -> Watch {
     world.engine.watchers().watch(Wish { filter, ..wish() })
 }
 
-fn taken(watch: &Watch) -> Vec<Record> {
+fn taken(watch: &Watch) -> Vec<WatchRecord> {
     std::iter::from_fn(|| watch.next()).collect()
 }
 
@@ -49,7 +49,7 @@ fn words(watch: &Watch) -> Vec<&'static str> {
 }
 
 fn packets(watch: &Watch) -> Vec<PacketSeen> {
-    let packet = |record: Record| match record.seen {
+    let packet = |record: WatchRecord| match record.seen {
         Seen::Packet(packet) => Some(*packet),
         Seen::Flow(_) | Seen::PortsExhausted { .. } => None,
     };
@@ -85,7 +85,7 @@ fn a_flow_that_was_watched_asks_for_offloading_with_its_first_packet_after_the_e
 }
 
 #[test]
-fn a_connection_is_told_from_its_first_packet_to_its_last() {
+fn a_connection_is_reported_from_its_first_packet_to_its_last() {
     let mut world = World::new(LAB);
     let watch = watch(&world, Filter::default());
     let web = world.task("web", 1);
@@ -96,7 +96,7 @@ fn a_connection_is_told_from_its_first_packet_to_its_last() {
     world.passes(&tcp(web, 40_000, OUT, ACK, 102, 502));
     assert_eq!(words(&watch), ["out", "in", "closed", "out"]);
     assert_eq!(world.step(world.device_of(web), &syn(web, 40_000, OUT), 0).reason(), None);
-    assert_eq!(words(&watch), ["created", "out"], "the closed flow was told of");
+    assert_eq!(words(&watch), ["created", "out"], "the closed flow was reported");
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn a_reset_an_expiry_and_an_eviction_are_three_turns() {
     assert_eq!(world.step(world.device_of(web), &syn(web, 40_002, OUT), 0).reason(), None);
     assert_eq!(words(&watch), ["expired", "created"], "seen by a packet");
     world.sweep_ends(2);
-    assert_eq!(words(&watch), ["expired"], "seen by the sweep; the reset one was told of");
+    assert_eq!(words(&watch), ["expired"], "seen by the sweep; the reset one was reported");
     world.engine.forget_task(world.now, &world.snapshot, web);
     world.flows_end(1);
     assert_eq!(words(&watch), ["evicted"]);
@@ -121,7 +121,7 @@ fn a_reset_an_expiry_and_an_eviction_are_three_turns() {
 
 /// A drop like any other, at the end of the wait, whole, and from any device.
 #[test]
-fn regression_a_fragment_that_waited_in_vain_is_told_of() {
+fn regression_a_fragment_that_waited_in_vain_is_reported() {
     use crate::pipeline::Denial;
     let mut world = World::new(LAB);
     let filter = Filter { only: Some(Only::Drops), ..Filter::default() };
@@ -129,7 +129,7 @@ fn regression_a_fragment_that_waited_in_vain_is_told_of() {
     let watch = world.engine.watchers().watch(Wish { filter, bytes, ..wish() });
     let web = world.task("web", 2);
     let (from, to) = (std::net::SocketAddrV4::new(web, 1), std::net::SocketAddrV4::new(DB, 53));
-    let whole = with_octet(builder::udp(from, to, &[0; 2000]), 6, 0);
+    let whole = with_byte(builder::udp(from, to, &[0; 2000]), 6, 0);
     let later = super::fragments::split(&whole, 1, 1480).remove(1);
     let device = world.device_of(web);
     assert_eq!(world.step(device, &later, 0).verdict, Verdict::Hold);
@@ -139,16 +139,16 @@ fn regression_a_fragment_that_waited_in_vain_is_told_of() {
     world.engine.sweep(world.now, &world.snapshot);
     world.were_dropped(Reason::FragmentUnclaimed, 1);
     let denial = Denial { reason: Reason::FragmentUnclaimed, decided_by: RuleRef::FlowTable };
-    let told = packets(&watch);
-    assert_eq!(told.iter().map(|packet| packet.verdict).collect::<Vec<_>>(), [denial.into()]);
-    assert_eq!(told[0].frames.inside.as_deref(), Some(&later[..]));
-    assert_eq!(told[0].inside.map(|inside| (inside.src(), inside.dst())), Some((web, DB)));
+    let reported = packets(&watch);
+    assert_eq!(reported.iter().map(|packet| packet.verdict).collect::<Vec<_>>(), [denial.into()]);
+    assert_eq!(reported[0].frames.inside.as_deref(), Some(&later[..]));
+    assert_eq!(reported[0].inside.map(|inside| (inside.src(), inside.dst())), Some((web, DB)));
     let row = world.engine.drops().rows()[0].0;
     assert_eq!((row.device, row.generation.0), (device, world.snapshot.generation.0 - 1));
 }
 
 #[test]
-fn a_flow_that_a_reload_leads_elsewhere_is_told_as_moved() {
+fn a_flow_that_a_reload_leads_elsewhere_is_reported_as_moved() {
     let mut world = World::new(LAB);
     let watch = watch(&world, Filter { only: Some(Only::Events), ..Filter::default() });
     let web = world.task("web", 1);
@@ -159,7 +159,7 @@ fn a_flow_that_a_reload_leads_elsewhere_is_told_as_moved() {
 }
 
 #[test]
-fn a_packet_is_told_on_both_sides_with_what_decided() {
+fn a_packet_is_reported_on_both_sides_with_decided_by() {
     let mut world = World::new(LAB);
     let watch = watch(&world, Filter::default());
     let web = world.task("web", 1);
@@ -238,7 +238,7 @@ fn filters_choose_by_task_interface_server_and_kind() {
 }
 
 #[test]
-fn what_there_is_no_room_for_is_counted_and_no_packet_waits() {
+fn records_without_room_are_counted_and_no_packet_waits() {
     let mut world = World::new(LAB);
     let watch = world.engine.watchers().watch(Wish { queue: 3, ..wish() });
     let web = world.task("web", 1);
@@ -265,7 +265,7 @@ fn records_beyond_the_pace_are_counted_until_the_next_second() {
 }
 
 #[test]
-fn octets_are_those_of_the_wished_side_and_take_bounded_room() {
+fn bytes_are_those_of_the_wished_side_and_take_bounded_room() {
     let mut world = World::new(LAB);
     let bytes = Sides { inside: true, outside: false };
     let watch = world.engine.watchers().watch(Wish { bytes, queue_bytes: 100, ..wish() });
@@ -304,7 +304,7 @@ fn both_sides_of_a_packet_and_the_answer_to_it() {
 }
 
 #[test]
-fn exhausted_ports_are_told_once_a_second_and_each_drop_besides() {
+fn exhausted_ports_are_reported_once_a_second_and_each_drop_besides() {
     let mut world = World::new(&format!("{LAB}\n[limits]\nnat_connections_per_destination = 1\n"));
     let only_events = self::watch(&world, Filter { only: Some(Only::Events), ..Filter::default() });
     let watch = watch(&world, Filter::default());
@@ -324,7 +324,7 @@ fn exhausted_ports_are_told_once_a_second_and_each_drop_besides() {
 }
 
 #[test]
-fn what_could_not_be_read_is_told_too_but_not_to_who_asks_for_somebody() {
+fn unreadable_packets_are_reported_except_to_a_watch_of_one_task() {
     let world = World::new(LAB);
     let all = watch(&world, Filter::default());
     let some = watch(&world, Filter { service: Some("web".into()), ..Filter::default() });
@@ -356,7 +356,7 @@ fn a_super_packet_is_one_record_that_knows_its_segments() {
 }
 
 #[test]
-fn nobody_watches_once_the_watch_is_gone() {
+fn nobody_watches_after_the_watch_is_dropped() {
     let mut world = World::new(LAB);
     let web = world.task("web", 1);
     let (first, second) = (watch(&world, Filter::default()), watch(&world, Filter::default()));

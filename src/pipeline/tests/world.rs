@@ -553,14 +553,14 @@ pub(super) fn other(protocol: u8, src: Ipv4Addr, dst: Ipv4Addr) -> Vec<u8> {
 }
 
 /// Sets one byte of the IPv4 header, and the header checksum.
-pub(super) fn with_octet(mut bytes: Vec<u8>, at: usize, octet: u8) -> Vec<u8> {
-    bytes[at] = octet;
+pub(super) fn with_byte(mut bytes: Vec<u8>, at: usize, byte: u8) -> Vec<u8> {
+    bytes[at] = byte;
     fix_ip_checksum(&mut bytes);
     bytes
 }
 
 pub(super) fn with_ttl(bytes: Vec<u8>, ttl: u8) -> Vec<u8> {
-    with_octet(bytes, ipv4::TTL, ttl)
+    with_byte(bytes, ipv4::TTL, ttl)
 }
 
 pub(super) fn fix_ip_checksum(bytes: &mut [u8]) {

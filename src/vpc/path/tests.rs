@@ -360,8 +360,8 @@ fn peering_there_and_back() {
     check(&lab(&none), CACHE, there, "out cache ! NotRoutedBack cache rtb-cache");
     let astray = [none[0], ("cache", "10.0.0.0/8 > igw-2, 10.0.9.0/24 > pcx")];
     check(&lab(&astray), CACHE, there, "out cache ! NotRoutedBack cache 10.0.0.0/8");
-    let gone = [none[0], ("cache", "10.0.1.0/24 > blackhole, 10.0.0.0/16 > pcx")];
-    check(&lab(&gone), CACHE, there, "out cache ! NotRoutedBack cache 10.0.1.0/24");
+    let removed = [none[0], ("cache", "10.0.1.0/24 > blackhole, 10.0.0.0/16 > pcx")];
+    check(&lab(&removed), CACHE, there, "out cache ! NotRoutedBack cache 10.0.1.0/24");
 }
 
 #[test]
@@ -465,8 +465,8 @@ fn dead_ends_behind_a_middlebox_are_of_its_subnet() {
     let first = "out a > a: 0.0.0.0/0 > in fw > firewall > out fw";
     let nothing = lab(&[("a", "0.0.0.0/0 > eni-fw")]);
     dies(&nothing, HOST, &format!("{first} ! NoRoute fw"));
-    let gone = lab(&[("a", "0.0.0.0/0 > eni-fw"), ("fw", "0.0.0.0/0 > blackhole")]);
-    dies(&gone, HOST, &format!("{first} ! Blackhole fw 0.0.0.0/0"));
+    let removed = lab(&[("a", "0.0.0.0/0 > eni-fw"), ("fw", "0.0.0.0/0 > blackhole")]);
+    dies(&removed, HOST, &format!("{first} ! Blackhole fw 0.0.0.0/0"));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! New connections: connect, a byte each way, close.
 
-use super::server::{Kind, Server};
+use super::server::{Server, ServerKind};
 use super::socket::{bound, connect};
 use super::{Between, LoadError};
 use std::io::{self, Read as _, Write as _};
@@ -21,7 +21,7 @@ pub(in crate::cli::bench) struct Connections {
 
 /// The result of one client.
 #[derive(Clone, Copy, Debug, Default)]
-struct Tally {
+struct ClientResult {
     made: u32,
     failed: u32,
     /// The end of the last one that it made.
@@ -35,7 +35,7 @@ impl Between {
         time: Duration,
         most: u32,
     ) -> Result<Connections, LoadError> {
-        let server = Server::start(self, Kind::Connections)?;
+        let server = Server::start(self, ServerKind::Connections)?;
         let begun = Instant::now();
         let tallies = self.client.run(|| self.clients(begun + time, most))?;
         server.end()?;
@@ -47,7 +47,7 @@ impl Between {
     }
 
     /// Runs the clients. Called inside the client's namespace, which the threads inherit.
-    fn clients(&self, end: Instant, most: u32) -> Vec<Tally> {
+    fn clients(&self, end: Instant, most: u32) -> Vec<ClientResult> {
         thread::scope(|scope| {
             let start = |n| {
                 let place = self.nth_place(n);
@@ -60,7 +60,7 @@ impl Between {
 }
 
 /// Sums the clients' results; `None` if there was no connection at all.
-fn summary(begun: Instant, tallies: &[Tally]) -> Option<Connections> {
+fn summary(begun: Instant, tallies: &[ClientResult]) -> Option<Connections> {
     let made: u32 = tallies.iter().map(|tally| tally.made).sum();
     let failed: u32 = tallies.iter().map(|tally| tally.failed).sum();
     let took = tallies.iter().filter_map(|tally| tally.last).max()?.duration_since(begun);
@@ -70,8 +70,8 @@ fn summary(begun: Instant, tallies: &[Tally]) -> Option<Connections> {
     })
 }
 
-fn connect_often(place: SocketAddrV4, end: Instant, most: u32) -> Tally {
-    let mut tally = Tally::default();
+fn connect_often(place: SocketAddrV4, end: Instant, most: u32) -> ClientResult {
+    let mut tally = ClientResult::default();
     for _ in 0..most {
         match connect_once(place) {
             Ok(()) => {
@@ -96,10 +96,10 @@ fn connect_once(place: SocketAddrV4) -> io::Result<()> {
 /// Answers, and leaves it to the client to close first, as clients do.
 pub(super) fn answer_once(mut stream: TcpStream) -> io::Result<()> {
     bound(&stream)?;
-    let mut octet = [0];
-    stream.read_exact(&mut octet)?;
-    stream.write_all(&octet)?;
-    stream.read(&mut octet).map(|_| ())
+    let mut byte = [0];
+    stream.read_exact(&mut byte)?;
+    stream.write_all(&byte)?;
+    stream.read(&mut byte).map(|_| ())
 }
 
 #[cfg(test)]
@@ -111,9 +111,9 @@ mod tests {
         let begun = Instant::now();
         let at = |milliseconds| Some(begun + Duration::from_millis(milliseconds));
         let tallies = [
-            Tally { made: 30, failed: 10, last: at(400) },
-            Tally { made: 60, failed: 0, last: at(500) },
-            Tally { made: 0, failed: 0, last: None },
+            ClientResult { made: 30, failed: 10, last: at(400) },
+            ClientResult { made: 60, failed: 0, last: at(500) },
+            ClientResult { made: 0, failed: 0, last: None },
         ];
         let summary = summary(begun, &tallies);
         assert_eq!(summary, Some(Connections { per_second: 180.0, failed_percent: 10.0 }));
@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn without_a_connection_there_is_no_rate() {
-        let tallies = [Tally { made: 0, failed: 4, last: None }];
+        let tallies = [ClientResult { made: 0, failed: 4, last: None }];
         assert_eq!(summary(Instant::now(), &tallies), None);
     }
 }

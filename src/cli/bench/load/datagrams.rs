@@ -1,7 +1,7 @@
 //! A flood of datagrams, as fast as one sender can send, and the number that arrive. They are of
 //! one flow, or each is the first of its own.
 
-use super::server::{Kind, Received, Server};
+use super::server::{Received, Server, ServerKind};
 use super::socket::{GLANCE, wait_at_most};
 use super::{Between, LoadError};
 use nix::errno::Errno;
@@ -43,12 +43,12 @@ impl Between {
     /// Sends datagrams of so many bytes of payload, for so long and at most so many.
     pub(in crate::cli::bench) fn datagrams(
         &self,
-        octets: usize,
+        bytes: usize,
         time: Duration,
         most: u64,
     ) -> Result<Datagrams, LoadError> {
         let place = self.place();
-        self.flood(time, || send(place, octets.min(LARGEST), time, most))
+        self.flood(time, || send(place, bytes.min(LARGEST), time, most))
     }
 
     /// Sends datagrams of which each begins a flow, for so long and at most so many.
@@ -66,7 +66,7 @@ impl Between {
         send: impl FnOnce() -> io::Result<Sent> + Send,
     ) -> Result<Datagrams, LoadError> {
         let place = self.place();
-        let server = Server::start(self, Kind::Datagrams)?;
+        let server = Server::start(self, ServerKind::Datagrams)?;
         let sent = self.client.run(send)?;
         let received = server.end()?;
         let sent =
@@ -111,10 +111,10 @@ pub(super) fn listen(place: SocketAddrV4) -> io::Result<UdpSocket> {
 }
 
 /// Sends datagrams. One that this machine has no room for is lost like any other.
-fn send(place: SocketAddrV4, octets: usize, time: Duration, most: u64) -> io::Result<Sent> {
+fn send(place: SocketAddrV4, bytes: usize, time: Duration, most: u64) -> io::Result<Sent> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
     socket.connect(place)?;
-    let payload = vec![7; octets];
+    let payload = vec![7; bytes];
     let begun = Instant::now();
     let mut datagrams = 0;
     while datagrams < most && begun.elapsed() < time {
@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_comes_late_is_no_rate_but_not_lost_either() {
+    fn late_datagrams_are_not_in_the_rate_but_not_lost_either() {
         let sent = Sent { datagrams: 1000, took: Duration::from_millis(500) };
         let seen = summary(&sent, &Received { in_time: 600, late: 150 });
         assert_eq!(seen, Some(Datagrams { per_second: 1200.0, lost_percent: 25.0 }));

@@ -1,6 +1,6 @@
 //! Requests and responses over one TCP connection, one at a time.
 
-use super::server::{Kind, Server};
+use super::server::{Server, ServerKind};
 use super::socket::{bound, connect};
 use super::{Between, LoadError};
 use std::io::{self, Read as _, Write as _};
@@ -8,7 +8,7 @@ use std::net::{SocketAddrV4, TcpStream};
 use std::time::{Duration, Instant};
 
 /// Bytes of a request, and of a response.
-const OCTETS: usize = 64;
+const BYTES: usize = 64;
 /// Requests before the measured ones: the flow is established by then.
 const WARM_UP: u32 = 100;
 
@@ -27,7 +27,7 @@ impl Between {
         most: usize,
     ) -> Result<Latency, LoadError> {
         let place = self.place();
-        let server = Server::start(self, Kind::Latency)?;
+        let server = Server::start(self, ServerKind::Latency)?;
         let times = self.client.run(|| request_often(place, time, most))?;
         server.end()?;
         let times = times.map_err(|source| LoadError::Socket { what: "asking", place, source })?;
@@ -54,17 +54,17 @@ fn request_often(place: SocketAddrV4, time: Duration, most: usize) -> io::Result
 }
 
 fn request(stream: &mut TcpStream) -> io::Result<()> {
-    stream.write_all(&[7; OCTETS])?;
-    stream.read_exact(&mut [0; OCTETS])
+    stream.write_all(&[7; BYTES])?;
+    stream.read_exact(&mut [0; BYTES])
 }
 
 /// Responds until the client closes, or nothing arrives for too long.
 pub(super) fn respond_often(mut stream: TcpStream) -> io::Result<()> {
     bound(&stream)?;
-    let mut octets = [0; OCTETS];
+    let mut bytes = [0; BYTES];
     loop {
-        stream.read_exact(&mut octets)?;
-        stream.write_all(&octets)?;
+        stream.read_exact(&mut bytes)?;
+        stream.write_all(&bytes)?;
     }
 }
 

@@ -5,7 +5,7 @@ use super::LoadError;
 use super::connections::{AT_ONCE, answer_once};
 use super::datagrams::{self, receive};
 use super::latency::respond_often;
-use super::server::{Kind, LISTENING, Received};
+use super::server::{LISTENING, Received, ServerKind};
 use super::socket::{GLANCE, wait_at_most};
 use crate::cli::output;
 use std::io;
@@ -18,7 +18,7 @@ use std::thread;
 #[derive(Clone, Debug, clap::Args)]
 pub(in crate::cli::bench) struct ServeArgs {
     #[arg(value_enum)]
-    kind: Kind,
+    kind: ServerKind,
     address: Ipv4Addr,
     port: u16,
     /// How many, from that one on
@@ -30,7 +30,7 @@ pub(in crate::cli::bench) fn serve(args: &ServeArgs) -> Result<ExitCode, LoadErr
     let place = |n| SocketAddrV4::new(args.address, args.port.wrapping_add(n));
     let over = AtomicBool::new(false);
     let received = match args.kind {
-        Kind::Connections | Kind::Latency => {
+        ServerKind::Connections | ServerKind::Latency => {
             let listeners =
                 (0..args.ports.max(1)).map(|n| listen(place(n))).collect::<Result<Vec<_>, _>>()?;
             let kind = args.kind;
@@ -44,7 +44,7 @@ pub(in crate::cli::bench) fn serve(args: &ServeArgs) -> Result<ExitCode, LoadErr
             });
             Received::default()
         }
-        Kind::Datagrams => {
+        ServerKind::Datagrams => {
             let sockets = (0..args.ports.max(1))
                 .map(|n| listen_udp(place(n)))
                 .collect::<Result<Vec<_>, _>>()?;
@@ -83,10 +83,10 @@ fn until_end_of_input(over: &AtomicBool) {
     over.store(true, Ordering::Relaxed);
 }
 
-fn serve_on(listener: &TcpListener, over: &AtomicBool, kind: Kind) {
+fn serve_on(listener: &TcpListener, over: &AtomicBool, kind: ServerKind) {
     let answer: fn(TcpStream) -> io::Result<()> = match kind {
-        Kind::Connections => answer_once,
-        Kind::Latency | Kind::Datagrams => respond_often,
+        ServerKind::Connections => answer_once,
+        ServerKind::Latency | ServerKind::Datagrams => respond_often,
     };
     while !over.load(Ordering::Relaxed) {
         if let Ok((stream, _)) = listener.accept() {

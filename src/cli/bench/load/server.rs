@@ -8,13 +8,13 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 /// The service of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum Kind {
+pub(super) enum ServerKind {
     Connections,
     Latency,
     Datagrams,
 }
 
-impl Kind {
+impl ServerKind {
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::Connections => "connections",
@@ -53,7 +53,7 @@ pub(super) struct Server {
 
 impl Server {
     /// Starts the server, and returns when it listens.
-    pub(super) fn start(between: &Between, kind: Kind) -> Result<Self, LoadError> {
+    pub(super) fn start(between: &Between, kind: ServerKind) -> Result<Self, LoadError> {
         let io_failed = |error: io::Error| LoadError::Server(format!("starting a server: {error}"));
         let [address, port, ports] =
             [between.address.to_string(), between.port.to_string(), between.ports.to_string()];

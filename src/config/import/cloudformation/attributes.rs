@@ -68,7 +68,7 @@ impl<'t> dyn Evaluate<'t> + '_ {
             return Ok(Value::unknown(
                 place,
                 format!("{attribute} of {id} comes from a nested stack"),
-                "import that stack's own template, or write the value down",
+                "import that stack's own template, or write the value in its place",
             ));
         }
         let repeated =

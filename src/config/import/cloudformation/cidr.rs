@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_refused() {
+    fn blocks_that_do_not_fit_are_refused() {
         let block: Ipv4Network = "10.0.0.0/24".parse().unwrap();
         assert_eq!(blocks(block, 0, 8), Err(CidrError::Count(0)));
         assert_eq!(blocks(block, 257, 1), Err(CidrError::Count(257)));

@@ -62,7 +62,7 @@ impl<'t> dyn Evaluate<'t> + '_ {
             | "Fn::ValueOf"
             | "Fn::ValueOfAll" => Ok(State::Unknown(Unknown {
                 what: format!("it depends on {}, which is for Rules", entry.key),
-                help: "write the condition with Fn::Equals, Fn::And, Fn::Or and Fn::Not".to_owned(),
+                help: "write the condition by Fn::Equals, Fn::And, Fn::Or and Fn::Not".to_owned(),
             })),
             _ => Err(not_a_condition(node)),
         }
@@ -138,7 +138,7 @@ fn not_a_condition(node: &Node) -> Fault {
     };
     Fault::new(
         node.place,
-        format!("{what} stands where a condition is expected"),
+        format!("{what} is used where a condition is expected"),
         "conditions are Fn::Equals, Fn::And, Fn::Or, Fn::Not, and Condition with the name of another",
     )
 }

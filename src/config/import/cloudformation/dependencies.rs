@@ -5,7 +5,7 @@ use super::evaluate::Evaluate;
 use super::fault::Fault;
 use super::scope::Scope;
 use super::template::{Resource, Template};
-use super::tree::{Kind, Node, Place};
+use super::tree::{Node, NodeKind, Place};
 use super::value::State;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -121,9 +121,9 @@ struct Names<'s, 't> {
 impl Names<'_, '_> {
     fn walk(&mut self, node: &Node) {
         match &node.kind {
-            Kind::Null | Kind::Scalar(_) => {}
-            Kind::List(items) => items.iter().for_each(|item| self.walk(item)),
-            Kind::Map(entries) => {
+            NodeKind::Null | NodeKind::Scalar(_) => {}
+            NodeKind::List(items) => items.iter().for_each(|item| self.walk(item)),
+            NodeKind::Map(entries) => {
                 for entry in entries {
                     self.member(&entry.key, &entry.value);
                 }

@@ -3,7 +3,7 @@
 use super::evaluate::Evaluate;
 use super::fault::Fault;
 use super::scope::Scope;
-use super::tree::{Kind, Node, Place};
+use super::tree::{Node, NodeKind, Place};
 use super::value::{State, Value, ValueKind};
 
 impl<'t> Evaluate<'t> for Scope<'t> {
@@ -15,17 +15,17 @@ impl<'t> Evaluate<'t> for Scope<'t> {
         let _deeper = self.scope().deeper(node.place)?;
         let place = node.place;
         match &node.kind {
-            Kind::Null => Ok(Value::absent(place)),
-            Kind::Scalar(text) => {
+            NodeKind::Null => Ok(Value::absent(place)),
+            NodeKind::Scalar(text) => {
                 self.scope().spend(text.len(), place)?;
                 Ok(Value::text(place, text))
             }
-            Kind::List(items) => {
+            NodeKind::List(items) => {
                 // Absent items stay, so that positions are those of the file.
                 let items = items.iter().map(|item| self.value(item)).collect::<Result<_, _>>()?;
                 Ok(Value { place, kind: ValueKind::List(items) })
             }
-            Kind::Map(_) => map(self, node),
+            NodeKind::Map(_) => map(self, node),
         }
     }
 

@@ -64,8 +64,8 @@ impl<'t> dyn Evaluate<'t> + '_ {
                     || {
                         Value::unknown(
                             place,
-                            format!("egret does not work {name} out"),
-                            "write the value down",
+                            format!("egret does not evaluate {name}"),
+                            "write the value in its place",
                         )
                     },
                     |unknown| Value { place, kind: ValueKind::Unknown(unknown) },
@@ -73,7 +73,7 @@ impl<'t> dyn Evaluate<'t> + '_ {
             }
             "Fn::And" | "Fn::Or" | "Fn::Not" | "Fn::Equals" => Err(Fault::new(
                 place,
-                format!("{name} stands where a value is expected"),
+                format!("{name} is used where a value is expected"),
                 "it belongs in the Conditions section; Fn::If chooses a value by the name of a condition",
             )),
             _ => Err(Fault::new(
@@ -168,7 +168,7 @@ impl<'t> dyn Evaluate<'t> + '_ {
                 ValueKind::List(_) | ValueKind::Map(_) => {
                     return Err(Fault::new(
                         item.place,
-                        format!("Fn::Join has {} among what it joins", item.noun()),
+                        format!("Fn::Join has {} among its elements", item.noun()),
                         "it joins strings",
                     ));
                 }
@@ -195,7 +195,7 @@ impl<'t> dyn Evaluate<'t> + '_ {
         let chosen = items.into_iter().nth(index).ok_or_else(|| {
             Fault::new(
                 place,
-                format!("Fn::Select wants the element {index} of a list of {count}"),
+                format!("Fn::Select asks for element {index} of a list of {count}"),
                 "the first element is 0; a list in a parameter or a mapping may be too short",
             )
         })?;
@@ -366,7 +366,7 @@ impl<'t> dyn Evaluate<'t> + '_ {
             return Err(Fault::new(
                 argument.place,
                 "Fn::Sub takes a string, or a list of a string and a map of variables",
-                "write the string down: it cannot come from another function",
+                "write the string itself: it cannot come from another function",
             ));
         };
         let mut result = Text::literal("");

@@ -149,7 +149,7 @@ impl<'t> Mapper<'_, 't> {
     fn macros(&mut self) {
         for (name, _) in self.scope.template.transforms() {
             if name != LANGUAGE_EXTENSIONS && name != SERVERLESS {
-                let consequence = format!("the template is taken as it stands; {PROCESSED}");
+                let consequence = format!("the template is read without it; {PROCESSED}");
                 self.findings.not_understood(
                     "the template",
                     &self.file.at("Transform"),
@@ -159,7 +159,8 @@ impl<'t> Mapper<'_, 't> {
             }
         }
         for entry in self.scope.template.macros() {
-            let consequence = format!("the lab does not have what it makes; {PROCESSED}");
+            let consequence =
+                format!("the lab does not have the resources that it creates; {PROCESSED}");
             let place = self.file.at(format!("Resources.{}", entry.key));
             self.findings.not_understood(
                 "the template",
@@ -262,7 +263,7 @@ impl<'t> Mapper<'_, 't> {
             Ok(State::Unknown(unknown)) => {
                 let origin = self.origin(resource).member("Condition");
                 let object = format!("{} {}", resource.kind, resource.id);
-                let what = format!("whether it is made is not known: {}", unknown.what);
+                let what = format!("it is not known whether it is created: {}", unknown.what);
                 self.findings.not_understood(
                     object,
                     &origin,

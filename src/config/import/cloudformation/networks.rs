@@ -87,7 +87,7 @@ impl<'t> Mapper<'_, 't> {
         self.findings.left_out(
             &object.label,
             &object.origin,
-            format!("it belongs to the {noun} {id}, which the template does not make"),
+            format!("it belongs to the {noun} {id}, which the template does not create"),
             format!("the lab does not have it, nor the {noun}"),
         );
     }
@@ -253,7 +253,7 @@ impl<'t> Mapper<'_, 't> {
             Some(table) => table.subnets.push(subnet),
             None if knows_subnet => {
                 let what = format!(
-                    "subnet {subnet} has the route table {table}, which the template does not make"
+                    "subnet {subnet} has the route table {table}, which the template does not create"
                 );
                 let consequence = "the subnet has the VPC's main route table in the lab";
                 self.not_understood(&association, what, consequence);
@@ -305,7 +305,7 @@ impl<'t> Mapper<'_, 't> {
                 &attachment.label,
                 &attachment.origin,
                 what,
-                "the lab has none; routes to it are listed apart",
+                "the lab has none; routes to it are listed separately",
             );
         }
         let Some(gateway) = self.id(&attachment, "InternetGatewayId")? else { return Ok(()) };

@@ -15,10 +15,10 @@ enum Bearing {
 }
 
 const SILENT_HOST: &str = "nothing answers for it in the lab";
-const NO_TASK: &str = "the lab has no task of it: what it sends is not judged";
+const NO_TASK: &str = "the lab has no task of it, and does not evaluate its packets";
 const FARGATE_TASKS: &str = "the lab has none of its tasks, as a source or a destination: in the lab file, a [[service]] with kind = \"fargate\" and its subnets and security groups can stand for it";
-const FUNCTION: &str = "what it sends is not judged: in the lab file, a [[service]] with kind = \"lambda\" and its subnets and security groups can stand for it";
-const ROUTES_APART: &str = "the lab has none; routes to it are listed apart";
+const FUNCTION: &str = "the lab does not evaluate its packets: in the lab file, a [[service]] with kind = \"lambda\" and its subnets and security groups can stand for it";
+const ROUTES_APART: &str = "the lab has none; routes to it are listed separately";
 const NO_PACKET: &str = "no verdict depends on it";
 
 /// Types by name, or by the start of their names if the entry ends with a colon or a star.
@@ -36,12 +36,12 @@ const BEARINGS: [(&str, Bearing); 97] = [
     (
         "AWS::EC2::VPNGatewayRoutePropagation",
         Bearing::NotUnderstood(
-            "routes that the gateway propagates are known when the stack is made: the lab has none of them",
+            "routes that the gateway propagates are known when the stack is created: the lab has none of them",
         ),
     ),
     (
         "AWS::NetworkFirewall:",
-        Bearing::LeftOut("the lab has no firewall; routes to its endpoints are listed apart"),
+        Bearing::LeftOut("the lab has no firewall; routes to its endpoints are listed separately"),
     ),
     ("AWS::NetworkManager:", Bearing::LeftOut(ROUTES_APART)),
     // Rules.
@@ -88,30 +88,33 @@ const BEARINGS: [(&str, Bearing); 97] = [
     ("AWS::RedshiftServerless::Workgroup", Bearing::LeftOut(SILENT_HOST)),
     (
         "AWS::AppRunner::VpcIngressConnection",
-        Bearing::LeftOut("it is about requests to a service; a lab has what a service sends"),
+        Bearing::LeftOut("it concerns requests to a service; a lab models what a service sends"),
     ),
     // Objects that bring resources of their own.
     (
         "AWS::CloudFormation::CustomResource",
-        Bearing::LeftOut("what its function makes is not in the template"),
+        Bearing::LeftOut("the resources that its function creates are not in the template"),
     ),
     ("AWS::CloudFormation::Macro", Bearing::None),
     (
         "AWS::CloudFormation::Stack",
         Bearing::LeftOut(
-            "what its template makes is not in the lab: import that template, or the deployed VPC",
+            "the lab does not have the resources of its template: import that template, or the deployed VPC",
         ),
     ),
     (
         "AWS::CloudFormation::StackSet",
         Bearing::LeftOut(
-            "what its template makes is not in the lab: import that template, or the deployed VPC",
+            "the lab does not have the resources of its template: import that template, or the deployed VPC",
         ),
     ),
     ("AWS::CloudFormation:", Bearing::None),
     ("AWS::Serverless::Function", Bearing::LeftOut(FUNCTION)),
     ("AWS::Serverless:", Bearing::None),
-    ("Custom:", Bearing::LeftOut("what its function makes is not in the template")),
+    (
+        "Custom:",
+        Bearing::LeftOut("the resources that its function creates are not in the template"),
+    ),
     // Objects that no packet depends on.
     ("AWS::CDK::Metadata", Bearing::None),
     ("AWS::EC2::CapacityReservation*", Bearing::None),
@@ -197,7 +200,7 @@ impl<'t> Mapper<'_, 't> {
         let kind = resource.kind;
         let object = self.object(resource, kind, &[]);
         if kind.ends_with("::MODULE") {
-            let consequence = "the lab does not have what it makes; import the processed template: aws cloudformation get-template --template-stage Processed";
+            let consequence = "the lab does not have the resources that it creates; import the processed template: aws cloudformation get-template --template-stage Processed";
             self.not_understood(&object, "a module", consequence);
             return Ok(());
         }
@@ -214,7 +217,7 @@ impl<'t> Mapper<'_, 't> {
             }
             None if kind.starts_with("AWS::EC2::") => {
                 let what = format!("egret does not know the type {kind}");
-                self.not_understood(&object, what, "what it does to the VPC is not in the lab");
+                self.not_understood(&object, what, "its effect on the VPC is not in the lab");
             }
             None if SETTINGS.iter().any(|end| kind.ends_with(end)) => {}
             None => {

@@ -2,7 +2,7 @@
 
 use super::fault::Fault;
 use super::template::Template;
-use super::tree::{Entry, Node, Place};
+use super::tree::{MapMember, Node, Place};
 use crate::config::excerpt::is_secret_key;
 use crate::config::import::secrets::Secrets;
 use regex::Regex;
@@ -39,7 +39,7 @@ pub(super) fn all<'t>(
 
 /// Returns the values of parameters that must not be shown, by `NoEcho` or by their names.
 pub(super) fn secrets(template: &Template, given: &BTreeMap<String, String>) -> Secrets {
-    let is_secret = |entry: &&Entry| is_no_echo(entry) || is_secret_key(&entry.key);
+    let is_secret = |entry: &&MapMember| is_no_echo(entry) || is_secret_key(&entry.key);
     let entries = template.section("Parameters").iter().filter(is_secret);
     let values = entries.flat_map(|entry| {
         let default = entry.value.get("Default").and_then(Node::scalar).map(str::to_owned);
@@ -48,11 +48,11 @@ pub(super) fn secrets(template: &Template, given: &BTreeMap<String, String>) -> 
     Secrets::new(values)
 }
 
-fn is_no_echo(entry: &Entry) -> bool {
+fn is_no_echo(entry: &MapMember) -> bool {
     entry.value.get("NoEcho").and_then(Node::scalar) == Some("true")
 }
 
-fn parameter(entry: &Entry, given: Option<&String>) -> Result<Parameter, Fault> {
+fn parameter(entry: &MapMember, given: Option<&String>) -> Result<Parameter, Fault> {
     let declaration = &entry.value;
     let kind = kind(entry)?;
     let default = declaration.get("Default").map(|node| default(entry, node)).transpose()?;
@@ -84,7 +84,7 @@ fn parameter(entry: &Entry, given: Option<&String>) -> Result<Parameter, Fault> 
     })
 }
 
-fn kind(entry: &Entry) -> Result<&str, Fault> {
+fn kind(entry: &MapMember) -> Result<&str, Fault> {
     let node = entry.value.get("Type");
     let name = &entry.key;
     let Some(kind) = node.and_then(Node::scalar) else {
@@ -113,10 +113,10 @@ fn kind(entry: &Entry) -> Result<&str, Fault> {
     Ok(kind)
 }
 
-fn default(entry: &Entry, node: &Node) -> Result<String, Fault> {
+fn default(entry: &MapMember, node: &Node) -> Result<String, Fault> {
     match node.scalar() {
         Some(text) => Ok(text.to_owned()),
-        None if node.map().is_some_and(<[Entry]>::is_empty) => Ok(String::new()),
+        None if node.map().is_some_and(<[MapMember]>::is_empty) => Ok(String::new()),
         None => Err(Fault::new(
             node.place,
             format!("the default of the parameter {} is {}", entry.key, node.noun()),
@@ -134,7 +134,7 @@ fn list(value: &str) -> Vec<String> {
 
 /// The constraints of a declaration on a value.
 struct Constraints<'t> {
-    entry: &'t Entry,
+    entry: &'t MapMember,
     /// The value as it was given: the elements of a list in one string.
     whole: &'t str,
     place: Place,

@@ -394,7 +394,7 @@ fn strays<'k>(
                 List::Grows => Stray::Unlisted {
                     key: key.to_owned(),
                     what: format!("line {}: {message}, as far as egret knows", place.line),
-                    consequence: format!("it is as if it were not there; {help}"),
+                    consequence: format!("it is ignored; {help}"),
                 },
             }
         })

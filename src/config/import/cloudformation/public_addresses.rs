@@ -14,7 +14,7 @@ impl<'t> Mapper<'_, 't> {
     /// Reads an `AWS::EC2::EIP`: its address is the public one of NAT gateways and instances.
     pub(super) fn elastic_ip(&mut self, resource: &Resource<'t>) -> Done {
         let elastic = self.object(resource, "Elastic IP address", &["InstanceId"]);
-        let what = "AWS chooses the address when the stack is made";
+        let what = "AWS chooses the address when the stack is created";
         let taken = "an address of 198.51.100.0/24";
         self.findings.assumed(&elastic.label, &elastic.origin, what, taken);
         if let Some(instance) = self.id(&elastic, "InstanceId")? {

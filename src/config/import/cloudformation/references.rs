@@ -32,7 +32,7 @@ impl<'t> dyn Evaluate<'t> + '_ {
             return Err(Fault::new(
                 place,
                 format!(
-                    "{id} is named here, and is not made: its condition {condition} does not hold"
+                    "{id} is named here, and is not created: its condition {condition} does not hold"
                 ),
                 "give the parameters that the stack has (--parameter), or guard this by Fn::If too",
             ));

@@ -133,7 +133,7 @@ impl<'t> Mapper<'_, 't> {
             .for_each(|group| group.egress.retain(|rule| !allows_all(rule)));
         let what = "an AWS::EC2::SecurityGroupEgress adds a rule to it";
         let taken =
-            "CloudFormation takes away the rule that allows all egress when it adds another one";
+            "CloudFormation removes the rule that allows all egress when it adds another one";
         self.findings.assumed(format!("security group {id}"), &added.origin, what, taken);
     }
 
@@ -171,7 +171,7 @@ impl<'t> Mapper<'_, 't> {
                 &rule.label,
                 &rule.origin,
                 what,
-                "CloudFormation makes no rule of it either",
+                "CloudFormation makes no rule from it either",
             );
             return Ok(None);
         };
@@ -355,7 +355,7 @@ impl<'t> Mapper<'_, 't> {
             Some(acl) => acl.subnets.push(subnet),
             None if knows_subnet => {
                 let what = format!(
-                    "subnet {subnet} has the network ACL {acl}, which the template does not make"
+                    "subnet {subnet} has the network ACL {acl}, which the template does not create"
                 );
                 self.not_understood(
                     &association,

@@ -95,7 +95,7 @@ impl<'t> Scope<'t> {
             }
             Parameter::Stored(key) => Value::unknown(
                 place,
-                format!("the parameter {name} is what Systems Manager has under {key}"),
+                format!("the parameter {name} is the value of {key} in Systems Manager"),
                 format!("give that value with --parameter {name}=VALUE"),
             ),
         }
@@ -106,7 +106,7 @@ impl<'t> Scope<'t> {
             self.options.parameters.get(name).filter(|_| name.starts_with("AWS::")).cloned();
         if given.is_none() && self.comparing.get() && INVENTED.contains(&name) {
             let (what, help) = (
-                format!("the template does not say {name}"),
+                format!("the template does not give {name}"),
                 format!("give it with --parameter {name}=VALUE"),
             );
             return Some(ValueKind::Unknown(Unknown { what, help }));
@@ -206,7 +206,7 @@ impl<'t> Scope<'t> {
         let imported = self.imported.borrow();
         // Names of exports may have colons and hyphens, and an import that no verdict depends on is
         // not looked up.
-        let is_one = |name: &&String| name.bytes().all(|octet| octet.is_ascii_alphanumeric());
+        let is_one = |name: &&String| name.bytes().all(|byte| byte.is_ascii_alphanumeric());
         let unknown =
             |name: &&String| !declared.contains(&name.as_str()) && !imported.contains(*name);
         let names = self.options.parameters.keys().filter(is_one).filter(unknown);
@@ -270,7 +270,7 @@ impl<'t> Scope<'t> {
                 format!(
                     "the expression goes through more than {DEEPEST} values that are nested or name each other"
                 ),
-                "write the value down, or split the expression",
+                "write the value in its place, or split the expression",
             ));
         }
         self.depth.set(depth + 1);
@@ -285,7 +285,7 @@ impl<'t> Scope<'t> {
             true => Err(Fault::new(
                 place,
                 "the template's expressions are too large together",
-                "some of them repeat each other's results many times over: write those down",
+                "some of them repeat each other's results many times over: write those out",
             )),
             false => Ok(()),
         }

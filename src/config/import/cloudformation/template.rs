@@ -1,7 +1,7 @@
 //! Finds the sections of a template by name.
 
 use super::fault::Fault;
-use super::tree::{Entry, Node, Place};
+use super::tree::{MapMember, Node, Place};
 use std::collections::HashMap;
 
 /// A template whose sections have the right form.
@@ -26,7 +26,7 @@ const SECTIONS: [&str; 4] = ["Parameters", "Mappings", "Conditions", "Outputs"];
 impl Template {
     pub(super) fn new(root: Node) -> Result<Self, Fault> {
         let not_one = "a CloudFormation template is a map with a section named Resources";
-        if root.map().is_none_or(<[Entry]>::is_empty) {
+        if root.map().is_none_or(<[MapMember]>::is_empty) {
             return Err(Fault::new(
                 root.place,
                 format!("the template is {}", root.noun()),
@@ -54,7 +54,7 @@ impl Template {
     }
 
     /// Returns the entries of a section; none if it does not exist.
-    pub(super) fn section(&self, name: &str) -> &[Entry] {
+    pub(super) fn section(&self, name: &str) -> &[MapMember] {
         self.root.get(name).and_then(Node::map).unwrap_or_default()
     }
 
@@ -87,7 +87,7 @@ impl Template {
     }
 
     /// Lists the keys of `Resources` that CloudFormation would expand to resources.
-    pub(super) fn macros(&self) -> impl Iterator<Item = &Entry> {
+    pub(super) fn macros(&self) -> impl Iterator<Item = &MapMember> {
         self.section("Resources").iter().filter(|entry| is_macro(&entry.key))
     }
 
@@ -130,7 +130,7 @@ fn is_macro(key: &str) -> bool {
     key.starts_with("Fn::")
 }
 
-fn resource(entry: &Entry) -> Result<Resource<'_>, Fault> {
+fn resource(entry: &MapMember) -> Result<Resource<'_>, Fault> {
     let node = &entry.value;
     let id = &entry.key;
     if node.map().is_none() {
@@ -140,7 +140,7 @@ fn resource(entry: &Entry) -> Result<Resource<'_>, Fault> {
             "a resource is a map with Type and Properties",
         ));
     }
-    if id.is_empty() || !id.bytes().all(|octet| octet.is_ascii_alphanumeric()) {
+    if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         return Err(Fault::new(
             entry.place,
             format!("{id:?} is not a logical id"),

@@ -15,22 +15,22 @@ pub(super) struct Place {
 #[derive(Clone, Debug)]
 pub(super) struct Node {
     pub(super) place: Place,
-    pub(super) kind: Kind,
+    pub(super) kind: NodeKind,
 }
 
 /// The kind of a node. CloudFormation compares and passes on numbers and booleans as text, so they
 /// are text here.
 #[derive(Clone, Debug)]
-pub(super) enum Kind {
+pub(super) enum NodeKind {
     Null,
     Scalar(String),
     List(Vec<Node>),
-    Map(Vec<Entry>),
+    Map(Vec<MapMember>),
 }
 
 /// A member of a map.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
+pub(super) struct MapMember {
     pub(super) key: String,
     pub(super) place: Place,
     pub(super) value: Node,
@@ -39,24 +39,24 @@ pub(super) struct Entry {
 impl Node {
     pub(super) fn scalar(&self) -> Option<&str> {
         match &self.kind {
-            Kind::Scalar(text) => Some(text),
-            Kind::Null | Kind::List(_) | Kind::Map(_) => None,
+            NodeKind::Scalar(text) => Some(text),
+            NodeKind::Null | NodeKind::List(_) | NodeKind::Map(_) => None,
         }
     }
 
     pub(super) fn list(&self) -> Option<&[Self]> {
         match &self.kind {
-            Kind::List(items) => Some(items),
-            Kind::Null | Kind::Scalar(_) | Kind::Map(_) => None,
+            NodeKind::List(items) => Some(items),
+            NodeKind::Null | NodeKind::Scalar(_) | NodeKind::Map(_) => None,
         }
     }
 
     /// Returns the members of a map; null has none.
-    pub(super) fn map(&self) -> Option<&[Entry]> {
+    pub(super) fn map(&self) -> Option<&[MapMember]> {
         match &self.kind {
-            Kind::Map(entries) => Some(entries),
-            Kind::Null => Some(&[]),
-            Kind::Scalar(_) | Kind::List(_) => None,
+            NodeKind::Map(entries) => Some(entries),
+            NodeKind::Null => Some(&[]),
+            NodeKind::Scalar(_) | NodeKind::List(_) => None,
         }
     }
 
@@ -65,7 +65,7 @@ impl Node {
     }
 
     /// Returns the only member of a map that has one member.
-    pub(super) fn only(&self) -> Option<&Entry> {
+    pub(super) fn only(&self) -> Option<&MapMember> {
         match self.map()? {
             [entry] => Some(entry),
             _ => None,
@@ -75,10 +75,10 @@ impl Node {
     /// Returns its kind in words.
     pub(super) fn noun(&self) -> &'static str {
         match &self.kind {
-            Kind::Null => "nothing",
-            Kind::Scalar(_) => "a scalar",
-            Kind::List(_) => "a list",
-            Kind::Map(_) => "a map",
+            NodeKind::Null => "nothing",
+            NodeKind::Scalar(_) => "a scalar",
+            NodeKind::List(_) => "a list",
+            NodeKind::Map(_) => "a map",
         }
     }
 
@@ -97,8 +97,8 @@ impl Node {
         }
         let before = path.len();
         match &self.kind {
-            Kind::Null | Kind::Scalar(_) => return false,
-            Kind::List(items) => {
+            NodeKind::Null | NodeKind::Scalar(_) => return false,
+            NodeKind::List(items) => {
                 for (position, item) in items.iter().enumerate() {
                     path.push_str(&format!("[{position}]"));
                     if item.find(place, path) {
@@ -107,7 +107,7 @@ impl Node {
                     path.truncate(before);
                 }
             }
-            Kind::Map(entries) => {
+            NodeKind::Map(entries) => {
                 for entry in entries {
                     let dot = if before == 0 { "" } else { "." };
                     path.push_str(&format!("{dot}{}", entry.key));

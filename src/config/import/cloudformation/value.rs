@@ -209,12 +209,14 @@ impl Value {
 pub(super) fn known_later(reference: Option<Reference<'_>>) -> Unknown {
     let what = match reference {
         Some(Reference { resource, attribute: None }) => {
-            format!("it depends on the id of {resource}, which AWS chooses when the stack is made")
+            format!(
+                "it depends on the id of {resource}, which AWS chooses when the stack is created"
+            )
         }
         Some(Reference { resource, attribute: Some(attribute) }) => format!(
-            "it depends on {attribute} of {resource}, which is known when the stack is made"
+            "it depends on {attribute} of {resource}, which is known when the stack is created"
         ),
-        None => "it is known when the stack is made".to_owned(),
+        None => "it is known when the stack is created".to_owned(),
     };
     Unknown { what, help: "import the deployed VPC from aws ec2 describe-* output".to_owned() }
 }

@@ -8,7 +8,7 @@
 //! grow to.
 
 use super::fault::Fault;
-use super::tree::{Entry, Kind, Node, Place};
+use super::tree::{MapMember, Node, NodeKind, Place};
 use super::value::without_marks;
 use granit_parser::{Event, Parser, ScalarStyle, Span, StrInput, Tag, options};
 use std::borrow::Cow;
@@ -16,7 +16,7 @@ use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 /// Bytes of the longest template. CloudFormation takes templates of 1 MB.
-const MOST_OCTETS: usize = 8 << 20;
+const MOST_BYTES: usize = 8 << 20;
 /// The most nodes: far more than a template of 1 MB has without aliases.
 const MOST_NODES: usize = 500_000;
 /// The most text, in bytes, that anchors keep and aliases repeat.
@@ -51,12 +51,12 @@ const TAGS: [&str; 21] = [
 
 /// Reads a template's text.
 pub(super) fn read(text: &str) -> Result<Node, Fault> {
-    if text.len() > MOST_OCTETS {
+    if text.len() > MOST_BYTES {
         let message = format!("the template has {} bytes", text.len());
         return Err(Fault::new(
             Place::default(),
             message,
-            "CloudFormation takes up to 1 MB: split it, or leave out what is not about the network",
+            "CloudFormation takes up to 1 MB: split it, or leave out the parts that do not concern the network",
         ));
     }
     let looks_like_json = text.trim_start_matches('\u{feff}').trim_start().starts_with('{');
@@ -95,7 +95,7 @@ struct Reader<'t> {
 #[derive(Clone, Copy, Default)]
 struct Size {
     nodes: usize,
-    octets: usize,
+    bytes: usize,
     levels: usize,
 }
 
@@ -164,14 +164,14 @@ impl<'t> Reader<'t> {
             return Err(Fault::new(
                 place,
                 format!("the template has more than {MOST_NODES} values"),
-                "are its aliases nested? Write out what they repeat",
+                "are its aliases nested? Write out the values that they repeat",
             ));
         }
         if depth > DEEPEST {
             return Err(Fault::new(
                 place,
                 format!("the template is nested deeper than {DEEPEST} levels"),
-                "no template of CloudFormation's needs that many",
+                "no CloudFormation template needs that many",
             ));
         }
         let (anchor, tag, kind) = match event {
@@ -204,7 +204,7 @@ impl<'t> Reader<'t> {
         Ok(node)
     }
 
-    fn list(&mut self, depth: usize) -> Result<Kind, Fault> {
+    fn list(&mut self, depth: usize) -> Result<NodeKind, Fault> {
         let mut items = Vec::new();
         while let Some((event, span)) = self.next()? {
             if event == Event::SequenceEnd {
@@ -212,11 +212,11 @@ impl<'t> Reader<'t> {
             }
             items.push(self.node((event, span), depth + 1)?);
         }
-        Ok(Kind::List(items))
+        Ok(NodeKind::List(items))
     }
 
-    fn map(&mut self, depth: usize) -> Result<Kind, Fault> {
-        let mut entries: Vec<Entry> = Vec::new();
+    fn map(&mut self, depth: usize) -> Result<NodeKind, Fault> {
+        let mut entries: Vec<MapMember> = Vec::new();
         let mut keys = HashSet::new();
         let mut merged = Vec::new();
         while let Some((event, span)) = self.next()? {
@@ -233,7 +233,7 @@ impl<'t> Reader<'t> {
                 merged.extend(merge(value)?);
                 continue;
             }
-            let Kind::Scalar(key) = key.kind else {
+            let NodeKind::Scalar(key) = key.kind else {
                 return Err(Fault::new(
                     place,
                     format!("a key is {} here", key.noun()),
@@ -247,19 +247,19 @@ impl<'t> Reader<'t> {
                     "a map has each key once: remove one of them",
                 ));
             }
-            entries.push(Entry { key, place, value });
+            entries.push(MapMember { key, place, value });
         }
         // The map's own members win over merged ones, and of several merged maps the first wins.
         entries.extend(merged.into_iter().filter(|entry| keys.insert(entry.key.clone())));
-        Ok(Kind::Map(entries))
+        Ok(NodeKind::Map(entries))
     }
 
     fn alias(&mut self, anchor: usize, place: Place, depth: usize) -> Result<Node, Fault> {
         let Some((size, node)) = self.anchors.get(&anchor).cloned() else {
             return Err(Fault::new(
                 place,
-                "an alias stands within what it repeats",
-                "write out what it should repeat",
+                "an alias is within the value that it repeats",
+                "write out the value that it should repeat",
             ));
         };
         self.repeat(size, place, depth)?;
@@ -269,7 +269,7 @@ impl<'t> Reader<'t> {
     /// Counts a copy, before it is made.
     fn repeat(&mut self, size: Size, place: Place, depth: usize) -> Result<(), Fault> {
         self.nodes = self.nodes.saturating_add(size.nodes);
-        self.repeated = self.repeated.saturating_add(size.octets);
+        self.repeated = self.repeated.saturating_add(size.bytes);
         let is_too_large = self.nodes > MOST_NODES
             || self.repeated > MOST_REPEATED
             || depth + size.levels > DEEPEST;
@@ -278,7 +278,7 @@ impl<'t> Reader<'t> {
                 place,
                 "the aliases of this template make it too large",
                 format!(
-                    "write out what they repeat: {MOST_NODES} values, {MOST_REPEATED} bytes and {DEEPEST} levels are the limits"
+                    "write out the values that they repeat: {MOST_NODES} values, {MOST_REPEATED} bytes and {DEEPEST} levels are the limits"
                 ),
             ));
         }
@@ -287,35 +287,35 @@ impl<'t> Reader<'t> {
 }
 
 fn size(node: &Node) -> Size {
-    let add = |sum: Size, octets: usize, child: &Node| {
+    let add = |sum: Size, bytes: usize, child: &Node| {
         let child = size(child);
         Size {
             nodes: sum.nodes + child.nodes,
-            octets: sum.octets + octets + child.octets,
+            bytes: sum.bytes + bytes + child.bytes,
             levels: sum.levels.max(child.levels + 1),
         }
     };
-    let one = Size { nodes: 1, octets: 0, levels: 1 };
+    let one = Size { nodes: 1, bytes: 0, levels: 1 };
     match &node.kind {
-        Kind::Null => one,
-        Kind::Scalar(text) => Size { octets: text.len(), ..one },
-        Kind::List(items) => items.iter().fold(one, |sum, item| add(sum, 0, item)),
-        Kind::Map(entries) => {
+        NodeKind::Null => one,
+        NodeKind::Scalar(text) => Size { bytes: text.len(), ..one },
+        NodeKind::List(items) => items.iter().fold(one, |sum, item| add(sum, 0, item)),
+        NodeKind::Map(entries) => {
             entries.iter().fold(one, |sum, entry| add(sum, entry.key.len(), &entry.value))
         }
     }
 }
 
 /// Returns the members that `<<` merges: of a map, or of the maps of a list.
-fn merge(value: Node) -> Result<Vec<Entry>, Fault> {
+fn merge(value: Node) -> Result<Vec<MapMember>, Fault> {
     let place = value.place;
     match value.kind {
-        Kind::Map(entries) => Ok(entries),
-        Kind::List(maps) => {
+        NodeKind::Map(entries) => Ok(entries),
+        NodeKind::List(maps) => {
             let maps = maps.into_iter().map(merge).collect::<Result<Vec<_>, _>>()?;
             Ok(maps.into_iter().flatten().collect())
         }
-        Kind::Null | Kind::Scalar(_) => Err(Fault::new(
+        NodeKind::Null | NodeKind::Scalar(_) => Err(Fault::new(
             place,
             "<< merges maps, and this is not a map",
             "name a map, or a list of maps, by its alias",
@@ -349,27 +349,27 @@ fn long_form(node: Node, tag: Option<Cow<'_, Tag>>) -> Result<Node, Fault> {
     }
     let key = if BARE.contains(&suffix) { suffix.to_owned() } else { format!("Fn::{suffix}") };
     let at_key = Place { is_key: true, ..place };
-    let kind = Kind::Map(vec![Entry { key, place: at_key, value: node }]);
+    let kind = NodeKind::Map(vec![MapMember { key, place: at_key, value: node }]);
     Ok(Node { place, kind })
 }
 
-fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Kind {
+fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> NodeKind {
     let is_plain = style == ScalarStyle::Plain
         && tag.is_none_or(|tag| tag.is_custom() && tag.original() != "!");
     if !is_plain {
-        return Kind::Scalar(without_marks(text.to_owned()));
+        return NodeKind::Scalar(without_marks(text.to_owned()));
     }
     match text {
-        "" | "~" | "null" | "Null" | "NULL" => Kind::Null,
+        "" | "~" | "null" | "Null" | "NULL" => NodeKind::Null,
         "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => {
-            Kind::Scalar("true".to_owned())
+            NodeKind::Scalar("true".to_owned())
         }
         "no" | "No" | "NO" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" => {
-            Kind::Scalar("false".to_owned())
+            NodeKind::Scalar("false".to_owned())
         }
         _ => {
             let own = || without_marks(text.to_owned());
-            Kind::Scalar(integer(text).map_or_else(own, |number| number.to_string()))
+            NodeKind::Scalar(integer(text).map_or_else(own, |number| number.to_string()))
         }
     }
 }
@@ -407,7 +407,7 @@ fn sexagesimal(digits: &str) -> Option<i64> {
     let first = parts.next()?.parse::<i64>().ok()?;
     parts.try_fold(first, |sum, part| {
         let is_part =
-            (1..=2).contains(&part.len()) && part.bytes().all(|octet| octet.is_ascii_digit());
+            (1..=2).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
         let part = part.parse::<i64>().ok().filter(|part| is_part && *part < 60)?;
         sum.checked_mul(60)?.checked_add(part)
     })

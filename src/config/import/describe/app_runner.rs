@@ -81,7 +81,7 @@ pub(super) fn undescribed(reader: &mut Reader) {
         if reader.account.services.iter().any(|service| service.name == name) {
             continue;
         }
-        let what = "list-services names it, and no describe-service says where its packets go";
+        let what = "list-services names it, and no describe-service shows where its packets go";
         let consequence = "the lab has no such service";
         reader.findings.left_out(format!("service {name}"), &origin, what, consequence);
     }

@@ -188,9 +188,7 @@ pub(super) fn prefix_list_entries(
     let id = root.string("PrefixListId")?.or_else(|| list_id(file));
     let Some(id) = id else {
         let help = "name the file after it: get-managed-prefix-list-entries-pl-0a1b.json";
-        return Err(root
-            .origin()
-            .error("it does not say of which prefix list these entries are", help));
+        return Err(root.origin().error("it does not name the prefix list of these entries", help));
     };
     let mut entries = Vec::new();
     for entry in root.list("Entries")? {

@@ -112,7 +112,7 @@ impl Reader {
             return self.errors.push(error);
         }
         if !is_one(value) {
-            let consequence = "egret reads nothing of it";
+            let consequence = "egret does not read it";
             let what = "the answer of a call that egret does not know";
             return self.findings.left_out(
                 format!("file {file}"),
@@ -164,7 +164,7 @@ impl Reader {
                 format!("file {}", root.origin().file),
                 &root.origin().member("NextToken"),
                 "the answer has more pages than the file",
-                "what is on the other pages is not in the lab",
+                "the lab does not have the objects of the other pages",
             );
         }
     }
@@ -236,7 +236,7 @@ impl Reader {
                 "VPC endpoints",
                 &none,
                 "describe-vpc-endpoints is not there",
-                "the lab has none; routes to them are listed apart",
+                "the lab has none; routes to them are listed separately",
             );
         }
     }

@@ -198,8 +198,5 @@ fn target(node: &Node<'_>) -> Result<RouteTarget, ImportError> {
         }
     }
     let Origin { path, .. } = node.origin();
-    Ok(RouteTarget::Other {
-        kind: "a target of a kind that egret does not know,".to_owned(),
-        id: path.clone(),
-    })
+    Ok(RouteTarget::Other { kind: "a target of an unknown kind,".to_owned(), id: path.clone() })
 }

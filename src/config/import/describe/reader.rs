@@ -45,7 +45,7 @@ impl Reader {
         if first == node.value() {
             self.findings.left_out(object, node.origin(), "it is there twice", consequence);
         } else {
-            let what = "it is there twice, and not the same: were they fetched at different times?";
+            let what = "it is there twice, with differences: were they fetched at different times?";
             self.findings.not_understood(object, node.origin(), what, consequence);
         }
         false

@@ -32,8 +32,9 @@ pub(super) fn record(reader: &mut Reader, root: &Node<'_>) -> Result<(), ImportE
         let words = words.split('<').next().unwrap_or_default().trim();
         let words: String = words.chars().take(LONGEST_WORDS).collect();
         let known = CONSEQUENCES.iter().find(|(start, _)| call.starts_with(start));
-        let consequence = known.map_or("what it would have said is not in the lab", |(_, c)| *c);
-        let what = format!("it gave nothing: {words}");
+        let consequence =
+            known.map_or("the lab does not have the objects of its answer", |(_, c)| *c);
+        let what = format!("it returned nothing: {words}");
         let object = format!("call aws {call}");
         if decides(&call) {
             reader.findings.not_understood(object, missing.origin(), what, consequence);

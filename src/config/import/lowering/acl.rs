@@ -4,7 +4,7 @@ use super::super::{AclDirection, AclEntry, NetworkAcl};
 use super::document::{Item, Section, inline, quoted};
 use super::state::Lowering;
 use super::traffic::{Traffic, traffic};
-use crate::config::names::Kind;
+use crate::config::names::ObjectKind;
 
 /// The highest number that a rule can have (spec 5); above it are the implied denies.
 const LAST_RULE: i64 = 32_766;
@@ -17,8 +17,8 @@ impl<'a> Lowering<'a, '_> {
             (name, false) => name.clone(),
         };
         let mut section = Section::new("network_acl", title.as_deref(), &acl.origin);
-        section.string("id", self.words.of(Kind::NetworkAcl, &acl.id));
-        section.string("vpc", self.words.of(Kind::Vpc, &acl.vpc));
+        section.string("id", self.words.of(ObjectKind::NetworkAcl, &acl.id));
+        section.string("vpc", self.words.of(ObjectKind::Vpc, &acl.vpc));
         let ways = [("ingress", AclDirection::Ingress), ("egress", AclDirection::Egress)];
         for (key, direction) in ways {
             let mut entries: Vec<&AclEntry> =
@@ -48,7 +48,7 @@ impl<'a> Lowering<'a, '_> {
                         "rule {} allows, above the last number that AWS takes",
                         entry.rule_number
                     ),
-                    "the lab has no such rule: what only it allows is dropped",
+                    "the lab has no such rule: packets that only it allows are dropped",
                 );
             }
             return None;

@@ -52,8 +52,8 @@ impl Document {
         }
     }
 
-    fn entry(&mut self, entry: Entry, origin: &Origin) {
-        let Entry { key, value } = entry;
+    fn entry(&mut self, entry: KeyValue, origin: &Origin) {
+        let KeyValue { key, value } = entry;
         match value {
             Value::Plain(value) => self.line(&format!("{key} = {value}")),
             Value::Items(items) if items.is_empty() => self.line(&format!("{key} = []")),
@@ -90,11 +90,11 @@ pub(super) struct Section {
     title: Option<String>,
     origin: Origin,
     notes: Vec<String>,
-    entries: Vec<Entry>,
+    entries: Vec<KeyValue>,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct KeyValue {
     key: &'static str,
     value: Value,
 }
@@ -126,11 +126,11 @@ impl Section {
 
     pub(super) fn string(&mut self, key: &'static str, value: impl Display) {
         let value = Value::Plain(quoted(value));
-        self.entries.push(Entry { key, value });
+        self.entries.push(KeyValue { key, value });
     }
 
     pub(super) fn boolean(&mut self, key: &'static str, value: bool) {
-        self.entries.push(Entry { key, value: Value::Plain(value.to_string()) });
+        self.entries.push(KeyValue { key, value: Value::Plain(value.to_string()) });
     }
 
     /// Adds a list of strings.
@@ -142,7 +142,7 @@ impl Section {
                 |value| Item { value: quoted(value), comment: None, origin: self.origin.clone() };
             Value::Items(values.iter().map(item).collect())
         };
-        self.entries.push(Entry { key, value });
+        self.entries.push(KeyValue { key, value });
     }
 
     /// Adds a list of strings, unless it is empty.
@@ -154,7 +154,7 @@ impl Section {
 
     /// Adds a list with an element on each line.
     pub(super) fn items(&mut self, key: &'static str, items: Vec<Item>) {
-        self.entries.push(Entry { key, value: Value::Items(items) });
+        self.entries.push(KeyValue { key, value: Value::Items(items) });
     }
 }
 

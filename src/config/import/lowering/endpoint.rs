@@ -4,7 +4,7 @@ use super::super::{EndpointType, PrefixList, RouteDestination, RouteTarget, Vpc,
 use super::document::Section;
 use super::network::is_usable;
 use super::state::Lowering;
-use crate::config::names::Kind;
+use crate::config::names::ObjectKind;
 use ipnetwork::Ipv4Network;
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -44,13 +44,13 @@ impl<'a> Lowering<'a, '_> {
             return;
         }
         if endpoint.has_policy {
-            let consequence = "egret asks no policy: a request that it would refuse passes";
+            let consequence = "egret evaluates no policy: a request that it would refuse passes";
             self.findings.left_out(&object, &endpoint.origin, "its policy", consequence);
         }
         let title = endpoint.name.as_deref();
         let mut section = Section::new("vpc_endpoint", title, &endpoint.origin);
-        section.string("id", self.words.of(Kind::VpcEndpoint, &endpoint.id));
-        section.string("vpc", self.words.of(Kind::Vpc, &vpc.id));
+        section.string("id", self.words.of(ObjectKind::VpcEndpoint, &endpoint.id));
+        section.string("vpc", self.words.of(ObjectKind::Vpc, &vpc.id));
         match &endpoint.endpoint_type {
             EndpointType::Gateway => {
                 section.string("kind", "gateway");
@@ -99,7 +99,7 @@ impl<'a> Lowering<'a, '_> {
             self.absent(&object, &endpoint.origin, ("route table", id), consequence);
         }
         let words: Vec<String> =
-            tables.into_iter().map(|id| self.words.of(Kind::RouteTable, id)).collect();
+            tables.into_iter().map(|id| self.words.of(ObjectKind::RouteTable, id)).collect();
         section.strings("route_tables", &words);
     }
 
@@ -120,7 +120,7 @@ impl<'a> Lowering<'a, '_> {
         let mut candidates = endpoint.prefix_list.iter().chain(routed).chain(named);
         let first = candidates.clone().next();
         if let Some(id) = candidates.find(|id| self.use_prefix_list(id)) {
-            return self.words.of(Kind::PrefixList, id);
+            return self.words.of(ObjectKind::PrefixList, id);
         }
         self.assumed_list(endpoint, first, section)
     }
@@ -138,8 +138,8 @@ impl<'a> Lowering<'a, '_> {
         let object = format!("VPC endpoint {}", endpoint.id);
         self.assume(section, &object, &endpoint.origin, what, &taken);
         let word = match id {
-            Some(id) => self.words.of(Kind::PrefixList, id),
-            None => self.words.of(Kind::PrefixList, &format!("pl-{service}")),
+            Some(id) => self.words.of(ObjectKind::PrefixList, id),
+            None => self.words.of(ObjectKind::PrefixList, &format!("pl-{service}")),
         };
         if self.assumed_lists.insert(word.clone()) {
             let mut list =
@@ -175,13 +175,19 @@ impl<'a> Lowering<'a, '_> {
             section.some_strings("addresses", &addresses);
         } else if !given.is_empty() {
             let what =
-                "the addresses of its interfaces are not of their subnets, or not all are there";
+                "the addresses of its interfaces are not all there, or not all in their subnets";
             self.assume(section, &object, &endpoint.origin, what, "egret chooses them");
         }
         let groups = self.groups_of(&object, &endpoint.security_groups, &endpoint.origin);
         section.some_strings("security_groups", &groups);
         section.boolean("private_dns_enabled", endpoint.private_dns_enabled);
-        self.assume(section, &object, &endpoint.origin, "what answers there is not said", HTTPS);
+        self.assume(
+            section,
+            &object,
+            &endpoint.origin,
+            "the source does not list its listeners",
+            HTTPS,
+        );
         section.strings("listen", &[HTTPS]);
     }
 
@@ -189,7 +195,7 @@ impl<'a> Lowering<'a, '_> {
         let mut words = Vec::new();
         for id in &endpoint.subnets {
             match self.scope.subnet(id) {
-                Some(_) => words.push(self.words.of(Kind::Subnet, id)),
+                Some(_) => words.push(self.words.of(ObjectKind::Subnet, id)),
                 None => {
                     let object = format!("VPC endpoint {}", endpoint.id);
                     let consequence = "the lab has the endpoint in its other subnets";
@@ -220,7 +226,7 @@ impl<'a> Lowering<'a, '_> {
         let mut words = Vec::new();
         for id in ids {
             match self.scope.vpc_of_group(id) {
-                Some(_) => words.push(self.words.of(Kind::SecurityGroup, id)),
+                Some(_) => words.push(self.words.of(ObjectKind::SecurityGroup, id)),
                 None => {
                     let consequence = "the lab has it with its other groups, and without any with the VPC's default one";
                     self.absent(object, origin, ("security group", id), consequence);

@@ -4,7 +4,7 @@ use super::super::{RulePeer, SecurityGroup, SecurityGroupRule};
 use super::document::{Item, Section, inline, list, quoted};
 use super::state::Lowering;
 use super::traffic::{Fields, Traffic, traffic};
-use crate::config::names::Kind;
+use crate::config::names::ObjectKind;
 use std::collections::BTreeMap;
 
 /// The most peers on one line.
@@ -26,8 +26,8 @@ impl<'a> Lowering<'a, '_> {
             None => title.to_owned(),
         };
         let mut section = Section::new("security_group", Some(&title), &group.origin);
-        section.string("id", self.words.of(Kind::SecurityGroup, &group.id));
-        section.string("vpc", self.words.of(Kind::Vpc, &group.vpc));
+        section.string("id", self.words.of(ObjectKind::SecurityGroup, &group.id));
+        section.string("vpc", self.words.of(ObjectKind::Vpc, &group.vpc));
         if group.default {
             section.boolean("default", true);
         }
@@ -79,7 +79,7 @@ impl<'a> Lowering<'a, '_> {
             RulePeer::Cidr(block) => Some(block.to_string()),
             RulePeer::SecurityGroup(id) => match self.scope.vpc_of_group(id) {
                 Some(vpc) if self.scope.sees(&group.vpc, vpc) => {
-                    Some(self.words.of(Kind::SecurityGroup, id))
+                    Some(self.words.of(ObjectKind::SecurityGroup, id))
                 }
                 Some(_) | None => {
                     self.findings.left_out(
@@ -93,7 +93,7 @@ impl<'a> Lowering<'a, '_> {
             },
             RulePeer::PrefixList(id) => {
                 if self.use_prefix_list(id) {
-                    return Some(self.words.of(Kind::PrefixList, id));
+                    return Some(self.words.of(ObjectKind::PrefixList, id));
                 }
                 self.findings.not_understood(
                     object,
@@ -101,7 +101,7 @@ impl<'a> Lowering<'a, '_> {
                     format!(
                         "a rule that names prefix list {id}, whose entries are not in the source"
                     ),
-                    "the lab has no such rule: what only it allows is dropped",
+                    "the lab has no such rule: packets that only it allows are dropped",
                 );
                 None
             }
@@ -123,15 +123,14 @@ impl<'a> Lowering<'a, '_> {
         if let Some(word) = self.open_groups.get(vpc) {
             return word.clone();
         }
-        let word = self.words.free(Kind::SecurityGroup, "no-security-group");
+        let word = self.words.free(ObjectKind::SecurityGroup, "no-security-group");
         let what = "an interface has no security group in the source";
         let taken = "nothing is filtered at it and at others like it";
         self.findings.assumed(format!("VPC {vpc}"), origin, what, taken);
-        let title =
-            "not in the source: stands for having no security group, where nothing is filtered";
+        let title = "not in the source: stands for an interface without security groups, where nothing is filtered";
         let mut section = Section::new("security_group", Some(title), origin);
         section.string("id", &word);
-        section.string("vpc", self.words.of(Kind::Vpc, vpc));
+        section.string("vpc", self.words.of(ObjectKind::Vpc, vpc));
         let all = |key| {
             let value = inline(&[("protocol", quoted("all")), (key, quoted("0.0.0.0/0"))]);
             vec![Item { value, comment: None, origin: origin.clone() }]

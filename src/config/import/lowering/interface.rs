@@ -7,7 +7,7 @@ use super::document::Section;
 use super::endpoint;
 use super::network::is_usable;
 use super::state::Lowering;
-use crate::config::names::Kind;
+use crate::config::names::ObjectKind;
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
@@ -74,8 +74,8 @@ impl<'a> Lowering<'a, '_> {
 
     fn resource(&mut self, vpc: &'a Vpc, subnet: &'a Subnet, interface: &'a NetworkInterface) {
         let object = format!("network interface {}", interface.id);
-        self.words.name(Kind::Resource, &interface.id, &called(interface));
-        let name = self.words.of(Kind::Resource, &interface.id);
+        self.words.name(ObjectKind::Resource, &interface.id, &called(interface));
+        let name = self.words.of(ObjectKind::Resource, &interface.id);
         let groups = match interface.security_groups.as_slice() {
             [] => vec![self.open_group(&vpc.id, &interface.origin)],
             ids => self.groups_of(&object, ids, &interface.origin),
@@ -95,20 +95,20 @@ impl<'a> Lowering<'a, '_> {
             // A resource has one address; the others of its interface are resources beside it.
             match position {
                 0 => section.string("name", &name),
-                _ => section.string("name", self.words.free(Kind::Resource, &name)),
+                _ => section.string("name", self.words.free(ObjectKind::Resource, &name)),
             }
-            section.string("subnet", self.words.of(Kind::Subnet, &subnet.id));
+            section.string("subnet", self.words.of(ObjectKind::Subnet, &subnet.id));
             section.string("address", address);
             self.public_address(vpc, interface, position, &mut section);
             section.some_strings("security_groups", &groups);
             if position == 0 && self.is_routed_to(interface) {
-                let word = self.words.of(Kind::NetworkInterface, &interface.id);
+                let word = self.words.of(ObjectKind::NetworkInterface, &interface.id);
                 section.string("network_interface", word);
                 section.boolean("source_dest_check", interface.source_dest_check);
             }
             if !listen.is_empty() {
                 if interface.listen.is_empty() {
-                    let what = "what answers there is not said";
+                    let what = "the source does not list its listeners";
                     let taken = "the ports that rules of its groups name";
                     section.note(super::state::assumption(what, taken));
                     if position == 0 {
@@ -144,7 +144,7 @@ impl<'a> Lowering<'a, '_> {
         };
         let what = match given {
             Some(address) => format!("{address} cannot be its address in {}", subnet.cidr_block),
-            None => "its address is left to AWS".to_owned(),
+            None => "AWS chooses its address".to_owned(),
         };
         self.assume(section, &object, &interface.origin, &what, &free.to_string());
         Some(free)

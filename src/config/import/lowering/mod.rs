@@ -21,10 +21,10 @@ mod traffic;
 mod words;
 
 use super::{Account, Findings, ImportErrors, Origin, Vpc};
-use crate::config::names::Kind;
+use crate::config::names::ObjectKind;
 use crate::vpc::Line;
 use document::Document;
-use scope::Scope;
+use scope::LabVpcs;
 use state::Lowering;
 use std::collections::{BTreeMap, BTreeSet};
 use words::Words;
@@ -44,7 +44,7 @@ pub(super) struct Lowered {
     pub(super) text: String,
     pub(super) origins: BTreeMap<Line, Origin>,
     /// The ids in the source, by the lab's names of the objects.
-    pub(super) ids: BTreeMap<(Kind, String), String>,
+    pub(super) ids: BTreeMap<(ObjectKind, String), String>,
 }
 
 /// Writes the lab file. `findings` has the findings of the importer, and gets those of the
@@ -58,7 +58,7 @@ pub(super) fn lower(
     heading: &Heading,
     findings: &mut Findings,
 ) -> Result<Lowered, ImportErrors> {
-    let scope = Scope::of(account, findings);
+    let scope = LabVpcs::of(account, findings);
     let region = network::region(account, findings);
     let mut lowering = Lowering {
         account,
@@ -107,10 +107,11 @@ impl<'a> Lowering<'a, '_> {
     /// Reserves the ids of groups, gateways and endpoints, so that no name takes one of them first.
     fn keep_route_target_words(&mut self) {
         let account = self.account;
-        let groups = account.security_groups.iter().map(|o| (Kind::SecurityGroup, &o.id));
-        let gateways = account.internet_gateways.iter().map(|o| (Kind::InternetGateway, &o.id));
-        let nats = account.nat_gateways.iter().map(|o| (Kind::NatGateway, &o.id));
-        let endpoints = account.vpc_endpoints.iter().map(|o| (Kind::VpcEndpoint, &o.id));
+        let groups = account.security_groups.iter().map(|o| (ObjectKind::SecurityGroup, &o.id));
+        let gateways =
+            account.internet_gateways.iter().map(|o| (ObjectKind::InternetGateway, &o.id));
+        let nats = account.nat_gateways.iter().map(|o| (ObjectKind::NatGateway, &o.id));
+        let endpoints = account.vpc_endpoints.iter().map(|o| (ObjectKind::VpcEndpoint, &o.id));
         for (kind, id) in groups.chain(gateways).chain(nats).chain(endpoints) {
             self.words.of(kind, id);
         }
@@ -159,7 +160,7 @@ impl<'a> Lowering<'a, '_> {
         if missing.is_empty() {
             return;
         }
-        self.document.heading("not taken over");
+        self.document.heading("not imported");
         for finding in missing {
             let super::Finding { kind, object, what, consequence, origin } = finding;
             self.document.comment(&format!("{kind}: {object}: {what}: {consequence} ({origin})"));

@@ -4,7 +4,7 @@ use super::super::{NatGateway, Vpc};
 use super::document::Section;
 use super::network::is_usable;
 use super::state::Lowering;
-use crate::config::names::Kind;
+use crate::config::names::ObjectKind;
 use crate::config::text;
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -12,14 +12,14 @@ use std::net::Ipv4Addr;
 const STATES: [&str; 5] = ["available", "pending", "failed", "deleting", "deleted"];
 
 /// Decides whether a gateway is deleted. EC2 still lists its id for a while.
-pub(super) fn is_gone(gateway: &NatGateway) -> bool {
+pub(super) fn is_deleted(gateway: &NatGateway) -> bool {
     gateway.state.as_deref() == Some("deleted")
 }
 
 impl<'a> Lowering<'a, '_> {
     pub(super) fn nat_gateway(&mut self, vpc: &'a Vpc, gateway: &'a NatGateway) {
         let object = format!("NAT gateway {}", gateway.id);
-        if is_gone(gateway) {
+        if is_deleted(gateway) {
             if gateway.vpc.as_deref() == Some(&vpc.id) {
                 let consequence = "routes to it drop";
                 self.findings.left_out(object, &gateway.origin, "it is deleted", consequence);
@@ -29,7 +29,7 @@ impl<'a> Lowering<'a, '_> {
         if gateway.regional {
             if gateway.vpc.as_deref() == Some(&vpc.id) {
                 let what = "it is regional: in no subnet, with a table of its own";
-                let consequence = "the lab has none; routes to it are listed apart";
+                let consequence = "the lab has none; routes to it are listed separately";
                 self.findings.left_out(object, &gateway.origin, what, consequence);
             }
             return;
@@ -54,8 +54,8 @@ impl<'a> Lowering<'a, '_> {
             return;
         }
         let mut section = Section::new("nat_gateway", gateway.name.as_deref(), &gateway.origin);
-        section.string("id", self.words.of(Kind::NatGateway, &gateway.id));
-        section.string("subnet", self.words.of(Kind::Subnet, id));
+        section.string("id", self.words.of(ObjectKind::NatGateway, &gateway.id));
+        section.string("subnet", self.words.of(ObjectKind::Subnet, id));
         if gateway.private {
             section.string("connectivity", "private");
         }

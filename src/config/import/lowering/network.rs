@@ -4,7 +4,7 @@ use super::super::{Account, Findings, Origin, Subnet, Vpc};
 use super::document::{Item, Section, inline, list, quoted};
 use super::state::Lowering;
 use crate::config::address::{is_reserved, overlap};
-use crate::config::names::Kind;
+use crate::config::names::ObjectKind;
 use crate::config::text;
 use ipnetwork::Ipv4Network;
 use std::collections::BTreeSet;
@@ -49,7 +49,7 @@ impl<'a> Lowering<'a, '_> {
             taken.iter().all(|other| !overlap(block, *other)).then_some(block)
         });
         if let Some(block) = free.filter(|block| block.ip() != Ipv4Addr::from(TASK_BLOCKS[0].0)) {
-            let what = "the usual addresses of tasks, 100.64.0.0/10, are a VPC's";
+            let what = "a VPC uses the default addresses of tasks, 100.64.0.0/10";
             self.document.comment(&super::state::assumption(what, &block.to_string()));
             self.document.line(&format!("task_cidr = {}", quoted(block)));
             self.findings.assumed("tasks", &Origin::default(), what, block.to_string());
@@ -86,18 +86,18 @@ impl<'a> Lowering<'a, '_> {
 
     pub(super) fn network(&mut self, vpc: &'a Vpc) {
         let mut section = Section::new("vpc", vpc.name.as_deref(), &vpc.origin);
-        section.string("id", self.words.of(Kind::Vpc, &vpc.id));
+        section.string("id", self.words.of(ObjectKind::Vpc, &vpc.id));
         section.strings("cidr", &vpc.cidr_blocks);
         if let Some(region) = self.region_by_peering(vpc) {
             section.string("region", region);
         }
         if let Some(gateway) = self.attached_gateway(vpc) {
-            let word = self.words.of(Kind::InternetGateway, &gateway);
+            let word = self.words.of(ObjectKind::InternetGateway, &gateway);
             section.string("internet_gateway", word);
         }
         let tables = &self.account.route_tables;
         if let Some(main) = tables.iter().find(|table| table.main && table.vpc == vpc.id) {
-            section.string("main_route_table", self.words.of(Kind::RouteTable, &main.id));
+            section.string("main_route_table", self.words.of(ObjectKind::RouteTable, &main.id));
         }
         let dns = [
             ("enable_dns_support", vpc.enable_dns_support, true),
@@ -111,7 +111,7 @@ impl<'a> Lowering<'a, '_> {
                     &mut section,
                     &object,
                     &vpc.origin,
-                    &format!("{key} is not said"),
+                    &format!("the source does not give {key}"),
                     &taken,
                 );
             }
@@ -170,7 +170,7 @@ impl<'a> Lowering<'a, '_> {
                 object,
                 &vpc.origin,
                 format!("VPC Block Public Access, {mode}"),
-                "AWS drops what goes through the internet gateway; the lab lets it pass",
+                "AWS drops packets through the internet gateway; the lab forwards them",
             ),
         }
     }
@@ -181,19 +181,19 @@ impl<'a> Lowering<'a, '_> {
             Some(zone) => zone.clone(),
             None => self.assumed_zone(vpc, subnet, &mut section),
         };
-        section.string("id", self.words.of(Kind::Subnet, &subnet.id));
-        section.string("vpc", self.words.of(Kind::Vpc, &vpc.id));
+        section.string("id", self.words.of(ObjectKind::Subnet, &subnet.id));
+        section.string("vpc", self.words.of(ObjectKind::Vpc, &vpc.id));
         section.string("availability_zone", zone);
         section.string("cidr", subnet.cidr_block);
         let account = self.account;
         let mut tables = account.route_tables.iter();
         if let Some(table) = tables.find(|table| table.subnets.contains(&subnet.id)) {
-            section.string("route_table", self.words.of(Kind::RouteTable, &table.id));
+            section.string("route_table", self.words.of(ObjectKind::RouteTable, &table.id));
         }
         let of_vpc = || account.network_acls.iter().filter(|acl| acl.vpc == vpc.id);
         let acl = of_vpc().find(|acl| acl.subnets.contains(&subnet.id));
         if let Some(acl) = acl.or_else(|| of_vpc().find(|acl| acl.default)) {
-            section.string("network_acl", self.words.of(Kind::NetworkAcl, &acl.id));
+            section.string("network_acl", self.words.of(ObjectKind::NetworkAcl, &acl.id));
         }
         self.document.push(section);
     }
@@ -204,13 +204,7 @@ impl<'a> Lowering<'a, '_> {
         let letter = ZONE_LETTERS.get(position % ZONE_LETTERS.len()).copied().unwrap_or('a');
         let zone = format!("{}{letter}", self.region);
         let object = format!("subnet {}", subnet.id);
-        self.assume(
-            section,
-            &object,
-            &subnet.origin,
-            "its Availability Zone is left to AWS",
-            &zone,
-        );
+        self.assume(section, &object, &subnet.origin, "AWS chooses its Availability Zone", &zone);
         zone
     }
 
@@ -224,9 +218,9 @@ impl<'a> Lowering<'a, '_> {
             }
             let name = peering.name.as_deref();
             let mut section = Section::new("vpc_peering_connection", name, &peering.origin);
-            section.string("id", self.words.of(Kind::Peering, &peering.id));
-            section.string("requester_vpc", self.words.of(Kind::Vpc, requester));
-            section.string("accepter_vpc", self.words.of(Kind::Vpc, accepter));
+            section.string("id", self.words.of(ObjectKind::Peering, &peering.id));
+            section.string("requester_vpc", self.words.of(ObjectKind::Vpc, requester));
+            section.string("accepter_vpc", self.words.of(ObjectKind::Vpc, accepter));
             let dns = [
                 ("requester_dns_resolution", peering.requester_dns_resolution),
                 ("accepter_dns_resolution", peering.accepter_dns_resolution),
@@ -262,7 +256,7 @@ impl<'a> Lowering<'a, '_> {
             }
             let name = prefix_list.name.as_deref();
             let mut section = Section::new("prefix_list", name, &prefix_list.origin);
-            section.string("id", self.words.of(Kind::PrefixList, &prefix_list.id));
+            section.string("id", self.words.of(ObjectKind::PrefixList, &prefix_list.id));
             let mut seen = BTreeSet::new();
             let once: Vec<_> = entries.iter().filter(|entry| seen.insert(**entry)).collect();
             section.strings("entries", &once);
@@ -278,7 +272,7 @@ impl<'a> Lowering<'a, '_> {
                 continue;
             }
             let vpcs: Vec<String> =
-                vpcs.into_iter().map(|vpc| self.words.of(Kind::Vpc, vpc)).collect();
+                vpcs.into_iter().map(|vpc| self.words.of(ObjectKind::Vpc, vpc)).collect();
             let mut section = Section::new("private_zone", None, &zone.origin);
             section.string("name", &zone.name);
             section.strings("vpcs", &vpcs);

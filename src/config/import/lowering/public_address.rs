@@ -62,11 +62,11 @@ impl<'a> Lowering<'a, '_> {
     fn known(&mut self, interface: &'a NetworkInterface, address: Ipv4Addr, section: &mut Section) {
         let public = PublicAddress::Known(address);
         if text::public_address(&address.to_string()).is_err() {
-            self.without_public_address(interface, public, "it is no public address", section);
+            self.without_public_address(interface, public, "it is not a public address", section);
         } else if self.public_written.insert(address) {
             section.string("public_ip", address);
         } else {
-            self.without_public_address(interface, public, "something else has it", section);
+            self.without_public_address(interface, public, "another object has it", section);
         }
     }
 

@@ -5,7 +5,7 @@ use super::super::{EndpointType, Route, RouteDestination, RouteTable, RouteTarge
 use super::document::{Item, Section, inline, quoted};
 use super::state::Lowering;
 use crate::config::address::contains;
-use crate::config::names::Kind;
+use crate::config::names::ObjectKind;
 use ipnetwork::Ipv4Network;
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ enum Way {
     /// A target of the lab, by its word.
     To(String),
     /// The packets are dropped, as in AWS.
-    Gone(String),
+    Blackhole(String),
     /// The lab has no such object.
     NotUnderstood(String),
     /// The route is not written: it is implied, or its endpoint adds it.
@@ -32,8 +32,8 @@ impl<'a> Lowering<'a, '_> {
             (name, false) => name.clone(),
         };
         let mut section = Section::new("route_table", title.as_deref(), &table.origin);
-        section.string("id", self.words.of(Kind::RouteTable, &table.id));
-        section.string("vpc", self.words.of(Kind::Vpc, &vpc.id));
+        section.string("id", self.words.of(ObjectKind::RouteTable, &table.id));
+        section.string("vpc", self.words.of(ObjectKind::Vpc, &vpc.id));
         let mut routes = Vec::new();
         let mut seen = BTreeSet::new();
         // Of equal destinations the static route wins (spec 3.3).
@@ -57,8 +57,7 @@ impl<'a> Lowering<'a, '_> {
             let consequence = "it has local routes only, as a gateway without a table";
             self.findings.left_out(object, &table.origin, what, consequence);
         } else {
-            let consequence =
-                "what comes in through the gateway goes straight to its destination in the lab";
+            let consequence = "in the lab, packets that come in through the gateway go directly to their destination";
             self.findings.not_understood(object, &table.origin, what, consequence);
         }
     }
@@ -86,7 +85,7 @@ impl<'a> Lowering<'a, '_> {
             RouteDestination::Cidr(block) => block.to_string(),
             RouteDestination::PrefixList(id) if matches!(way, Way::Implied) => id.clone(),
             RouteDestination::PrefixList(id) if self.use_prefix_list(id) => {
-                self.words.of(Kind::PrefixList, id)
+                self.words.of(ObjectKind::PrefixList, id)
             }
             RouteDestination::PrefixList(id) => {
                 let what =
@@ -102,7 +101,7 @@ impl<'a> Lowering<'a, '_> {
         match way {
             Way::Implied => return None,
             Way::To(target) => fields.push(("target", quoted(target))),
-            Way::Gone(target) => {
+            Way::Blackhole(target) => {
                 fields.extend([("target", quoted(target)), ("state", quoted("blackhole"))]);
             }
             Way::NotUnderstood(target) => {
@@ -146,7 +145,7 @@ impl<'a> Lowering<'a, '_> {
         }
         let mut subnets = self.scope.subnets();
         if !subnets.any(|subnet| subnet.vpc == vpc.id && subnet.cidr_block == *block) {
-            return Some("it is within the VPC, and for no whole subnet".to_owned());
+            return Some("its block is within the VPC's, and is not that of a subnet".to_owned());
         }
         let is_middlebox = match &route.target {
             RouteTarget::NatGateway(_)
@@ -159,12 +158,13 @@ impl<'a> Lowering<'a, '_> {
             | RouteTarget::Other { .. } => false,
         };
         let passes = is_middlebox || route.blackhole;
-        (!passes).then(|| "it is within the VPC, and to no middlebox".to_owned())
+        (!passes)
+            .then(|| "its block is within the VPC's, and its target is not a middlebox".to_owned())
     }
 
     fn way(&mut self, vpc: &'a Vpc, route: &'a Route) -> Way {
         if route.blackhole {
-            return self.gone(&route.target);
+            return self.blackhole(&route.target);
         }
         match &route.target {
             RouteTarget::Local => Way::Implied,
@@ -175,7 +175,7 @@ impl<'a> Lowering<'a, '_> {
             RouteTarget::NatGateway(id) => {
                 match self.account.nat_gateways.iter().find(|nat| nat.id == *id) {
                     // AWS shows such a route as a blackhole; an emulator may not.
-                    Some(nat) if super::nat::is_gone(nat) => Way::Gone(id.clone()),
+                    Some(nat) if super::nat::is_deleted(nat) => Way::Blackhole(id.clone()),
                     Some(nat) if nat.regional => {
                         Way::NotUnderstood(format!("regional NAT gateway {id}"))
                     }
@@ -189,7 +189,7 @@ impl<'a> Lowering<'a, '_> {
                             "NAT gateway {id}, whose subnet is not in the source"
                         ))
                     }
-                    Some(_) => Way::To(self.words.of(Kind::NatGateway, id)),
+                    Some(_) => Way::To(self.words.of(ObjectKind::NatGateway, id)),
                     None => unknown("NAT gateway", id),
                 }
             }
@@ -198,7 +198,7 @@ impl<'a> Lowering<'a, '_> {
                 let both = |a: &str, b: &str| self.scope.has(a) && self.scope.has(b);
                 match peerings.find(|peering| peering.id == *id) {
                     Some(p) if both(&p.requester_vpc, &p.accepter_vpc) => {
-                        Way::To(self.words.of(Kind::Peering, id))
+                        Way::To(self.words.of(ObjectKind::Peering, id))
                     }
                     Some(p) => {
                         let ends = [&p.requester_vpc, &p.accepter_vpc];
@@ -225,7 +225,7 @@ impl<'a> Lowering<'a, '_> {
 
     fn interface(&mut self, id: &str) -> Way {
         match self.account.network_interfaces.iter().any(|interface| interface.id == id) {
-            true => Way::To(self.words.of(Kind::NetworkInterface, id)),
+            true => Way::To(self.words.of(ObjectKind::NetworkInterface, id)),
             false => unknown("network interface", id),
         }
     }
@@ -240,10 +240,10 @@ impl<'a> Lowering<'a, '_> {
         let gateway = self.account.internet_gateways.iter().find(|gateway| gateway.id == id);
         match gateway {
             Some(gateway) if gateway.vpc.as_deref() == Some(&vpc.id) => {
-                Way::To(self.words.of(Kind::InternetGateway, id))
+                Way::To(self.words.of(ObjectKind::InternetGateway, id))
             }
             // A route to a detached gateway is a blackhole until it is edited (spec 3.3).
-            Some(_) => Way::Gone(id.to_owned()),
+            Some(_) => Way::Blackhole(id.to_owned()),
             None if id.starts_with("vgw-") => {
                 Way::NotUnderstood(format!("virtual private gateway {id}"))
             }
@@ -255,7 +255,7 @@ impl<'a> Lowering<'a, '_> {
         let account = self.account;
         let endpoint = account.vpc_endpoints.iter().find(|endpoint| endpoint.id == id)?;
         if !super::endpoint::is_there(endpoint) {
-            return Some(Way::Gone(id.to_owned()));
+            return Some(Way::Blackhole(id.to_owned()));
         }
         if self.has_lost_its_subnets(endpoint) {
             return Some(unknown("subnet of VPC endpoint", id));
@@ -263,13 +263,15 @@ impl<'a> Lowering<'a, '_> {
         Some(match &endpoint.endpoint_type {
             // Its section names the tables that it adds its route to.
             EndpointType::Gateway => Way::Implied,
-            EndpointType::GatewayLoadBalancer => Way::To(self.words.of(Kind::VpcEndpoint, id)),
+            EndpointType::GatewayLoadBalancer => {
+                Way::To(self.words.of(ObjectKind::VpcEndpoint, id))
+            }
             EndpointType::Interface => Way::NotUnderstood(format!("interface endpoint {id}")),
             EndpointType::Other(kind) => Way::NotUnderstood(format!("{kind} endpoint {id}")),
         })
     }
 
-    fn gone(&mut self, target: &RouteTarget) -> Way {
+    fn blackhole(&mut self, target: &RouteTarget) -> Way {
         match target {
             RouteTarget::Local => Way::Implied,
             RouteTarget::Gateway(id)
@@ -278,7 +280,7 @@ impl<'a> Lowering<'a, '_> {
             | RouteTarget::VpcPeeringConnection(id)
             | RouteTarget::NetworkInterface(id)
             | RouteTarget::Instance(id)
-            | RouteTarget::Other { id, .. } => Way::Gone(id.clone()),
+            | RouteTarget::Other { id, .. } => Way::Blackhole(id.clone()),
         }
     }
 }

@@ -6,14 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The VPCs of the lab, with objects by their ids.
 #[derive(Debug)]
-pub(super) struct Scope<'a> {
+pub(super) struct LabVpcs<'a> {
     vpcs: BTreeSet<&'a str>,
     subnets: BTreeMap<&'a str, &'a Subnet>,
     groups: BTreeMap<&'a str, &'a str>,
     peered: BTreeSet<(&'a str, &'a str)>,
 }
 
-impl<'a> Scope<'a> {
+impl<'a> LabVpcs<'a> {
     pub(super) fn of(account: &'a Account, findings: &mut Findings) -> Self {
         let subnets: BTreeMap<&str, &Subnet> =
             account.subnets.iter().map(|subnet| (subnet.id.as_str(), subnet)).collect();
@@ -53,8 +53,8 @@ impl<'a> Scope<'a> {
         findings.left_out(
             format!("VPC {}", vpc.id),
             &vpc.origin,
-            format!("with {subnets} subnets and all that is in them"),
-            format!("no connector is in it, and it is peered with no VPC of one: {reached}"),
+            format!("with its {subnets} subnets and the objects in them"),
+            format!("it has no connector, and is not peered with a VPC that has one: {reached}"),
         );
     }
 

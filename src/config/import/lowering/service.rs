@@ -4,7 +4,7 @@ use super::super::{EndpointType, Origin, VpcConnector, VpcEndpoint};
 use super::document::Section;
 use super::endpoint;
 use super::state::Lowering;
-use crate::config::names::Kind;
+use crate::config::names::ObjectKind;
 use crate::config::spec::{aws_service, public_name};
 use ipnetwork::Ipv4Network;
 use std::collections::BTreeSet;
@@ -16,8 +16,8 @@ impl<'a> Lowering<'a, '_> {
         let account = self.account;
         if account.vpc_connectors.is_empty() {
             self.errors.push(Origin::file("the source").error(
-                "it has no App Runner VPC connector, so there is nothing whose packets could be explained",
-                "say what a connector would be: --connector NAME=SUBNET,SUBNET:GROUP,GROUP",
+                "it has no App Runner VPC connector, so there are no packets to explain",
+                "describe a connector: --connector NAME=SUBNET,SUBNET:GROUP,GROUP",
             ));
         }
         for connector in &account.vpc_connectors {
@@ -25,7 +25,7 @@ impl<'a> Lowering<'a, '_> {
         }
         for service in &account.services {
             let mut section = Section::new("service", None, &service.origin);
-            section.string("name", self.words.free(Kind::Service, &service.name));
+            section.string("name", self.words.free(ObjectKind::Service, &service.name));
             let Some(id) = &service.vpc_connector else {
                 section.string("egress", "default");
                 self.document.push(section);
@@ -41,7 +41,7 @@ impl<'a> Lowering<'a, '_> {
                 continue;
             }
             section.string("egress", "vpc");
-            section.string("vpc_connector", self.words.of(Kind::Connector, id));
+            section.string("vpc_connector", self.words.of(ObjectKind::Connector, id));
             self.document.push(section);
         }
         self.services_of_connectors();
@@ -50,12 +50,12 @@ impl<'a> Lowering<'a, '_> {
     fn connector(&mut self, connector: &'a VpcConnector) {
         self.connector_word(connector);
         let mut section = Section::new("vpc_connector", None, &connector.origin);
-        section.string("name", self.words.of(Kind::Connector, &connector.id));
+        section.string("name", self.words.of(ObjectKind::Connector, &connector.id));
         let mut subnets = Vec::new();
         for id in &connector.subnets {
             match self.scope.subnet(id) {
                 Some(subnet) if self.scope.has(&subnet.vpc) => {
-                    subnets.push(self.words.of(Kind::Subnet, id));
+                    subnets.push(self.words.of(ObjectKind::Subnet, id));
                 }
                 Some(subnet) => self.missing(&subnet.origin, "VPC", &subnet.vpc),
                 None => self.missing(&connector.origin, "subnet", id),
@@ -77,7 +77,7 @@ impl<'a> Lowering<'a, '_> {
     /// Names a connector by its name; other objects refer to it by its ARN.
     fn connector_word(&mut self, connector: &VpcConnector) {
         let name = if connector.name.is_empty() { &connector.id } else { &connector.name };
-        self.words.name(Kind::Connector, &connector.id, name);
+        self.words.name(ObjectKind::Connector, &connector.id, name);
     }
 
     /// Adds a service to each connector without one: otherwise no packet goes through it.
@@ -87,8 +87,8 @@ impl<'a> Lowering<'a, '_> {
             account.services.iter().filter_map(|service| service.vpc_connector.as_ref()).collect();
         for connector in account.vpc_connectors.iter().filter(|c| !used.contains(&c.id)) {
             let mut section = Section::new("service", None, &connector.origin);
-            let word = self.words.of(Kind::Connector, &connector.id);
-            let name = self.words.free(Kind::Service, &word);
+            let word = self.words.of(ObjectKind::Connector, &connector.id);
+            let name = self.words.free(ObjectKind::Service, &word);
             let object = format!("VPC connector {}", connector.name);
             let taken = format!("service {name}");
             let what = "the source has no service that uses it";
@@ -107,8 +107,8 @@ impl<'a> Lowering<'a, '_> {
         self.document.heading("the internet");
         let here = Origin::file("not in the source");
         let mut example = Section::new("internet_host", None, &here);
-        example.note("assumed: something to reach by NAT gateways");
-        example.string("name", self.words.free(Kind::InternetHost, "example"));
+        example.note("assumed: a destination for probes through NAT gateways");
+        example.string("name", self.words.free(ObjectKind::InternetHost, "example"));
         let address = self.address_of_a_host(OF_PROBES).unwrap_or(Ipv4Addr::new(203, 0, 113, 10));
         example.string("address", address);
         example.strings("listen", &["80/tcp", "443/tcp"]);
@@ -116,7 +116,7 @@ impl<'a> Lowering<'a, '_> {
         self.findings.assumed(
             "the internet",
             &Origin::default(),
-            "no source has it",
+            "no source describes it",
             format!("one host, {address}, for probes"),
         );
         self.services_behind_gateway_endpoints(&here);
@@ -142,7 +142,7 @@ impl<'a> Lowering<'a, '_> {
             let what = "the source does not have the public address of its service";
             let object = format!("VPC endpoint {}", end.id);
             self.assume(&mut host, &object, &end.origin, what, &address.to_string());
-            host.string("name", self.words.free(Kind::InternetHost, &word.replace('.', "-")));
+            host.string("name", self.words.free(ObjectKind::InternetHost, &word.replace('.', "-")));
             host.strings("aliases", &[public_name(word, &region)]);
             host.string("address", address);
             host.strings("listen", &["443/tcp"]);
@@ -174,8 +174,10 @@ impl<'a> Lowering<'a, '_> {
             }
             let Some(address) = self.service_address(&end.service_name, service) else { continue };
             let mut host = Section::new("internet_host", None, here);
-            host.note(format!("assumed: {}, behind its gateway endpoint", end.service_name));
-            host.string("name", self.words.free(Kind::InternetHost, service));
+            let what = format!("the source does not have the hosts of {}", end.service_name);
+            let object = format!("VPC endpoint {}", end.id);
+            self.assume(&mut host, &object, &end.origin, &what, &format!("{address}, 443/tcp"));
+            host.string("name", self.words.free(ObjectKind::InternetHost, service));
             host.strings("aliases", &[format!("{service}.{}.amazonaws.com", self.region)]);
             host.string("address", address);
             host.strings("listen", &["443/tcp"]);

@@ -1,7 +1,7 @@
 //! The state of the lowering: the text so far, and the names and addresses in use.
 
 use super::document::{Document, Section};
-use super::scope::Scope;
+use super::scope::LabVpcs;
 use super::words::Words;
 use crate::config::address::is_reserved;
 use crate::config::import::{Account, Findings, ImportError, Origin};
@@ -12,7 +12,7 @@ use std::net::Ipv4Addr;
 /// The state of the lowering.
 pub(super) struct Lowering<'a, 'f> {
     pub(super) account: &'a Account,
-    pub(super) scope: Scope<'a>,
+    pub(super) scope: LabVpcs<'a>,
     pub(super) region: String,
     pub(super) words: Words,
     /// Private addresses that are in use, by VPC.

@@ -54,7 +54,7 @@ fn ports(from: Option<i64>, to: Option<i64>) -> Result<String, String> {
     match (valid.contains(&from) && valid.contains(&to), from.cmp(&to)) {
         (true, std::cmp::Ordering::Equal) => Ok(quoted(from)),
         (true, std::cmp::Ordering::Less) => Ok(quoted(format!("{from}-{to}"))),
-        _ => Err(format!("ports {from} to {to} are no range of 0 to 65535")),
+        _ => Err(format!("ports {from} to {to} are not a range within 0 to 65535")),
     }
 }
 
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn what_aws_does_not_know_is_refused() {
+    fn values_that_aws_does_not_know_are_refused() {
         for (protocol, from, to) in
             [("tcp", 10, 9), ("tcp", 0, 65536), ("udp", -7, 3), ("icmp", 256, 0), ("sctp", 1, 1)]
         {

@@ -1,7 +1,7 @@
 //! Converts ids and names of a source to words that a lab file can have. AWS's own ids stay
 //! unchanged.
 
-use crate::config::names::Kind;
+use crate::config::names::ObjectKind;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Characters of the longest word. The lab file takes 64, but a name of a namespace or of DNS is
@@ -16,7 +16,7 @@ const LONGEST_NUMBER: usize = 8;
 #[derive(Debug, Default)]
 pub(super) struct Words {
     taken: BTreeSet<(u8, String)>,
-    given: BTreeMap<(Kind, String), String>,
+    given: BTreeMap<(ObjectKind, String), String>,
     /// The next number behind a word, by the start of the words that it is added to, so that many
     /// equal names take no search.
     next: BTreeMap<(u8, String), usize>,
@@ -24,7 +24,7 @@ pub(super) struct Words {
 
 impl Words {
     /// Returns the word of an object, the same one each time.
-    pub(super) fn of(&mut self, kind: Kind, id: &str) -> String {
+    pub(super) fn of(&mut self, kind: ObjectKind, id: &str) -> String {
         if let Some(word) = self.given.get(&(kind, id.to_owned())) {
             return word.clone();
         }
@@ -34,7 +34,7 @@ impl Words {
     }
 
     /// Gives an object a word that is made from its name.
-    pub(super) fn name(&mut self, kind: Kind, id: &str, called: &str) {
+    pub(super) fn name(&mut self, kind: ObjectKind, id: &str, called: &str) {
         if !self.given.contains_key(&(kind, id.to_owned())) {
             let word = self.free(kind, called);
             self.given.insert((kind, id.to_owned()), word);
@@ -42,12 +42,12 @@ impl Words {
     }
 
     /// Returns the ids by their words.
-    pub(super) fn ids(self) -> BTreeMap<(Kind, String), String> {
+    pub(super) fn ids(self) -> BTreeMap<(ObjectKind, String), String> {
         self.given.into_iter().map(|((kind, id), word)| ((kind, word), id)).collect()
     }
 
     /// Returns a word like this one that no other object has.
-    pub(super) fn free(&mut self, kind: Kind, like: &str) -> String {
+    pub(super) fn free(&mut self, kind: ObjectKind, like: &str) -> String {
         let word = word(kind, like);
         let namespace = kind.namespace();
         if self.taken.insert((namespace, word.clone())) {
@@ -67,8 +67,8 @@ impl Words {
 }
 
 /// Returns the word nearest to a text that a kind can have.
-fn word(kind: Kind, text: &str) -> String {
-    let is_app_runner = matches!(kind, Kind::Connector | Kind::Service);
+fn word(kind: ObjectKind, text: &str) -> String {
+    let is_app_runner = matches!(kind, ObjectKind::Connector | ObjectKind::Service);
     let valid = |c: char| {
         c.is_ascii_alphanumeric() || matches!(c, '_' | '-') || (c == '.' && !is_app_runner)
     };
@@ -90,22 +90,22 @@ fn word(kind: Kind, text: &str) -> String {
     }
 }
 
-const fn longest(kind: Kind) -> usize {
+const fn longest(kind: ObjectKind) -> usize {
     match kind {
-        Kind::Connector | Kind::Service => LONGEST_APP_RUNNER,
-        Kind::Vpc
-        | Kind::Subnet
-        | Kind::RouteTable
-        | Kind::InternetGateway
-        | Kind::NatGateway
-        | Kind::VpcEndpoint
-        | Kind::Peering
-        | Kind::NetworkInterface
-        | Kind::SecurityGroup
-        | Kind::PrefixList
-        | Kind::NetworkAcl
-        | Kind::Resource
-        | Kind::InternetHost => LONGEST,
+        ObjectKind::Connector | ObjectKind::Service => LONGEST_APP_RUNNER,
+        ObjectKind::Vpc
+        | ObjectKind::Subnet
+        | ObjectKind::RouteTable
+        | ObjectKind::InternetGateway
+        | ObjectKind::NatGateway
+        | ObjectKind::VpcEndpoint
+        | ObjectKind::Peering
+        | ObjectKind::NetworkInterface
+        | ObjectKind::SecurityGroup
+        | ObjectKind::PrefixList
+        | ObjectKind::NetworkAcl
+        | ObjectKind::Resource
+        | ObjectKind::InternetHost => LONGEST,
     }
 }
 
@@ -122,21 +122,21 @@ mod tests {
     #[test]
     fn ids_of_aws_stay_and_others_become_words() {
         let mut words = Words::default();
-        assert_eq!(words.of(Kind::Subnet, "subnet-0a1b"), "subnet-0a1b");
+        assert_eq!(words.of(ObjectKind::Subnet, "subnet-0a1b"), "subnet-0a1b");
         let planned = "module.net[\"eu\"].aws_subnet.private[0]";
-        assert_eq!(words.of(Kind::Subnet, planned), "module.net-eu-.aws_subnet.private-0");
-        assert_eq!(words.of(Kind::Subnet, planned), "module.net-eu-.aws_subnet.private-0");
-        assert_eq!(words.of(Kind::Service, "my.service"), "my-service");
-        assert_eq!(words.of(Kind::Vpc, "router"), "router-1");
-        assert_eq!(words.of(Kind::Vpc, "\u{00fc}\u{00fc}"), "vpc");
+        assert_eq!(words.of(ObjectKind::Subnet, planned), "module.net-eu-.aws_subnet.private-0");
+        assert_eq!(words.of(ObjectKind::Subnet, planned), "module.net-eu-.aws_subnet.private-0");
+        assert_eq!(words.of(ObjectKind::Service, "my.service"), "my-service");
+        assert_eq!(words.of(ObjectKind::Vpc, "router"), "router-1");
+        assert_eq!(words.of(ObjectKind::Vpc, "\u{00fc}\u{00fc}"), "vpc");
     }
 
     #[test]
     fn nothing_shares_a_word_where_a_route_or_a_rule_could_mean_either() {
         let mut words = Words::default();
-        assert_eq!(words.of(Kind::NatGateway, "gateway"), "gateway");
-        assert_eq!(words.of(Kind::InternetGateway, "gateway"), "gateway-2");
-        assert_eq!(words.of(Kind::SecurityGroup, "gateway"), "gateway");
+        assert_eq!(words.of(ObjectKind::NatGateway, "gateway"), "gateway");
+        assert_eq!(words.of(ObjectKind::InternetGateway, "gateway"), "gateway-2");
+        assert_eq!(words.of(ObjectKind::SecurityGroup, "gateway"), "gateway");
     }
 
     /// Names of people, and long ones that differ at the end, may be equal a hundred thousand
@@ -147,22 +147,22 @@ mod tests {
         let long = "x".repeat(LONGEST - 3);
         let count = 50_000;
         for number in 0..count {
-            words.free(Kind::Resource, "db");
-            words.free(Kind::Resource, &format!("{long}{}", number % 1000));
+            words.free(ObjectKind::Resource, "db");
+            words.free(ObjectKind::Resource, &format!("{long}{}", number % 1000));
         }
-        assert_eq!(words.free(Kind::Resource, "db"), format!("db-{}", count + 1));
+        assert_eq!(words.free(ObjectKind::Resource, "db"), format!("db-{}", count + 1));
         assert_eq!(words.taken.len(), 2 * count + 1);
     }
 
     #[test]
-    fn whatever_the_text_the_word_is_one() {
+    fn any_text_becomes_one_word() {
         let mut words = Words::default();
         for id in ["", "-", "x".repeat(99).as_str(), "\n", ".a.", "a b", "1"] {
-            for kind in [Kind::Vpc, Kind::Resource, Kind::Connector] {
+            for kind in [ObjectKind::Vpc, ObjectKind::Resource, ObjectKind::Connector] {
                 for _ in 0..3 {
                     let word = words.free(kind, id);
                     assert!(text::word(&word).is_ok(), "{id:?}: {word:?}");
-                    assert!(kind != Kind::Connector || text::apprunner_name(&word).is_ok());
+                    assert!(kind != ObjectKind::Connector || text::apprunner_name(&word).is_ok());
                 }
             }
         }

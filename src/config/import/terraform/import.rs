@@ -89,7 +89,7 @@ impl Import<'_> {
             block.object(),
             &block.origin,
             format!("{object}, which it is a part of, is not in this source"),
-            "left out, as what it is a part of",
+            "left out with it",
         );
     }
 
@@ -189,7 +189,7 @@ impl Import<'_> {
                 format!("security group {id}"),
                 &implied.origin,
                 "the source names the VPC's default group and does not list it",
-                "its rules are those that AWS gives it: from itself everything, out everything",
+                "AWS's default rules: all traffic from the group itself, and all egress",
             );
             self.account.security_groups.push(default_group(&id, implied));
         }

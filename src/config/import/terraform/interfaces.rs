@@ -160,7 +160,7 @@ pub(super) fn function(import: &mut Import<'_>, block: &Block<'_>) -> Result<(),
             block.object(),
             &block.origin,
             "a Lambda function in the VPC",
-            "what it sends is not judged: in the lab file, a [[service]] with kind = \"lambda\" and its subnets and security groups can stand for it",
+            "the lab does not evaluate its packets: in the lab file, a [[service]] with kind = \"lambda\" and its subnets and security groups can stand for it",
         );
     }
     Ok(())
@@ -215,7 +215,7 @@ fn without_instances(import: &mut Import<'_>, owners: &Owners<'_>) {
             import.findings.left_out(
                 cluster.object(),
                 &cluster.origin,
-                "a cluster of which no instance is in this source",
+                "a cluster without an instance in this source",
                 "the lab has no such resource: write a [[resource]] for it",
             );
         }

@@ -26,7 +26,7 @@ impl Phase {
 
 /// The treatment of a type.
 #[derive(Clone, Copy)]
-pub(super) enum Kind {
+pub(super) enum Treatment {
     /// It is read, in its phase.
     Read(Phase, Read),
     /// It has network interfaces that are not listed.
@@ -74,9 +74,9 @@ pub(super) fn part(kind: &str) -> Option<Read> {
 }
 
 /// Returns the treatment of a type. Data sources that only list ids have no effect.
-pub(super) fn kind(kind: &str, data: bool) -> Kind {
-    use Kind::{Ipv6, LeftOut, Needed, NotUnderstood, Nothing, Read};
+pub(super) fn kind(kind: &str, data: bool) -> Treatment {
     use Phase::{Ground, Last, Objects, Parts};
+    use Treatment::{Ipv6, LeftOut, Needed, NotUnderstood, Nothing, Read};
     match kind {
         "aws_vpc" | "aws_default_vpc" => Read(Ground, network::vpc),
         "aws_subnet" | "aws_default_subnet" => Read(Ground, network::subnet),
@@ -153,18 +153,18 @@ pub(super) fn kind(kind: &str, data: bool) -> Kind {
             "the lab's resolver forwards nothing: names of other networks are unknown to it",
         ),
         "aws_vpc_endpoint_service" => {
-            LeftOut("it takes connections from other VPCs, and makes none")
+            LeftOut("it accepts connections from other VPCs, and opens none")
         }
         "aws_egress_only_internet_gateway" | "aws_vpc_ipv6_cidr_block_association" => Ipv6,
         other if OWNERS_NEED.contains(&other) => Needed,
         other => match Owner::of(other) {
-            Some(owner) => Kind::Owner(owner),
+            Some(owner) => Treatment::Owner(owner),
             None if HARMLESS.contains(&other) => Nothing,
             None if HOSTS.contains(&other) => LeftOut(NO_HOST),
             None if DECIDES.iter().any(|start| other.starts_with(start)) => NotUnderstood,
             None if LEADS.iter().any(|start| other.starts_with(start)) => LeftOut(LEADS_OUT),
             None if other.starts_with("awscc_ec2_") => NotUnderstood,
-            None => Kind::Unlisted,
+            None => Treatment::Unlisted,
         },
     }
 }

@@ -39,7 +39,7 @@ mod written;
 pub use self::address::Address;
 use self::document::{Document, Resource};
 use self::import::Import;
-use self::kinds::{Kind, Phase, kind};
+use self::kinds::{Phase, Treatment, kind};
 use self::owners::Owners;
 use self::reader::{Block, object};
 use self::references::References;
@@ -127,7 +127,7 @@ impl<'a> Import<'a> {
     fn resource(&mut self, phase: Phase, block: &Block<'a>) {
         let resource = block.resource;
         let outcome = match kind(&resource.kind, resource.data) {
-            Kind::Read(wanted, read) if wanted == phase => {
+            Treatment::Read(wanted, read) if wanted == phase => {
                 if resource.data
                     && matches!(phase, Phase::Ground | Phase::Objects)
                     && self.has(&resource.id())
@@ -139,16 +139,16 @@ impl<'a> Import<'a> {
                 }
                 read(self, block)
             }
-            Kind::Owner(owner) if phase == Phase::Objects => {
+            Treatment::Owner(owner) if phase == Phase::Objects => {
                 self.owners.keep(owner, block.clone());
                 Ok(())
             }
-            Kind::LeftOut(consequence) if phase == Phase::Objects => {
+            Treatment::LeftOut(consequence) if phase == Phase::Objects => {
                 let what = words(&resource.kind);
                 self.findings.left_out(block.object(), &block.origin, what, consequence);
                 Ok(())
             }
-            Kind::NotUnderstood if phase == Phase::Objects => {
+            Treatment::NotUnderstood if phase == Phase::Objects => {
                 self.findings.not_understood(
                     block.object(),
                     &block.origin,
@@ -157,7 +157,7 @@ impl<'a> Import<'a> {
                 );
                 Ok(())
             }
-            Kind::Unlisted if phase == Phase::Objects && resource.is_in_a_vpc() => {
+            Treatment::Unlisted if phase == Phase::Objects && resource.is_in_a_vpc() => {
                 self.findings.left_out(
                     block.object(),
                     &block.origin,
@@ -166,22 +166,22 @@ impl<'a> Import<'a> {
                 );
                 Ok(())
             }
-            Kind::Ipv6 if phase == Phase::Objects => {
+            Treatment::Ipv6 if phase == Phase::Objects => {
                 self.findings.ipv6(words(&resource.kind), &block.origin);
                 Ok(())
             }
-            Kind::Needed if phase == Phase::Objects => {
+            Treatment::Needed if phase == Phase::Objects => {
                 self.owners.need(block.clone());
                 Ok(())
             }
-            Kind::Read(..)
-            | Kind::Owner(_)
-            | Kind::Needed
-            | Kind::LeftOut(_)
-            | Kind::NotUnderstood
-            | Kind::Ipv6
-            | Kind::Nothing
-            | Kind::Unlisted => Ok(()),
+            Treatment::Read(..)
+            | Treatment::Owner(_)
+            | Treatment::Needed
+            | Treatment::LeftOut(_)
+            | Treatment::NotUnderstood
+            | Treatment::Ipv6
+            | Treatment::Nothing
+            | Treatment::Unlisted => Ok(()),
         };
         self.part(block, &words(&resource.kind), outcome);
     }
@@ -297,7 +297,10 @@ fn choose_region(
         document.resources.retain(|resource| {
             let other = resource.region().filter(|region| region != chosen);
             if let Some(other) = other.filter(|_| {
-                !matches!(kind(&resource.kind, resource.data), Kind::Nothing | Kind::Unlisted)
+                !matches!(
+                    kind(&resource.kind, resource.data),
+                    Treatment::Nothing | Treatment::Unlisted
+                )
             }) {
                 findings.left_out(
                     object(resource),

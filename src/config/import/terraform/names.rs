@@ -58,8 +58,11 @@ pub(super) fn record(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), T
     };
     let is_alias = !block.blocks("alias")?.is_empty();
     if is_alias || !TYPES.contains(&record_type.as_str()) {
-        let what =
-            if is_alias { "an alias record" } else { "a record of a type that a lab has not" };
+        let what = if is_alias {
+            "an alias record"
+        } else {
+            "a record of a type that a lab does not have"
+        };
         import.findings.left_out(
             format!("record {name} {record_type}"),
             &block.origin,

@@ -328,7 +328,7 @@ fn acl_entry(
         "deny" => false,
         other => {
             let place = block.origin.member(action);
-            return Err(place.error(format!("{other:?} is no action"), "allow, deny").into());
+            return Err(place.error(format!("unknown action {other:?}"), "allow, deny").into());
         }
     };
     let protocol = block.text("protocol")?.ok_or_else(|| block.lacks("protocol"))?;

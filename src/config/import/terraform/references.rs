@@ -61,7 +61,7 @@ pub(super) struct Candidate {
 }
 
 /// The scope of references: a module, and the instance of a resource or a module there.
-struct Scope<'s> {
+struct ModuleScope<'s> {
     module: &'s ModulePath,
     index: Option<&'s Index>,
     /// `for_each` or `count` of that instance.
@@ -104,7 +104,8 @@ impl<'a> References<'a> {
             .get("for_each_expression")
             .or_else(|| configured.get("count_expression"))
             .unwrap_or(&Value::Null);
-        let scope = Scope { module: &resource.module, index: resource.index.as_ref(), each, depth };
+        let scope =
+            ModuleScope { module: &resource.module, index: resource.index.as_ref(), each, depth };
         let mut candidates = Candidates { shared, ..Candidates::default() };
         self.resolve(&references, &scope, &mut candidates);
         Some(candidates)
@@ -124,7 +125,7 @@ impl<'a> References<'a> {
         Some(module)
     }
 
-    fn resolve(&self, references: &[&str], scope: &Scope<'_>, into: &mut Candidates) {
+    fn resolve(&self, references: &[&str], scope: &ModuleScope<'_>, into: &mut Candidates) {
         let left = self.steps_left.get();
         if scope.depth > MAX_DEPTH || left == 0 {
             into.lost = references.first().map(|&first| first.to_owned());
@@ -151,12 +152,12 @@ impl<'a> References<'a> {
     }
 
     /// Resolves `each.value`, if `for_each` is over resources: the one with the same key.
-    fn each_value(&self, path: &[Step], scope: &Scope<'_>, into: &mut Candidates) {
+    fn each_value(&self, path: &[Step], scope: &ModuleScope<'_>, into: &mut Candidates) {
         if path.get(1) != Some(&Step::Name("value".to_owned())) {
             return;
         }
         let Some(over) = scope.each.get("references").and_then(strings) else { return };
-        let within = Scope { each: &Value::Null, depth: scope.depth + 1, ..*scope };
+        let within = ModuleScope { each: &Value::Null, depth: scope.depth + 1, ..*scope };
         let mut all = Candidates::default();
         for reference in without_prefixes(&over) {
             let mut over = steps(reference);
@@ -173,7 +174,13 @@ impl<'a> References<'a> {
     }
 
     /// Resolves `var.x`: the value that the module's caller passes.
-    fn variable(&self, path: &[Step], scope: &Scope<'_>, indexed: bool, into: &mut Candidates) {
+    fn variable(
+        &self,
+        path: &[Step],
+        scope: &ModuleScope<'_>,
+        indexed: bool,
+        into: &mut Candidates,
+    ) {
         let lost = rendered(path);
         let Some(Step::Name(name)) = path.get(1) else { return };
         let passed = scope.module.split().and_then(|(parent, call, index)| {
@@ -192,7 +199,7 @@ impl<'a> References<'a> {
             .get("for_each_expression")
             .or_else(|| call.get("count_expression"))
             .unwrap_or(&Value::Null);
-        let outer = Scope { module: &parent, index, each, depth: scope.depth + 1 };
+        let outer = ModuleScope { module: &parent, index, each, depth: scope.depth + 1 };
         let mut all = Candidates::default();
         self.resolve(&references, &outer, &mut all);
         // `var.ids[0]` and `var.ids[count.index]` are one of a list.
@@ -213,7 +220,7 @@ impl<'a> References<'a> {
     }
 
     /// Resolves `module.net.subnets`: an output of a module.
-    fn output(&self, path: &[Step], scope: &Scope<'_>, indexed: bool, into: &mut Candidates) {
+    fn output(&self, path: &[Step], scope: &ModuleScope<'_>, indexed: bool, into: &mut Candidates) {
         let (Some(Step::Name(call)), rest) = (path.get(1), path.get(2..).unwrap_or_default())
         else {
             return;
@@ -230,8 +237,12 @@ impl<'a> References<'a> {
                 let output = module.get("outputs")?.get(output)?.get("expression")?;
                 strings(output.get("references")?)
             });
-            let within =
-                Scope { module: &child, index: None, each: &Value::Null, depth: scope.depth + 1 };
+            let within = ModuleScope {
+                module: &child,
+                index: None,
+                each: &Value::Null,
+                depth: scope.depth + 1,
+            };
             self.resolve(&references.unwrap_or_default(), &within, &mut all);
         }
         let one = match rest.get(1) {
@@ -280,7 +291,7 @@ impl<'a> References<'a> {
         &self,
         path: &[Step],
         data: bool,
-        scope: &Scope<'_>,
+        scope: &ModuleScope<'_>,
         indexed: bool,
         into: &mut Candidates,
     ) {

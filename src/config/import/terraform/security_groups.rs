@@ -215,7 +215,7 @@ fn peers_of_a_block(block: &Block<'_>, groups: &str) -> Result<Peers, Trouble> {
 /// `123456789012/sg-0a1b`.
 fn without_account(group: &str) -> String {
     match group.split_once('/') {
-        Some((account, id)) if account.bytes().all(|octet| octet.is_ascii_digit()) => id.to_owned(),
+        Some((account, id)) if account.bytes().all(|byte| byte.is_ascii_digit()) => id.to_owned(),
         Some(_) | None => group.to_owned(),
     }
 }

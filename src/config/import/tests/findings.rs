@@ -87,7 +87,7 @@ fn ids_that_do_not_exist_are_not_understood_with_what_a_lenient_import_does() {
 }
 
 #[test]
-fn an_interface_without_groups_is_open_and_that_is_said() {
+fn an_interface_without_groups_is_open_and_listed() {
     let mut account = account();
     account.network_interfaces.push(interface("eni-nlb", "subnet-data", "10.0.3.9", &[]));
     let imported = imported(account);
@@ -150,7 +150,7 @@ fn only_vpcs_that_packets_can_reach_are_in_the_lab() {
 }
 
 #[test]
-fn what_a_source_leaves_open_is_a_comment_where_it_counts() {
+fn assumptions_are_comments_where_they_count() {
     let mut account = account();
     account.region = None;
     account.vpcs[0].enable_dns_hostnames = None;
@@ -160,13 +160,13 @@ fn what_a_source_leaves_open_is_a_comment_where_it_counts() {
     assert_eq!(
         of_kind(&imported, FindingKind::Assumed),
         [
-            "tasks: the usual addresses of tasks, 100.64.0.0/10, are a VPC's: 100.127.0.0/16",
-            "VPC vpc-1: enable_dns_hostnames is not said: false, AWS's default",
-            "subnet subnet-a: its Availability Zone is left to AWS: us-east-1b",
+            "tasks: a VPC uses the default addresses of tasks, 100.64.0.0/10: 100.127.0.0/16",
+            "VPC vpc-1: the source does not give enable_dns_hostnames: false, AWS's default",
+            "subnet subnet-a: AWS chooses its Availability Zone: us-east-1b",
         ]
     );
     let text = imported.text();
-    assert!(text.contains("# assumed: us-east-1b: its Availability Zone is left to AWS\n[[subnet]]\nid = \"subnet-a\""), "{text}");
+    assert!(text.contains("# assumed: us-east-1b: AWS chooses its Availability Zone\n[[subnet]]\nid = \"subnet-a\""), "{text}");
 }
 
 #[test]
@@ -232,7 +232,7 @@ fn blocked_public_access_would_change_verdicts() {
 /// An object that no lab can have is refused by the lab file's own checks, with the place in the
 /// source.
 #[test]
-fn what_is_no_lab_names_the_source() {
+fn a_source_that_is_no_lab_is_named() {
     let mut account = account();
     account.subnets[3].cidr_block = block("10.9.0.0/24");
     let failure = Imported::from_account(account, Findings::new(), &order(false)).unwrap_err();

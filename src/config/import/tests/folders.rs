@@ -103,7 +103,7 @@ fn of_several_regions_one_is_chosen() {
 }
 
 #[test]
-fn what_is_missing_is_said_with_its_call() {
+fn missing_files_are_listed_with_their_calls() {
     let without = |key: &str| {
         let files: Vec<_> = files().into_iter().filter(|(name, _)| !name.contains(key)).collect();
         read(&files)
@@ -154,7 +154,7 @@ fn repeated_objects_that_differ_are_not_understood() {
     let of_kind = |kind| findings.all().into_iter().filter(|f| f.kind == kind).collect::<Vec<_>>();
     let differing = of_kind(FindingKind::NotUnderstood);
     assert_eq!(differing.len(), 1);
-    assert!(differing[0].what.starts_with("it is there twice, and not the same"));
+    assert!(differing[0].what.starts_with("it is there twice, with differences"));
 }
 
 #[test]
@@ -284,7 +284,7 @@ fn a_region_that_the_zones_are_not_of_is_refused() {
     let mut order = Order { source: EXAMPLE.into(), ..Order::default() };
     order.options.region = Some("eu-west-1".into());
     let error = Imported::from_source(&order).unwrap_err().to_string();
-    assert!(error.contains("of us-east-1, and --region says eu-west-1"), "{error}");
+    assert!(error.contains("of us-east-1, and --region is eu-west-1"), "{error}");
     order.options.region = Some("us-east-1".into());
     assert_eq!(Imported::from_source(&order).unwrap().lab.spec.region, "us-east-1");
 }
@@ -296,12 +296,15 @@ fn a_parameter_of_what_is_no_template_is_refused() {
     let order = Order { source: EXAMPLE.into(), options: options.clone(), ..Order::default() };
     let of_folder = Imported::from_source(&order).unwrap_err().to_string();
     for error in [of_folder, refused("all.json", "{\"Vpcs\": []}", options)] {
-        assert!(error.contains("--parameter Size: this is no CloudFormation template"), "{error}");
+        assert!(
+            error.contains("--parameter Size: this is not a CloudFormation template"),
+            "{error}"
+        );
     }
 }
 
 #[test]
-fn what_a_file_is_instead_of_a_source_is_said() {
+fn a_file_that_is_no_source_is_named_by_its_kind() {
     let lab = fs::read_to_string("examples/minimal.toml").unwrap();
     for name in ["lab.toml", "lab"] {
         let error = refused(name, &lab, Options::default());

@@ -54,7 +54,7 @@ fn traffic_that_aws_does_not_know_is_an_error_with_its_place() {
     let odd = rule("tcp", 90, 80, RulePeer::Cidr(block("0.0.0.0/0")));
     account.security_groups.push(group("sg-1", vec![odd], vec![]));
     let said = refused(account);
-    assert!(said.starts_with("a.json: Groups.Rules: ports 90 to 80 are no range"), "{said}");
+    assert!(said.starts_with("a.json: Groups.Rules: ports 90 to 80 are not a range"), "{said}");
 }
 
 fn entry(number: i64, allow: bool, protocol: &str) -> AclEntry {
@@ -111,7 +111,7 @@ egress = []"
 }
 
 #[test]
-fn addresses_that_a_nat_gateway_cannot_have_are_chosen_anew() {
+fn addresses_that_a_nat_gateway_cannot_have_are_replaced() {
     let mut account = account();
     account.nat_gateways[0].addresses.push(NatAddress {
         private_ip: "10.182.125.138".parse().ok(),
@@ -214,7 +214,7 @@ fn interfaces_are_resources_by_what_people_call_them() {
 }
 
 #[test]
-fn what_is_something_else_already_is_no_resource() {
+fn interfaces_of_other_objects_are_no_resources() {
     let mut account = account();
     account.nat_gateways[0].addresses.push(NatAddress {
         private_ip: "10.0.0.20".parse().ok(),
@@ -256,7 +256,7 @@ fn every_address_of_an_interface_is_a_resource() {
     assert_eq!(
         of_kind(&imported, FindingKind::Assumed),
         [
-            "network interface eni-none: its address is left to AWS: 10.0.3.12",
+            "network interface eni-none: AWS chooses its address: 10.0.3.12",
             "network interface eni-odd: 10.182.1.1 cannot be its address in 10.0.3.0/24: 10.0.3.13",
         ]
     );

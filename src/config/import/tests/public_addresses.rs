@@ -128,16 +128,16 @@ fn a_public_address_that_a_lab_cannot_have_is_left_out() {
         of_kind(&imported, FindingKind::LeftOut),
         [
             format!(
-                "network interface eni-1: its public address 127.38.48.40: it is no public address: {by_private_address}"
+                "network interface eni-1: its public address 127.38.48.40: it is not a public address: {by_private_address}"
             ),
             format!(
-                "network interface eni-2: its public address 192.0.2.9: something else has it: {by_private_address}"
+                "network interface eni-2: its public address 192.0.2.9: another object has it: {by_private_address}"
             ),
             format!(
-                "network interface eni-4: its public address 192.0.2.10: something else has it: {by_private_address}"
+                "network interface eni-4: its public address 192.0.2.10: another object has it: {by_private_address}"
             ),
             format!(
-                "network interface eni-5: its public address 10.9.9.9: it is no public address: {by_private_address}"
+                "network interface eni-5: its public address 10.9.9.9: it is not a public address: {by_private_address}"
             ),
         ]
     );

@@ -14,7 +14,7 @@ fn rendered(imported: &Imported) -> String {
 }
 
 #[test]
-fn what_a_lab_has_is_routed_to() {
+fn routes_lead_to_the_objects_of_the_lab() {
     let mut account = with_routes(vec![
         route("10.0.0.0/16", RouteTarget::Local),
         route("0.0.0.0/0", RouteTarget::NatGateway("nat-1".into())),
@@ -114,7 +114,7 @@ fn a_peering_of_which_the_source_has_one_side_is_not_understood() {
 
 /// Spec 3.3: such routes stay until they are edited. An emulator may leave them active (spec 12).
 #[test]
-fn a_target_that_is_gone_is_a_blackhole() {
+fn a_target_that_does_not_exist_is_a_blackhole() {
     let mut account = with_routes(vec![
         route("10.6.0.0/16", RouteTarget::NatGateway("nat-old".into())),
         route("10.7.0.0/16", RouteTarget::Gateway("igw-detached".into())),
@@ -174,7 +174,7 @@ fn routes_within_the_vpc_are_taken_as_far_as_aws_takes_them() {
         route("169.254.168.0/24", RouteTarget::NatGateway("nat-1".into())),
     ]));
     let about: Vec<bool> =
-        ["for no whole subnet", "replaces a local route", "to no middlebox", "169.254.168.0/22"]
+        ["not that of a subnet", "replaces a local route", "not a middlebox", "169.254.168.0/22"]
             .iter()
             .zip(&not)
             .map(|(expected, said)| said.contains(expected))
@@ -198,7 +198,7 @@ fn a_table_of_a_gateway_matters_only_with_routes_of_its_own() {
     account.network_interfaces.push(interface("eni-fw", "subnet-data", "10.0.3.9", &["sg-app"]));
     account.route_tables[1].routes.push(inspected);
     let (not, _) = lenient(account);
-    assert!(not[0].contains("goes straight to its destination"), "{not:?}");
+    assert!(not[0].contains("go directly to their destination"), "{not:?}");
 }
 
 #[test]

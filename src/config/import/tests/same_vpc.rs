@@ -101,7 +101,7 @@ fn every_format_gives_the_same_verdicts() {
 }
 
 #[test]
-fn what_is_written_and_read_again_is_the_same_lab() {
+fn a_written_lab_file_reads_back_as_the_same_lab() {
     for source in SOURCES {
         let imported = import(source);
         let folder = tempfile::tempdir().unwrap();

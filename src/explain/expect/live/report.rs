@@ -114,12 +114,12 @@ impl Live {
 
     /// Returns the packets sent, and those not tried, in words.
     pub(in crate::explain::expect) fn words(&self) -> String {
-        let all = [self.in_short()].into_iter().chain(self.what_was_not_tried());
+        let all = [self.in_short()].into_iter().chain(self.not_tried());
         all.collect::<Vec<_>>().join("; ")
     }
 
     /// Returns what was not tried, in words; `None` if everything was.
-    pub(in crate::explain::expect) fn what_was_not_tried(&self) -> Option<String> {
+    pub(in crate::explain::expect) fn not_tried(&self) -> Option<String> {
         not_tried(self.not_tried.iter())
     }
 }

@@ -162,7 +162,7 @@ fn regression_what_a_gateway_endpoint_takes_is_not_for_a_public_endpoint() {
 }
 
 #[test]
-fn what_is_to_be_dropped_needs_no_listener() {
+fn a_packet_that_must_be_dropped_needs_no_listener() {
     let running = Running::new(THREE_AZ);
     let ssh = expectations(&of("api", "orders-db:22", "blocked"));
     let plan = running.plan(&ssh);
@@ -257,7 +257,7 @@ fn a_port_that_is_drawn_tells_the_class() {
 
 /// The network ACL of a public endpoint sees the ports of App Runner's own NAT.
 #[test]
-fn regression_a_public_endpoint_is_sent_to_and_its_class_told_by_the_port_of_app_runner() {
+fn regression_a_public_endpoint_is_sent_to_and_its_class_found_by_the_port_of_app_runner() {
     let lab = include_str!("../../cases/public-endpoint.toml");
     let all =
         "egress = [{ rule = 100, action = \"allow\", protocol = \"all\", cidr = \"0.0.0.0/0\" }]";
@@ -294,7 +294,7 @@ fn the_source_port_of_a_task_that_keeps_it_is_chosen() {
 }
 
 #[test]
-fn what_cannot_be_sent_is_said() {
+fn packets_that_cannot_be_sent_are_named() {
     let without_tasks = THREE_AZ.replace(
         "vpc_connector = \"connector-api\"\n",
         "vpc_connector = \"connector-api\"\ntasks = 0\n",
@@ -307,7 +307,7 @@ fn what_cannot_be_sent_is_said() {
         ("public", "0.0.0.0/8:443", "not a host's address (1)"),
     ] {
         let live = running.live(&of(from, to, "blocked"), |_| dropped("sg-egress-implicit-deny"));
-        let said = live.what_was_not_tried().unwrap_or_default();
+        let said = live.not_tried().unwrap_or_default();
         assert_eq!(said, format!("not tried: {why}"), "{from} {to}");
     }
 }

@@ -83,7 +83,7 @@ fn an_idle_flow_behind_a_nat_gateway_leaves_tombstones_for_as_long_again() {
 }
 
 #[test]
-fn what_a_rule_refuses_changes_its_counters_only() {
+fn a_packet_that_a_rule_denies_changes_its_counters_only() {
     let mut ledger = Ledger::new(LAB);
     let web = ledger.world.task("web", 1);
     let (http, other) = (syn(web, 1, (EXAMPLE, 80)), syn(web, 2, (EXAMPLE, 80)));
@@ -116,7 +116,7 @@ fn a_first_packet_that_is_not_sent_on_leaves_no_flow_and_no_port() {
 }
 
 #[test]
-fn what_belongs_to_no_flow_changes_its_counters_only() {
+fn a_packet_of_no_flow_changes_its_counters_only() {
     let mut ledger = Ledger::new(LAB);
     let web = ledger.world.task("web", 1);
     let stray = tcp(web, 1, OUT, ACK, 1, 1);
@@ -140,7 +140,7 @@ fn what_belongs_to_no_flow_changes_its_counters_only() {
 }
 
 #[test]
-fn octets_that_are_no_packet_change_their_counter_only() {
+fn bytes_that_are_no_packet_change_their_counter_only() {
     let mut ledger = Ledger::new(LAB);
     let device = crate::pipeline::Device::AppRunner;
     let seen = ledger.step("noise", "drops malformed-truncated +1, drop rows +1", |world| {
@@ -196,13 +196,13 @@ fn a_fragment_before_its_first_one_waits_for_thirty_seconds() {
     let waits = format!("held fragments +1, datagrams that wait +1, held bytes +{}", last.len());
     assert_eq!(ledger.sends(last, &waits).verdict, Verdict::Hold);
     ledger.sweeps_after(30, "");
-    let gone = waits.replace('+', "-");
-    ledger.sweeps_after(1, &format!("{gone}, drops fragment-unclaimed +1, drop rows +1"));
+    let removed = waits.replace('+', "-");
+    ledger.sweeps_after(1, &format!("{removed}, drops fragment-unclaimed +1, drop rows +1"));
     ledger.sends(last, &waits);
     let begun = format!("flows +1, {OUT_PORTS}, datagrams +1, sent {OUT_PATH} +1");
     let seen = ledger.sends(first, &begun);
     let mut next = [0; 2000];
-    let len = ledger.step("the release", &gone, |world| {
+    let len = ledger.step("the release", &removed, |world| {
         world.engine.next_held(&seen.releases.unwrap(), &mut next).unwrap()
     });
     ledger.sends(&next[..len], &format!("sent {OUT_PATH} +1")).forwarded();
@@ -270,10 +270,10 @@ fn an_exhausted_destination_leaks_nothing() {
 }
 
 #[test]
-fn a_task_that_is_gone_takes_its_flows_along_and_no_other() {
+fn a_removed_task_takes_its_flows_along_and_no_other() {
     let mut ledger = Ledger::new(LAB);
     let (one, three) = (ledger.world.task("web", 1), ledger.world.task("web", 3));
-    let (gone, _) = ledger.connects(one, LOCAL, LOCAL_PORTS, LOCAL_PATH);
+    let (removed, _) = ledger.connects(one, LOCAL, LOCAL_PORTS, LOCAL_PATH);
     ledger.connects(three, LOCAL, "ports 10.0.1.4 +1", LOCAL_PATH);
     ledger.step(
         "forgetting a task",
@@ -281,7 +281,7 @@ fn a_task_that_is_gone_takes_its_flows_along_and_no_other() {
         |world| assert_eq!(world.engine.forget_task(world.now, &world.snapshot, one), 1),
     );
     let changes = "drops unsolicited +1, drop rows +1";
-    ledger.keeps_out(VPC, &answer(gone), Reason::Unsolicited, changes);
+    ledger.keeps_out(VPC, &answer(removed), Reason::Unsolicited, changes);
 }
 
 /// A packet whose TTL ends here is answered, and does not count as one of its flow's packets.

@@ -89,7 +89,7 @@ fn a_route_that_goes_stops_packets_and_keeps_the_flow() {
 
 /// Records kept by address end with the ENI or gateway, and not before.
 #[test]
-fn what_is_kept_for_places_goes_with_them() {
+fn state_of_addresses_is_removed_with_them() {
     let addresses = "public_ip = \"198.51.100.7\"\nsecondary_public_ips = [\"198.51.100.8\"]";
     let two = with(LAB, "public_ip = \"198.51.100.7\"", addresses);
     let mut ledger =
@@ -105,6 +105,6 @@ fn what_is_kept_for_places_goes_with_them() {
     ledger.sends(&query, "to the resolver from 10.0.1.4 +1, sent 10.0.1.4 +1").forwarded();
     ledger.step("all is there", "", |world| world.engine.forget_addresses(&world.snapshot));
     let nothing = Snapshot::build(Generation(9), Parts::default());
-    let gone = "rotations -1, sent 10.0.1.4/10.0.0.4 -2, sent 10.0.1.4 -1, dropped by 10.0.0.4 -1, without port 10.0.0.4 -1, to the resolver from 10.0.1.4 -1";
-    ledger.step("nothing is there", gone, |world| world.engine.forget_addresses(&nothing));
+    let removed = "rotations -1, sent 10.0.1.4/10.0.0.4 -2, sent 10.0.1.4 -1, dropped by 10.0.0.4 -1, without port 10.0.0.4 -1, to the resolver from 10.0.1.4 -1";
+    ledger.step("nothing is there", removed, |world| world.engine.forget_addresses(&nothing));
 }

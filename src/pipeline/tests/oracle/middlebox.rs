@@ -101,8 +101,8 @@ impl<'a> Oracle<'a> {
             Some(Target::Blackhole(_)) => Err(Reason::RouteBlackhole),
             Some(Target::NatGateway(next)) => {
                 let next = self.lab.spec.nat_gateways.iter().find(|n| n.id.value == next).unwrap();
-                let gone = next.state == NatGatewayState::Deleted;
-                Err(if gone { Reason::RouteBlackhole } else { Reason::NatRoutesToNat })
+                let removed = next.state == NatGatewayState::Deleted;
+                Err(if removed { Reason::RouteBlackhole } else { Reason::NatRoutesToNat })
             }
             Some(Target::Local) => self.locally(nat),
             Some(Target::VpcEndpoint(id)) => self.through_endpoint(nat, id),

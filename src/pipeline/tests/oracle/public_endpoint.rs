@@ -3,7 +3,7 @@
 //! reply by the tables there.
 
 use super::matching::covers;
-use super::{Answer, Oracle, Place, Question, Sender};
+use super::{Answer, DeliveredTo, Oracle, Question, Sender};
 use crate::config::spec::{Resource, Subnet, Target};
 use crate::pipeline::Reason;
 use crate::vpc::PeeringState;
@@ -30,7 +30,7 @@ impl<'a> Oracle<'a> {
         hides: Option<Ipv4Addr>,
     ) -> Answer {
         let Some((resource, own)) = self.public_endpoint() else {
-            return Ok((Place::Internet, None));
+            return Ok((DeliveredTo::Internet, None));
         };
         let (from, vpc) = (from.unwrap(), &own.vpc.value);
         self.cross(own, false, from)?;
@@ -41,7 +41,7 @@ impl<'a> Oracle<'a> {
             return Err(if hidden { Reason::SgIngressPublicAddress } else { no });
         }
         let dies = self.reply_leaves((resource, own), from, port).err();
-        Ok((Place::Vpc(vpc.clone()), dies))
+        Ok((DeliveredTo::Vpc(vpc.clone()), dies))
     }
 
     fn public_endpoint(&self) -> Option<(&'a Resource, &'a Subnet)> {

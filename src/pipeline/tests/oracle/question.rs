@@ -10,13 +10,13 @@ pub(in crate::pipeline::tests) enum Expected {
     Dies(Reason),
     /// It reaches its destination; the reply may be dropped.
     Reaches {
-        place: Place,
+        place: DeliveredTo,
         reply_dies: Option<Reason>,
     },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::pipeline::tests) enum Place {
+pub(in crate::pipeline::tests) enum DeliveredTo {
     Internet,
     Vpc(String),
     Endpoint(String),

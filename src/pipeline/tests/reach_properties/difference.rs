@@ -12,10 +12,10 @@ struct Pair {
 }
 
 /// Asks the same question in two labs. Both have the services that the question can be about.
-fn pair(lab: &[u8], choices: &[u8], (at, octet): (usize, u8)) -> Option<Pair> {
+fn pair(lab: &[u8], choices: &[u8], (at, byte): (usize, u8)) -> Option<Pair> {
     let mut other = lab.to_vec();
     if let Some(position) = at.checked_rem(lab.len()) {
-        other[position] = octet;
+        other[position] = byte;
     }
     let (before, after) = (asked(lab, choices), asked(&other, choices));
     let same = before.question.service == after.question.service;
@@ -159,18 +159,18 @@ proptest! {
         for changed in difference.changes.iter().take(CLASSES) {
             for _ in 0..20 {
                 let [before, after] = members(changed, &mut draw);
-                let told = (changed.before.passes(), changed.after.passes());
-                prop_assert_ne!(told.0, told.1);
+                let reported = (changed.before.passes(), changed.after.passes());
+                prop_assert_ne!(reported.0, reported.1);
                 let seen = (passes(&pair.before, &before), passes(&pair.after, &after));
-                prop_assert_eq!(seen, told, "{:?} {:?}\n{:#?}\n{}", before, after, changed, pair.show());
+                prop_assert_eq!(seen, reported, "{:?} {:?}\n{:#?}\n{}", before, after, changed, pair.show());
             }
         }
         for _ in 0..200 {
             let Some(both) = any_of_both(&pair, &mut draw) else { continue };
             let changes = passes(&pair.before, &both[0]) != passes(&pair.after, &both[1]);
-            let told = difference.changes.iter().filter(|changed| is_changed(changed, &pair, &both));
-            let told = told.count();
-            prop_assert_eq!(told, usize::from(changes), "{:?}\n{:#?}\n{}", both, difference, pair.show());
+            let reported = difference.changes.iter().filter(|changed| is_changed(changed, &pair, &both));
+            let reported = reported.count();
+            prop_assert_eq!(reported, usize::from(changes), "{:?}\n{:#?}\n{}", both, difference, pair.show());
         }
     }
 

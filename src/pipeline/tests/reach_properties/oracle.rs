@@ -141,9 +141,9 @@ fn the_oracle_is_asked_about_open_addresses_of_enis_and_gateways_and_about_furth
     let mut numbers = numbers(1);
     let (mut open, mut second, mut further) = (0, 0, 0);
     for _ in 0..60 {
-        let mut octets =
+        let mut bytes =
             |count: usize| -> Vec<u8> { (0..count).map(|_| numbers().to_be_bytes()[0]).collect() };
-        let asked = asked(&octets(900), &octets(6));
+        let asked = asked(&bytes(900), &bytes(6));
         for class in asked.answer().classes.iter().filter(|class| class.counts).take(20) {
             let packet = member(class, &mut Draw(&mut numbers));
             let Some((fixed, task)) = Fixed::of(&asked, &packet) else { continue };

@@ -4,7 +4,7 @@
 use super::*;
 
 #[test]
-fn an_unreachable_network_is_told_and_a_connection_outlives_it() {
+fn an_unreachable_network_is_reported_and_a_connection_outlives_it() {
     let mut sim = Sim::new(LAB, 1);
     let web = sim.task("web", 1);
     let socket = sim.connected(web, 40_000, OUT);
@@ -12,8 +12,8 @@ fn an_unreachable_network_is_told_and_a_connection_outlives_it() {
         sim.router.refuses.insert(EXAMPLE, (3, code));
         sim.write(web, socket, b"x");
         sim.run_for(Duration::from_millis(500));
-        let (icmp_type, told, quoted) = *sim.hosts[web].errors.last().unwrap();
-        assert_eq!((icmp_type, told), (3, code));
+        let (icmp_type, reported, quoted) = *sim.hosts[web].errors.last().unwrap();
+        assert_eq!((icmp_type, reported), (3, code));
         let address = sim.hosts[web].address;
         assert_eq!((quoted.src, quoted.sport), (address, 40_000), "its own packet");
         assert_eq!((quoted.dst, quoted.dport), OUT);

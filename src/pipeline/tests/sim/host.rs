@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 /// A packet with its virtio-net header.
-pub(super) type Octets = (Vec<u8>, VnetHeader);
+pub(super) type Bytes = (Vec<u8>, VnetHeader);
 
 /// A local port and a peer.
 pub(super) type Socket = (u16, SocketAddrV4);
@@ -53,7 +53,7 @@ impl Host {
     }
 
     /// Begins a connection.
-    pub(super) fn connect(&mut self, now: Instant, socket: Socket) -> Vec<Octets> {
+    pub(super) fn connect(&mut self, now: Instant, socket: Socket) -> Vec<Bytes> {
         // Near the end of the sequence numbers, so that they wrap.
         self.iss = self.iss.wrapping_mul(0x9e37_79b1).wrapping_add(0xffff_f000);
         let mut client = Endpoint::client(self.iss);
@@ -65,20 +65,15 @@ impl Host {
     }
 
     /// Returns the packets that a connection has to send.
-    pub(super) fn pump(&mut self, now: Instant, socket: Socket) -> Vec<Octets> {
+    pub(super) fn pump(&mut self, now: Instant, socket: Socket) -> Vec<Bytes> {
         let Some(endpoint) = self.sockets.get_mut(&socket) else { return Vec::new() };
         let mss = endpoint.mss;
         let segments = endpoint.output(now);
-        segments.into_iter().map(|segment| self.octets(socket, segment, mss)).collect()
+        segments.into_iter().map(|segment| self.bytes(socket, segment, mss)).collect()
     }
 
     /// Handles a connection's deadline, if it is still the present one.
-    pub(super) fn expire(
-        &mut self,
-        now: Instant,
-        socket: Socket,
-        deadline: Instant,
-    ) -> Vec<Octets> {
+    pub(super) fn expire(&mut self, now: Instant, socket: Socket, deadline: Instant) -> Vec<Bytes> {
         match self.sockets.get_mut(&socket) {
             Some(endpoint) if endpoint.deadline == Some(deadline) => endpoint.expire(now),
             _ => return Vec::new(),
@@ -92,7 +87,7 @@ impl Host {
         &mut self,
         now: Instant,
         mut bytes: Vec<u8>,
-    ) -> (Vec<Octets>, Option<Socket>) {
+    ) -> (Vec<Bytes>, Option<Socket>) {
         let packet = Packet::parse(&mut bytes, VnetHeader::default()).expect("egret sends packets");
         let tuple = packet.tuple();
         assert_eq!(tuple.dst, self.address, "{tuple:?} at another host");
@@ -130,7 +125,7 @@ impl Host {
         socket: Socket,
         facts: crate::packet::TcpFacts,
         payload: &[u8],
-    ) -> Vec<Octets> {
+    ) -> Vec<Bytes> {
         self.resets += usize::from(facts.flags.rst());
         let begins = facts.flags.syn() && !facts.flags.ack();
         let is_taken = self.sockets.get(&socket).is_some_and(Endpoint::is_alive);
@@ -143,7 +138,7 @@ impl Host {
             Some(endpoint) => {
                 let mss = endpoint.mss;
                 let answers = endpoint.input(now, facts, payload);
-                answers.into_iter().map(|answer| self.octets(socket, answer, mss)).collect()
+                answers.into_iter().map(|answer| self.bytes(socket, answer, mss)).collect()
             }
             None if facts.flags.rst() => Vec::new(),
             None => {
@@ -153,12 +148,12 @@ impl Host {
                     ack: facts.seq.wrapping_add(facts.sequence_len()),
                     payload: Vec::new(),
                 };
-                vec![self.octets(socket, reset, 1460)]
+                vec![self.bytes(socket, reset, 1460)]
             }
         }
     }
 
-    fn take_datagram(&mut self, from: SocketAddrV4, port: u16, payload: &[u8]) -> Vec<Octets> {
+    fn take_datagram(&mut self, from: SocketAddrV4, port: u16, payload: &[u8]) -> Vec<Bytes> {
         self.datagrams.push((port, from, payload.to_vec()));
         if !self.is_server || port >= 1024 {
             return Vec::new();
@@ -178,7 +173,7 @@ impl Host {
         Some(socket)
     }
 
-    fn octets(&self, (port, peer): Socket, segment: Segment, mss: usize) -> Octets {
+    fn bytes(&self, (port, peer): Socket, segment: Segment, mss: usize) -> Bytes {
         let Segment { flags, seq, ack, payload } = segment;
         let here = SocketAddrV4::new(self.address, port);
         let mut bytes = builder::tcp(here, peer, flags, seq, ack, &payload);

@@ -21,7 +21,7 @@ use crate::flow::{Instant, Space};
 use crate::packet::field::{icmp as icmp_field, ipv4, put_u16, udp as udp_field};
 use crate::packet::{Packet, VnetHeader, builder};
 use crate::pipeline::{Link, Reason, Verdict};
-use host::{Host, Octets, Socket};
+use host::{Bytes, Host, Socket};
 use link::{Impairment, Random};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -39,9 +39,9 @@ const ROUTER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 #[derive(Debug)]
 enum Event {
     /// A packet of a host arrives at egret.
-    AtEgret(usize, Octets),
+    AtEgret(usize, Bytes),
     /// A packet arrives at a host.
-    AtHost(usize, Octets),
+    AtHost(usize, Bytes),
     /// A connection's deadline has come.
     Deadline(usize, Socket),
 }
@@ -200,7 +200,7 @@ impl Sim {
     fn happen(&mut self, number: u64) {
         let now = self.world.now;
         match self.pending.remove(&number).expect("an event") {
-            Event::AtEgret(from, octets) => self.judge(from, octets),
+            Event::AtEgret(from, bytes) => self.judge(from, bytes),
             Event::AtHost(to, (mut bytes, vnet)) => {
                 builder::complete(&mut bytes, vnet);
                 assert_checksums(&bytes);
@@ -218,7 +218,7 @@ impl Sim {
         }
     }
 
-    fn judge(&mut self, from: usize, (bytes, vnet): Octets) {
+    fn judge(&mut self, from: usize, (bytes, vnet): Bytes) {
         let Host { address, link, .. } = self.hosts[from];
         let device = match link {
             Link::Task(_) => Some(self.world.device_of(address)),
@@ -244,7 +244,7 @@ impl Sim {
         }
     }
 
-    fn forward(&mut self, link: Link, (bytes, vnet): Octets) {
+    fn forward(&mut self, link: Link, (bytes, vnet): Bytes) {
         let to = destination(&bytes);
         if link == Link::Internet {
             assert!(!is_private(source(&bytes)), "{} on the internet", source(&bytes));
@@ -275,17 +275,17 @@ impl Sim {
     }
 
     /// Puts a packet on its way to a host.
-    fn carry(&mut self, to: usize, octets: Octets) {
+    fn carry(&mut self, to: usize, bytes: Bytes) {
         for after in self.links.arrivals(&mut self.random) {
-            self.schedule(after, Event::AtHost(to, octets.clone()));
+            self.schedule(after, Event::AtHost(to, bytes.clone()));
         }
     }
 
     /// Puts a host's packets on their way to egret.
-    fn emit(&mut self, from: usize, packets: Vec<Octets>) {
-        for octets in packets {
+    fn emit(&mut self, from: usize, packets: Vec<Bytes>) {
+        for bytes in packets {
             for after in self.links.arrivals(&mut self.random) {
-                self.schedule(after, Event::AtEgret(from, octets.clone()));
+                self.schedule(after, Event::AtEgret(from, bytes.clone()));
             }
         }
     }
@@ -335,7 +335,7 @@ impl Sim {
         for host in self.hosts.iter().filter(|host| matches!(host.link, Link::Task(_))) {
             for ((port, peer), endpoint) in &host.sockets {
                 lines.push(format!(
-                    "{}:{port} > {peer} {:?}, {} octets back, {} retransmissions",
+                    "{}:{port} > {peer} {:?}, {} bytes back, {} retransmissions",
                     host.address,
                     endpoint.state,
                     endpoint.received.len(),

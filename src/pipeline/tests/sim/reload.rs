@@ -98,12 +98,12 @@ fn a_replaced_gateway_ends_a_transfer() {
 }
 
 #[test]
-fn a_service_that_is_gone_sends_nothing_and_others_go_on() {
+fn a_removed_service_sends_nothing_and_others_go_on() {
     let (mut sim, web, socket) = half_way(6);
     let public = sim.task("public", 1);
     let other = sim.connected(public, 40_000, OUT);
-    let gone = with(LAB, "[[service]]\nname = \"public\"\negress = \"default\"\n", "");
-    sim.reload(&gone);
+    let removed = with(LAB, "[[service]]\nname = \"public\"\negress = \"default\"\n", "");
+    sim.reload(&removed);
     sim.write(public, other, b"still here?");
     sim.run();
     assert_eq!(sim.state(public, other), State::TimedOut);

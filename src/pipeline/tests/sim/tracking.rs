@@ -33,7 +33,7 @@ fn shut() -> String {
 /// Surprise 9, spec 4.4: after every rule of both groups is removed, tracked flows continue, and no
 /// new one begins.
 #[test]
-fn with_all_rules_gone_tracked_flows_go_on_and_nothing_begins() {
+fn with_all_rules_removed_tracked_flows_go_on_and_nothing_begins() {
     let mut sim = Sim::new(&open(), 1);
     let web = sim.task("web", 1);
     let outside = sim.connected(web, 40_000, OUT);
@@ -65,7 +65,7 @@ fn with_all_rules_gone_tracked_flows_go_on_and_nothing_begins() {
 
 /// An idle timeout ends tracking, and then the present rules count.
 #[test]
-fn what_has_expired_is_judged_by_the_rules_of_today() {
+fn packets_of_an_expired_flow_are_judged_by_the_present_rules() {
     let mut sim = Sim::new(&open(), 2);
     let web = sim.task("web", 1);
     sim.send_ping(web, EXAMPLE, 7);

@@ -72,7 +72,7 @@ fn a_bad_network_delays_and_leaks_nothing() {
 }
 
 #[test]
-fn what_a_bad_network_makes_of_four_connections() {
+fn four_connections_over_a_bad_network() {
     let mut sim = Sim::new(LAB, 42);
     sim.links = BAD;
     for (service, number, to) in

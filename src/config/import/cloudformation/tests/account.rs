@@ -114,7 +114,7 @@ fn a_group_without_egress_rules_allows_all_egress() {
 }
 
 #[test]
-fn what_a_vpc_has_by_default_is_there_when_it_is_named() {
+fn defaults_of_a_vpc_are_there_when_they_are_named() {
     let template = with(
         "  In: {Type: AWS::EC2::SecurityGroupIngress, Properties: {GroupId: !GetAtt Net.DefaultSecurityGroup, IpProtocol: tcp, FromPort: 1, ToPort: 1, CidrIp: 10.0.0.0/8}}
   Entry: {Type: AWS::EC2::NetworkAclEntry, Properties: {NetworkAclId: !GetAtt Net.DefaultNetworkAcl, RuleNumber: '50', Protocol: '17', RuleAction: deny, Egress: 'true', CidrBlock: 0.0.0.0/0, PortRange: {From: '53', To: '53'}}}
@@ -268,7 +268,7 @@ fn private_zones_have_the_records_whose_values_are_known() {
 }
 
 #[test]
-fn what_another_stack_exports_is_given_as_a_parameter() {
+fn exports_of_another_stack_are_given_as_parameters() {
     let template = with(
         "  Group: {Type: AWS::EC2::SecurityGroup, Properties: {GroupDescription: a, VpcId: !Ref Net, SecurityGroupIngress: [{IpProtocol: -1, CidrIp: !ImportValue {'Fn::Sub': '${AWS::StackName}:Office'}}]}}
 ",

@@ -101,7 +101,7 @@ fn ref_names_parameters_pseudo_parameters_and_resources() {
     assert_eq!(evaluated("!Ref Wanted"), "? the parameter Wanted has no value");
     assert_eq!(
         evaluated("!Ref Image"),
-        "? the parameter Image is what Systems Manager has under /aws/ami"
+        "? the parameter Image is the value of /aws/ami in Systems Manager"
     );
     insta::assert_snapshot!(
         [fault("!Ref Nam"), fault("!Ref [Name]"), fault("!Ref Gone")].join("\n")
@@ -148,7 +148,7 @@ fn sub_puts_values_into_text() {
     );
     assert_eq!(
         evaluated("!Sub '${Image}'"),
-        "? the parameter Image is what Systems Manager has under /aws/ami"
+        "? the parameter Image is the value of /aws/ami in Systems Manager"
     );
     insta::assert_snapshot!(
         [
@@ -178,11 +178,11 @@ fn join_select_and_split_are_about_lists() {
     );
     assert_eq!(
         evaluated("!Select [1, !Split ['-', !Ref Net]]"),
-        "? it depends on the id of Net, which AWS chooses when the stack is made"
+        "? it depends on the id of Net, which AWS chooses when the stack is created"
     );
     assert_eq!(
         evaluated("!Select [0, !GetAtt Net.CidrBlockAssociations]"),
-        "? it depends on CidrBlockAssociations of Net, which is known when the stack is made"
+        "? it depends on CidrBlockAssociations of Net, which is known when the stack is created"
     );
     assert_eq!(evaluated("!Length [a, b]"), "2");
     insta::assert_snapshot!(
@@ -264,7 +264,7 @@ fn if_chooses_by_a_condition_even_with_unknown_values_about() {
     assert_eq!(evaluated("!If [EitherImage, a, b]"), "a");
     assert_eq!(
         evaluated("!If [BothImage, a, b]"),
-        "? the parameter Image is what Systems Manager has under /aws/ami"
+        "? the parameter Image is the value of /aws/ami in Systems Manager"
     );
     assert_eq!(evaluated("!If [IsNot, !Ref Gone, !Ref AWS::NoValue]"), "-");
     assert_eq!(evaluated("[a, !If [IsNot, b, !Ref AWS::NoValue]]"), "[a, -]");
@@ -281,7 +281,7 @@ fn if_chooses_by_a_condition_even_with_unknown_values_about() {
 }
 
 #[test]
-fn what_is_beyond_a_template_is_unknown_and_says_so() {
+fn values_beyond_a_template_are_unknown_and_say_so() {
     assert_eq!(
         both("!ImportValue net-Vpc", r#"{"Fn::ImportValue": "net-Vpc"}"#),
         "? another stack exports net-Vpc"
@@ -294,7 +294,7 @@ fn what_is_beyond_a_template_is_unknown_and_says_so() {
         evaluated("{Fn::ForEach::X: [a, [b], {c: d}]}")
             .starts_with("? CloudFormation would expand Fn::ForEach::X")
     );
-    assert!(evaluated("!Base64 text").starts_with("? egret does not work Fn::Base64 out"));
+    assert!(evaluated("!Base64 text").starts_with("? egret does not evaluate Fn::Base64"));
     insta::assert_snapshot!([fault("{Fn::Ref: a}"), fault("{Fn::Join: [a, []], b: c}")].join("\n"));
 }
 

@@ -115,7 +115,7 @@ fn a_cluster_without_instances_and_prefixes_of_an_interface_are_said() {
 
 /// Thousands of faults, each of which takes a walk through the tree to find its path.
 #[test]
-fn a_fault_that_is_there_many_times_is_said_once() {
+fn a_repeated_fault_is_reported_once() {
     let fault = Fault::new(tree::Place::default(), "the same", "fix it");
     let again = || Fault::new(tree::Place::default(), "the same", "fix it");
     let errors = errors(&Origin::file("a"), None, vec![fault, again(), again()]);
@@ -139,7 +139,7 @@ fn a_property_that_egret_does_not_know_is_not_understood() {
 }
 
 #[test]
-fn what_can_stand_for_functions_and_services_is_said() {
+fn the_findings_name_what_can_stand_for_functions_and_services() {
     let template = with(
         "  F: {Type: AWS::Lambda::Function, Properties: {VpcConfig: {SubnetIds: [subnet-1]}}}
   S: {Type: AWS::ECS::Service, Properties: {}}

@@ -97,7 +97,7 @@ fn an_elastic_ip_address_can_be_of_a_secondary_address() {
 }
 
 #[test]
-fn an_elastic_ip_address_of_what_is_elsewhere_is_said() {
+fn an_elastic_ip_address_of_an_object_elsewhere_is_listed() {
     let (_, findings) = accepted(
         &with(
             "  Lost: {Type: AWS::EC2::EIPAssociation, Properties: {EIP: 192.0.2.7, InstanceId: i-0123456789abcdef0}}\n",

@@ -1,16 +1,16 @@
 //! Tests of reading text to a tree.
 
-use super::super::tree::{Kind, Node};
+use super::super::tree::{Node, NodeKind};
 use super::*;
 
 fn shape(node: &Node) -> String {
     match &node.kind {
-        Kind::Null => "null".to_owned(),
-        Kind::Scalar(text) => format!("{text:?}"),
-        Kind::List(items) => {
+        NodeKind::Null => "null".to_owned(),
+        NodeKind::Scalar(text) => format!("{text:?}"),
+        NodeKind::List(items) => {
             format!("[{}]", items.iter().map(shape).collect::<Vec<_>>().join(", "))
         }
-        Kind::Map(entries) => {
+        NodeKind::Map(entries) => {
             let entries: Vec<String> = entries
                 .iter()
                 .map(|entry| format!("{}: {}", entry.key, shape(&entry.value)))
@@ -65,7 +65,7 @@ fn aliases_and_merges_repeat() {
         "{a: {b: \"1\", c: \"2\"}, y: {c: \"3\", d: \"4\"}, z: {b: \"0\", c: \"2\", d: \"4\"}}"
     );
     assert_eq!(read_shape("a: {<<: 1}"), "1:9: << merges maps, and this is not a map");
-    assert_eq!(read_shape("a: &x [*x]"), "1:8: an alias stands within what it repeats");
+    assert_eq!(read_shape("a: &x [*x]"), "1:8: an alias is within the value that it repeats");
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn json_is_read_with_the_same_places() {
 }
 
 #[test]
-fn what_is_broken_has_a_place() {
+fn errors_have_a_place() {
     assert_eq!(read_shape(""), "0:0: the file is empty");
     assert_eq!(read_shape("# nothing\n"), "0:0: the file is empty");
     assert_eq!(read_shape("a: 1\na: 2"), "2:1: \"a\" is here a second time");
@@ -146,7 +146,7 @@ fn paths_lead_from_the_root_to_a_place() {
 }
 
 #[test]
-fn a_template_is_told_from_other_documents() {
+fn a_template_is_distinguished_from_other_documents() {
     let templates = [
         include_str!("templates/shop.yaml"),
         include_str!("templates/shop.json"),

@@ -14,7 +14,7 @@ fn error_of(text: &str) -> String {
 }
 
 #[test]
-fn what_is_not_terraforms_json_is_said_with_the_way_out() {
+fn a_file_that_is_not_terraforms_json_is_named_with_the_way_out() {
     assert_eq!(
         error_of("{\"format_version\": "),
         "state.json: not the JSON of `terraform show -json`: EOF while parsing a value at line 1 column 19\n  \

@@ -234,7 +234,7 @@ fn change(document: &mut Value, address: &str, kind: &str, actions: &[&str], bef
 }
 
 #[test]
-fn parts_that_the_plan_ends_are_gone() {
+fn parts_that_the_plan_ends_are_removed() {
     let known = |values: Value| (values, json!({}));
     let open = || json!({ "protocol": "-1", "from_port": 0, "to_port": 0, "cidr_blocks": ["0.0.0.0/0"], "self": false });
     let entry = |number: i64| json!({ "rule_no": number, "action": "allow", "protocol": "-1", "cidr_block": "0.0.0.0/0", "from_port": 0, "to_port": 0 });
@@ -384,7 +384,7 @@ fn the_groups_of_a_cluster_elsewhere_are_not_understood() {
 }
 
 #[test]
-fn a_peering_connection_is_active_when_somebody_accepts_it() {
+fn a_peering_connection_is_active_when_it_is_accepted() {
     let peering = |name: &str, values: Value| {
         let mut all = json!({ "vpc_id": "vpc-1", "peer_vpc_id": "vpc-2" });
         for (key, value) in values.as_object().unwrap() {
@@ -487,7 +487,7 @@ fn entries_of_an_acl_have_the_protocols_that_terraform_names() {
 }
 
 #[test]
-fn what_is_in_a_vpc_and_not_known_is_left_out_and_said() {
+fn unknown_resources_of_a_vpc_are_left_out_and_listed() {
     let (_, findings) = account(&super::state(&[
         super::vpc(),
         super::subnet("a", "10.0.1.0/24"),
@@ -506,7 +506,7 @@ fn what_is_in_a_vpc_and_not_known_is_left_out_and_said() {
         lines(&findings),
         [
             "left out: aws_newthing_cluster n-1: a type of resource that egret does not know, in a VPC (state.json: aws_newthing_cluster.n)",
-            "left out: aws_rds_cluster c: a cluster of which no instance is in this source (state.json: aws_rds_cluster.serverless)",
+            "left out: aws_rds_cluster c: a cluster without an instance in this source (state.json: aws_rds_cluster.serverless)",
             "left out: network interface eni-1: its subnet subnet-far is not in this source (state.json: aws_network_interface.far)",
         ]
     );

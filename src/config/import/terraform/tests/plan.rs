@@ -72,7 +72,7 @@ pub(super) fn a_group(name: &str) -> (Value, Value) {
 }
 
 #[test]
-fn what_is_to_be_made_goes_by_its_address() {
+fn planned_resources_are_named_by_their_addresses() {
     let account = clean(&plan(
         &[
             new_vpc(),
@@ -289,7 +289,7 @@ fn keys_of_for_each_name_the_same_key() {
 }
 
 #[test]
-fn what_the_configuration_leaves_open_is_not_understood() {
+fn values_that_the_configuration_leaves_open_are_not_understood() {
     let connector = || {
         (
             resource("aws_apprunner_vpc_connector.c", json!({ "vpc_connector_name": "c" })),

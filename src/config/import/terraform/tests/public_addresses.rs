@@ -84,7 +84,7 @@ fn an_elastic_ip_address_can_be_of_an_interface_and_of_a_secondary_address() {
 }
 
 #[test]
-fn an_association_of_what_is_elsewhere_is_said() {
+fn an_association_of_an_object_elsewhere_is_listed() {
     let (_, findings) = account(&state(&[
         vpc(),
         resource(

@@ -206,7 +206,7 @@ fn connectors_and_services() {
 }
 
 #[test]
-fn what_has_an_address_is_an_interface_and_what_terraform_gives_none_has_none() {
+fn objects_with_an_address_are_interfaces_and_others_have_none() {
     let account = clean(&state(&[
         vpc(),
         subnet("a", "10.0.0.0/24"),
@@ -390,7 +390,7 @@ fn private_zones_and_their_records() {
 }
 
 #[test]
-fn what_has_no_counterpart_is_said() {
+fn resources_without_a_counterpart_are_listed() {
     let (_, findings) = account(&state(&[
         resource("aws_ec2_transit_gateway.hub", json!({ "id": "tgw-1" })),
         resource(

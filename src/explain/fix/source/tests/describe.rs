@@ -128,7 +128,7 @@ const IN_PUBLIC: &str = "subnet-0985884d6f2d9dc63";
 
 /// A connector cannot be changed.
 #[test]
-fn a_connector_is_made_anew_and_its_services_use_it() {
+fn a_connector_is_replaced_and_its_services_use_the_new_one() {
     let moved = |answer: &mut Value| answer["VpcConnectors"][0]["Subnets"] = json!([IN_PUBLIC]);
     insta::assert_snapshot!(commands(
         &imported(&[("list-vpc-connectors", &moved)], &[]),
