@@ -18,7 +18,6 @@ use crate::linux::{descriptors, lift_memory_limit};
 use futures_util::FutureExt as _;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -497,11 +496,8 @@ async fn is_reloaded(
     stop: &mut Stop,
     mut ended: watch::Receiver<bool>,
 ) -> bool {
-    // Boxed: the compiler takes minutes for the type of all that a reload waits for, in one more
-    // `select!`.
-    let reloading: Pin<Box<dyn Future<Output = ()> + '_>> = Box::pin(reload(shared, command));
     tokio::select! {
-        () = reloading => true,
+        () = reload(shared, command) => true,
         () = stop.wait_for_another() => false,
         _ = ended.wait_for(|end| *end) => false,
     }
