@@ -1,7 +1,7 @@
 //! The records of what was created through the API, in a SQLite database beside the lab file. A
 //! call is answered when its transaction is on disk, so that a killed process takes nothing back.
-//! One process has it open at a time. Every query of a call runs aside of the runtime, as it may wait
-//! for the disk.
+//! One process has it open at a time. Every query of a call runs beside the runtime, as it may
+//! wait for the disk.
 
 use super::arn::Account;
 use super::fault::{Fault, FaultKind};

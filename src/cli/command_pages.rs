@@ -44,7 +44,9 @@ fn page(command: &mut clap::Command) -> String {
     let (about, rest) = help.split_once("Usage: ").unwrap();
     writeln!(page, "{}\n", about.trim()).unwrap();
     let (usage, rest) = rest.split_once("\n\n").unwrap_or((rest, ""));
-    writeln!(page, "```text\n{}\n```", usage.trim()).unwrap();
+    // Further usages stand below the first, behind `Usage: `.
+    let usage = usage.trim().replace("\n       ", "\n");
+    writeln!(page, "```text\n{usage}\n```").unwrap();
     for (heading, text) in sections(rest) {
         writeln!(page, "\n## {heading}\n\n```text\n{}\n```", text.trim_end()).unwrap();
     }

@@ -128,21 +128,37 @@ pub(super) fn run(args: &DropsArgs) -> Result<ExitCode, CliError> {
     print(&rows, args.output.format, &DROPS)
 }
 
+/// The number of near names in a message.
+const NEAR: usize = 5;
+
 /// Requires a known reason: an unknown one would otherwise look like one without drops.
 fn known(reason: &str) -> Result<(), CliError> {
     let names = || Reason::ALL.iter().map(|reason| reason.name());
     if names().any(|name| name == reason) {
         return Ok(());
     }
-    let nearest = names()
-        .map(|name| (strsim::normalized_damerau_levenshtein(reason, name), name))
-        .filter(|(likeness, _)| *likeness >= 0.6)
-        .max_by(|a, b| a.0.total_cmp(&b.0));
-    let hint = match nearest {
-        Some((_, name)) => format!("did you mean `{name}`?"),
-        None => format!("use one of {}", names().collect::<Vec<_>>().join(", ")),
+    let hint = match likest(reason, names()).as_slice() {
+        [(likeness, name), ..] if *likeness >= 0.6 => format!("did you mean `{name}`?"),
+        all => {
+            let near: Vec<_> = all.iter().take(NEAR).map(|(_, name)| *name).collect();
+            let (near, all) = (near.join(", "), Reason::ALL.len());
+            format!("near it: {near}; docs/reference/drop-reasons.md lists all {all}")
+        }
     };
     Err(CliError::Usage(format!("there is no drop reason `{reason}`; {hint}")))
+}
+
+/// Sorts names by their likeness to a word, the most alike first. A name with one of the word's
+/// parts is more alike than one without.
+fn likest(word: &str, names: impl Iterator<Item = &'static str>) -> Vec<(f64, &'static str)> {
+    let likeness = |name| strsim::normalized_damerau_levenshtein(word, name);
+    let has_part = |name: &str| word.split('-').any(|part| name.split('-').any(|own| own == part));
+    let mut all: Vec<_> = names.map(|name| (likeness(name), name)).collect();
+    all.sort_by(|a, b| b.0.total_cmp(&a.0));
+    if all.first().is_none_or(|(likeness, _)| *likeness < 0.6) {
+        all.sort_by_key(|(_, name)| !has_part(name));
+    }
+    all
 }
 
 impl Sort {
@@ -310,7 +326,10 @@ mod tests {
             error.to_string(),
             "there is no drop reason `no-rout`; did you mean `no-route`?"
         );
-        assert!(known("x").unwrap_err().to_string().contains("use one of malformed-truncated, "));
+        let far = known("blocked-nacl").unwrap_err().to_string();
+        assert!(far.contains("; near it: nacl-"), "{far}");
+        assert!(far.ends_with(&format!("lists all {}", Reason::ALL.len())), "{far}");
+        assert!(far.len() < 300, "{far}");
     }
 
     #[test]

@@ -6,12 +6,15 @@ use super::{CliError, LabArg, output};
 use crate::daemon::Client;
 use crate::daemon::control::{LabInfo, Maker, TaskAnswer, TaskRequest};
 use crate::linux::exec::exec_in;
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The command runs in place of egret, which ends with the command's exit code.
+    override_usage = "egret exec [OPTIONS] TASK [CMD]...
+       egret exec [OPTIONS] <--vpc <ID>|--endpoint <ID>|--internet> [--] [CMD]...",
+    after_help = "The command runs in place of egret, which ends with the command's exit code. Without one, a shell opens.
 
 Exit codes:
   1    egret could not enter the namespace, or the lab could not make the task
@@ -20,8 +23,9 @@ Exit codes:
   127  the command does not exist
 
 Examples:
-  sudo egret exec web -- ping -c1 10.0.1.10                in task 1 of service web
-  sudo egret exec web/2 -- ping -c 3 203.0.113.10          in task 2, made if it is not there
+  sudo egret exec web                                      a shell in task 1 of service web
+  sudo egret exec web ping -c1 10.0.1.10                   a command there
+  sudo egret exec web/2 ping -c 3 203.0.113.10             in task 2, made if it is not there
   sudo egret exec --vpc vpc-prod -- iperf3 -s              where the VPC's resources are
   sudo egret exec --endpoint vpce-s3 -- ss -tn             behind a gateway endpoint
   sudo egret exec --internet -- tcpdump -ni net0           where the internet's hosts are"
@@ -30,7 +34,7 @@ pub struct ExecArgs {
     #[command(flatten)]
     lab: LabArg,
     /// The task: SERVICE or SERVICE/N; task 1 where no number is given
-    #[arg(required_unless_present = "place", conflicts_with = "place")]
+    #[arg(required_unless_present = "place")]
     task: Option<String>,
     /// Run it in the namespace that holds this VPC's resources
     #[arg(long, value_name = "ID", group = "place")]
@@ -41,19 +45,38 @@ pub struct ExecArgs {
     /// Run it in the namespace that holds the internet's hosts
     #[arg(long, group = "place")]
     internet: bool,
-    /// The command and its arguments, after --
-    #[arg(last = true, required = true, value_name = "CMD")]
+    /// The command and its arguments; your shell if there is none
+    #[arg(trailing_var_arg = true, value_name = "CMD")]
     command: Vec<String>,
+}
+
+impl ExecArgs {
+    /// Returns whether the namespace is not that of a task.
+    fn is_place(&self) -> bool {
+        self.vpc.is_some() || self.endpoint.is_some() || self.internet
+    }
+
+    /// Returns the command: the shell of the environment if none is given. Where no task is asked
+    /// for, the first word is a part of it.
+    fn command(&self) -> Vec<OsString> {
+        let first = self.task.iter().filter(|_| self.is_place());
+        let given: Vec<OsString> = first.chain(&self.command).map(OsString::from).collect();
+        if !given.is_empty() {
+            return given;
+        }
+        let shell = std::env::var_os("SHELL").filter(|shell| !shell.is_empty());
+        vec![shell.unwrap_or_else(|| OsString::from("/bin/sh"))]
+    }
 }
 
 pub(super) fn run(args: &ExecArgs) -> Result<ExitCode, CliError> {
     let namespace = runtime()?.block_on(namespace(args))?;
-    match exec_in(&namespace, &args.command)? {}
+    match exec_in(&namespace, &args.command())? {}
 }
 
 async fn namespace(args: &ExecArgs) -> Result<String, CliError> {
     let client = Client::new(args.lab.name());
-    if let Some(task) = &args.task {
+    if let Some(task) = args.task.as_ref().filter(|_| !args.is_place()) {
         let (service, number) = parse_task(task)?;
         let request = TaskRequest { service, number: Some(number), maker: Maker::Exec };
         let TaskAnswer { task, notes } = client.post("/v1/tasks", &request).await?;
@@ -61,6 +84,10 @@ async fn namespace(args: &ExecArgs) -> Result<String, CliError> {
         return Ok(task.namespace);
     }
     let lab: LabInfo = client.get("/v1/lab").await?;
+    if let Some(task) = args.task.as_ref().filter(|word| is_task_of(word, &lab)) {
+        let what = "--vpc, --endpoint or --internet";
+        return Err(CliError::Usage(format!("`{task}` is a task: give it or {what}, not both")));
+    }
     let (what, id, known) = match (&args.vpc, &args.endpoint) {
         (Some(vpc), _) => ("VPC", vpc, &lab.vpcs),
         (None, Some(endpoint)) => ("gateway endpoint", endpoint, &lab.gateway_endpoints),
@@ -71,6 +98,11 @@ async fn namespace(args: &ExecArgs) -> Result<String, CliError> {
     }
     let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
     Err(CliError::Usage(format!("lab `{}` has no {what} `{id}`; it has {known}", lab.name)))
+}
+
+/// Decides whether a word names a task of the lab.
+fn is_task_of(word: &str, lab: &LabInfo) -> bool {
+    parse_task(word).is_ok_and(|(service, _)| lab.services.contains(&service))
 }
 
 /// Parses `SERVICE` or `SERVICE/N`.
@@ -89,6 +121,43 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
+    use clap::{Args as _, Command, FromArgMatches as _};
+
+    fn parsed(words: &[&str]) -> Result<ExecArgs, clap::Error> {
+        let command = ExecArgs::augment_args(Command::new("exec"));
+        let matches = command.try_get_matches_from([&["exec"], words].concat())?;
+        ExecArgs::from_arg_matches(&matches)
+    }
+
+    #[test]
+    fn a_command_is_taken_with_and_without_dashes_before_it() {
+        for words in ["web ping -c1 x", "web -- ping -c1 x", "web --lab staging ping -c1 x"] {
+            let args = parsed(&words.split(' ').collect::<Vec<_>>()).unwrap();
+            assert_eq!(args.task.as_deref(), Some("web"), "{words}");
+            assert!(args.command() == ["ping", "-c1", "x"], "{words}: {:?}", args.command());
+        }
+        for words in ["--internet -- ss -tn", "--vpc v -- ss -tn", "--endpoint e ss -- -tn"] {
+            let args = parsed(&words.split(' ').collect::<Vec<_>>()).unwrap();
+            assert!(args.is_place() && args.command() == ["ss", "-tn"], "{words}: {args:?}");
+        }
+    }
+
+    #[test]
+    fn without_a_command_a_shell_opens() {
+        for words in [&["web"][..], &["--internet"]] {
+            let command = parsed(words).unwrap().command();
+            assert!(
+                command.len() == 1 && command[0].to_string_lossy().ends_with("sh"),
+                "{command:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn exactly_one_namespace_is_asked_for() {
+        assert!(parsed(&[]).is_err());
+        assert!(parsed(&["--internet", "--vpc", "v", "--", "ss"]).is_err());
+    }
 
     #[test]
     fn a_task_is_a_service_and_a_number_from_1() {

@@ -268,17 +268,6 @@ mod tests {
     }
 
     #[test]
-    fn exec_takes_exactly_one_place() {
-        let parse = |args: &[&str]| Cli::try_parse_from([&["egret", "exec"], args].concat());
-        assert!(parse(&["web/2", "--", "ping", "-c1", "10.0.1.10"]).is_ok());
-        assert!(parse(&["--vpc", "vpc-prod", "--", "ss"]).is_ok());
-        assert!(parse(&["--internet", "--", "ss"]).is_ok());
-        assert!(parse(&["--", "ss"]).is_err());
-        assert!(parse(&["web", "--internet", "--", "ss"]).is_err());
-        assert!(parse(&["web"]).is_err());
-    }
-
-    #[test]
     fn a_lab_is_a_name_and_not_a_path() {
         let parse = |lab: &str| Cli::try_parse_from(["egret", "down", "--lab", lab]);
         assert!(parse("staging-2").is_ok());

@@ -1,5 +1,5 @@
-//! Checks the pages of the documentation: each is in the table of contents, each link leads to a page
-//! and a heading, and prose keeps to the project's width.
+//! Checks the pages of the documentation: each is in the table of contents, each link leads to a
+//! page and a heading, and prose keeps to the project's width.
 
 use super::root;
 use regex::Regex;

@@ -1,5 +1,5 @@
-//! Checks that neither a page of the documentation nor a message has a word that the project does not
-//! use.
+//! Checks that neither a page of the documentation nor a message has a word that the project does
+//! not use.
 
 use super::pages::pages;
 use super::root;

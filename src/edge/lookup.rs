@@ -120,8 +120,8 @@ impl Lookup {
         }
         let is_proc = is_of_proc(&there);
         let target = PathBuf::from(readlinkat(&there, "")?);
-        // The kernel makes the links of `/proc`. Those within it, such as `/proc/self`, belong to the
-        // root of the machine, whom a user namespace does not know.
+        // The kernel makes the links of `/proc`. Those within it, such as `/proc/self`, belong to
+        // the root of the machine, whom a user namespace does not know.
         if !is_proc || target.has_root() {
             check_owner(name, about.st_uid)?;
         }

@@ -96,7 +96,7 @@ pub(super) fn tun_set_steering(fd: impl AsFd, program: impl AsFd) -> io::Result<
 pub(super) fn set_up(name: &str) -> io::Result<()> {
     let socket = control_socket()?;
     let mut request = interface(name)?;
-    // SAFETY: the kernel reads and fills one `ifreq`, and for this request the union holds the flags.
+    // SAFETY: the kernel reads and fills one `ifreq`, whose union holds the flags for this request.
     unsafe {
         raw::get_flags(socket.as_raw_fd(), &raw mut request)?;
         request.ifr_ifru.ifru_flags |= libc::IFF_UP as libc::c_short;
@@ -179,7 +179,8 @@ impl SharedWords {
     }
 
     pub(super) fn get(&self, index: usize) -> Option<&AtomicU64> {
-        // SAFETY: pages are aligned for words, `count` of them are mapped until this is dropped, and any bits are a value.
+        // SAFETY: pages are aligned for words, `count` of them are mapped until this is dropped,
+        // and any bits are a value.
         (index < self.count).then(|| unsafe { self.start.add(index).as_ref() })
     }
 }
