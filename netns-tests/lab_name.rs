@@ -77,9 +77,12 @@ fn down_of_a_lab_that_is_not_up_lists_those_that_are() {
     let down = unnamed(&lab, &["down", "--lab", &other]);
     let said = both_streams(&down);
     assert!(down.status.success(), "{said}");
-    let begin = format!("lab `{other}` is not up (labs here: ");
+    let begin = format!("lab `{other}` is not up (running: ");
     assert!(said.starts_with(&begin) && said.contains(lab.name()), "{said}");
-    assert!(said.trim_end().ends_with("; choose with --lab); nothing to clear"), "{said}");
+    assert!(
+        said.trim_end().ends_with("; choose one with --lab or EGRET_LAB); nothing to clear"),
+        "{said}"
+    );
     let unknown = both_streams(&lab.egret("exec nobody -- true"));
     assert!(
         unknown.contains(&format!("lab `{}` has no service `nobody`", lab.name())),

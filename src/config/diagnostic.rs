@@ -151,8 +151,8 @@ impl Diagnostic {
         let message = format!("cannot read {file}: {error}");
         let is = |kind| error.kind() == kind;
         let help = if is(ErrorKind::IsADirectory) {
-            "a folder is a source: make a lab file of it with `egret import`, or give it with --from \
-             to a command that takes it"
+            "give a lab file, or a source by --from: `egret up`, check, explain, reach and test take \
+             one, and `egret import` makes a lab file from it"
         } else if is(ErrorKind::FileTooLarge) {
             "this is too long for a lab file: give another file"
         } else {

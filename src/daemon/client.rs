@@ -87,7 +87,7 @@ fn not_running(lab: &str, starting: Option<u32>, others: &[String]) -> String {
         elsewhere(others),
         if lab == DEFAULT_LAB { String::new() } else { format!(" --lab {lab}") },
     );
-    format!("no lab `{lab}` is running{others}: start one with `sudo egret up FILE{named}`")
+    format!("no lab `{lab}` is running{others}: bring it up with `sudo egret up FILE{named}`")
 }
 
 /// Returns the labs that run, in brackets, for a command whose lab does not.
@@ -95,7 +95,7 @@ pub(crate) fn elsewhere(labs: &[String]) -> String {
     if labs.is_empty() {
         String::new()
     } else {
-        format!(" (labs here: {}; choose with --lab)", labs.join(", "))
+        format!(" (running: {}; choose one with --lab or EGRET_LAB)", labs.join(", "))
     }
 }
 

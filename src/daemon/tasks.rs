@@ -24,7 +24,9 @@ impl Running {
         let Some(found) = attach::find(self, service, number) else {
             let task = add_by_hand(self, service, number, maker).await?;
             if maker == Maker::Exec {
-                self.notes.push(format!("made task {service}/{number}, which did not exist"));
+                self.notes.push(format!(
+                    "made task {service}/{number}, which did not exist; `egret task remove {service}/{number}` removes it"
+                ));
             }
             return Ok(task);
         };

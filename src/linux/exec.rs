@@ -40,13 +40,21 @@ pub enum ExecError {
     #[error("no command was given: name one, for example `sh`")]
     Empty,
     /// The program did not start.
-    #[error("starting `{program}`: {source}")]
+    #[error("cannot start `{program}`: {source}{}", not_found(source))]
     Start {
         /// The program.
         program: String,
         /// The kernel's error.
         source: io::Error,
     },
+}
+
+/// Returns the way out of a program that does not exist.
+fn not_found(error: &io::Error) -> &'static str {
+    match error.kind() == io::ErrorKind::NotFound {
+        true => "; programs are those of this machine: install it here, or give its path",
+        false => "",
+    }
 }
 
 /// Replaces this process with `argv` inside the namespace. Returns only if that fails; the calling
