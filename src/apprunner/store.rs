@@ -209,6 +209,8 @@ impl Store {
         // With the write-ahead log a transaction is one append; FULL puts it on the disk before the
         // answer is sent.
         pragma("journal_mode", "WAL").map_err(|e| self.fault(e))?;
+        // Some builds of SQLite enforce foreign keys by default, and Debian's does not.
+        pragma("foreign_keys", "ON").map_err(|e| self.fault(e))?;
         pragma("synchronous", "FULL").map_err(|e| self.fault(e))
     }
 
