@@ -32,7 +32,7 @@ const NEW: u16 = u16::MAX;
 const ETHERNET: usize = 14;
 
 #[test]
-fn hostile_frames_are_treated_alike_whoever_carries_their_flows() {
+fn hostile_frames_are_treated_alike_in_kernel_and_user_space() {
     if !can_run() {
         return;
     }

@@ -15,7 +15,7 @@ static VARYING: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r"\b\d[\d.,]*\s?[KMGT]?(bits?|Bytes)/s(ec)?\b", "<rate>"),
         // A duration may have several parts: 2m 3s.
         (r"\b(\d+(\.\d+)?\s?(ns|µs|us|ms|s|m|h)\s?)+\b( ago)?", "<time> "),
-        // The ports of listeners do not differ.
+        // Listeners have fixed ports, which are compared.
         (r"\b(\d+\.\d+\.\d+\.\d+)[:.](4566|5201|5432|6379)\b", "$1:<$2>"),
         (r"\b(\d+\.\d+\.\d+\.\d+)[:.](6553[0-5]|\d{4,5})\b", "$1:<port>"),
         // Packets and bytes, as flows and ENIs show them.

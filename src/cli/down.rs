@@ -64,7 +64,7 @@ enum Ended {
     Running,
     /// A killed run, with the namespaces that it left.
     Killed(Vec<String>),
-    /// None, and nothing was left of one.
+    /// No run, and nothing that an earlier one left.
     Nothing {
         /// The labs that run.
         others: Vec<String>,

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 #[derive(Debug, clap::Args)]
 #[command(
     override_usage = "egret exec [OPTIONS] TASK [CMD]...
-       egret exec [OPTIONS] <--vpc <ID>|--endpoint <ID>|--internet> [--] [CMD]...",
+       egret exec [OPTIONS] <--vpc <ID>|--endpoint <ID>|--internet> [-- CMD...]",
     after_help = "The command runs in place of egret, which ends with the command's exit code. Without one, a shell opens.
 
 Exit codes:
@@ -45,13 +45,13 @@ pub struct ExecArgs {
     /// Run it in the namespace that holds the internet's hosts
     #[arg(long, group = "place")]
     internet: bool,
-    /// The command and its arguments; your shell if there is none
+    /// The command and its arguments; without one, `$SHELL` or `/bin/sh`
     #[arg(trailing_var_arg = true, value_name = "CMD")]
     command: Vec<String>,
 }
 
 impl ExecArgs {
-    /// Returns whether the namespace is not that of a task.
+    /// Returns whether a VPC, an endpoint or the internet is asked for, not a task.
     fn is_place(&self) -> bool {
         self.vpc.is_some() || self.endpoint.is_some() || self.internet
     }
@@ -86,7 +86,9 @@ async fn namespace(args: &ExecArgs) -> Result<String, CliError> {
     let lab: LabInfo = client.get("/v1/lab").await?;
     if let Some(task) = args.task.as_ref().filter(|word| is_task_of(word, &lab)) {
         let what = "--vpc, --endpoint or --internet";
-        return Err(CliError::Usage(format!("`{task}` is a task: give it or {what}, not both")));
+        return Err(CliError::Usage(format!(
+            "`{task}` is a task: give it or {what}, not both; a program of that name needs its path"
+        )));
     }
     let (what, id, known) = match (&args.vpc, &args.endpoint) {
         (Some(vpc), _) => ("VPC", vpc, &lab.vpcs),
@@ -144,12 +146,10 @@ mod tests {
 
     #[test]
     fn without_a_command_a_shell_opens() {
+        let shell = std::env::var_os("SHELL").filter(|shell| !shell.is_empty());
+        let shell = shell.unwrap_or_else(|| "/bin/sh".into());
         for words in [&["web"][..], &["--internet"]] {
-            let command = parsed(words).unwrap().command();
-            assert!(
-                command.len() == 1 && command[0].to_string_lossy().ends_with("sh"),
-                "{command:?}"
-            );
+            assert!(parsed(words).unwrap().command() == [shell.clone()], "{words:?}");
         }
     }
 

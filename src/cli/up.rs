@@ -488,8 +488,8 @@ async fn read_again(command: &Command<'_>) -> Result<(String, String), String> {
     read.unwrap_or_else(|fault| Err(fault.to_string()))
 }
 
-/// Reloads, unless a signal or a client asks for the end first: a source may be a pipe that never
-/// gets data. A half-done reload is taken down with the lab.
+/// Reloads, and returns false if a signal or a client asked for the end first: a source may be a
+/// pipe that never gets data. A half-done reload is taken down with the lab.
 async fn is_reloaded(
     shared: &Shared,
     command: &Command<'_>,

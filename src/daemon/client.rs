@@ -90,7 +90,8 @@ fn not_running(lab: &str, starting: Option<u32>, others: &[String]) -> String {
     format!("no lab `{lab}` is running{others}: bring it up with `sudo egret up FILE{named}`")
 }
 
-/// Returns the labs that run, in brackets, for a command whose lab does not.
+/// Lists the running labs in parentheses, for a message about a lab that is not running; nothing if
+/// there are none.
 pub(crate) fn elsewhere(labs: &[String]) -> String {
     if labs.is_empty() {
         String::new()

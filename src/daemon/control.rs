@@ -92,7 +92,7 @@ pub struct TaskAnswer {
     /// The task.
     #[serde(flatten)]
     pub task: PsRow,
-    /// Notes on what failed although the task was made.
+    /// Notes for the client: that the task was made, and failures that did not undo it.
     #[serde(default)]
     pub notes: Vec<String>,
 }

@@ -78,7 +78,7 @@ pub struct Running {
     pub(super) state: StateDir,
     /// The parts of a killed run that this start has resumed.
     pub(super) resumed: Option<Resumed>,
-    /// Notes on what failed although a change was made, for the client that asked for it.
+    /// Notes on the last change, for the client that asked for it.
     pub(super) notes: Vec<String>,
 }
 
@@ -104,7 +104,7 @@ impl Running {
         &self.engine
     }
 
-    /// Takes the notes on the last change: failures beside it that are no reason to undo it.
+    /// Takes the notes on the last change, such as failures that did not undo it.
     pub fn take_notes(&mut self) -> Vec<String> {
         std::mem::take(&mut self.notes)
     }

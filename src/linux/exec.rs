@@ -49,10 +49,10 @@ pub enum ExecError {
     },
 }
 
-/// Returns the way out of a program that does not exist.
+/// Returns what to do if the program does not exist; nothing for other errors.
 fn not_found(error: &io::Error) -> &'static str {
     match error.kind() == io::ErrorKind::NotFound {
-        true => "; programs are those of this machine: install it here, or give its path",
+        true => "; programs are those of this machine: install it here",
         false => "",
     }
 }

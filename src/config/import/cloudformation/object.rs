@@ -32,7 +32,7 @@ pub(super) struct Mapper<'s, 't> {
 
 /// A resource, or a part of one, whose properties have been evaluated.
 pub(super) struct Object {
-    /// NodeKind and id, such as `route table Private`.
+    /// The kind and id, such as `route table Private`.
     pub(super) label: String,
     /// The logical id.
     pub(super) id: String,
