@@ -4,6 +4,7 @@ use super::format::{Formats, OutputArgs, Rows, each};
 use super::list::print;
 use super::runtime::runtime;
 use super::{CliError, LabArg};
+use crate::config::names::{by_likeness, nearest};
 use crate::daemon::Client;
 use crate::explain::{DropRow, Selection};
 use crate::pipeline::Reason;
@@ -133,32 +134,27 @@ const NEAR: usize = 5;
 
 /// Requires a known reason: an unknown one would otherwise look like one without drops.
 fn known(reason: &str) -> Result<(), CliError> {
-    let names = || Reason::ALL.iter().map(|reason| reason.name());
-    if names().any(|name| name == reason) {
+    let names: Vec<_> = Reason::ALL.iter().map(|reason| reason.name()).collect();
+    if names.contains(&reason) {
         return Ok(());
     }
-    let hint = match likest(reason, names()).as_slice() {
-        [(likeness, name), ..] if *likeness >= 0.6 => format!("did you mean `{name}`?"),
-        all => {
-            let near: Vec<_> = all.iter().take(NEAR).map(|(_, name)| *name).collect();
-            let (near, all) = (near.join(", "), Reason::ALL.len());
+    let hint = match nearest(reason, &names) {
+        Some(name) => format!("did you mean `{name}`?"),
+        None => {
+            let (near, all) = (near(reason, &names).join(", "), names.len());
             format!("near it: {near}; docs/reference/drop-reasons.md lists all {all}")
         }
     };
     Err(CliError::Usage(format!("there is no drop reason `{reason}`; {hint}")))
 }
 
-/// Sorts names by their likeness to a word, the most alike first. A name with one of the word's
-/// parts is more alike than one without.
-fn likest(word: &str, names: impl Iterator<Item = &'static str>) -> Vec<(f64, &'static str)> {
-    let likeness = |name| strsim::normalized_damerau_levenshtein(word, name);
+/// Returns the names nearest to a word: those that share one of its parts come first.
+fn near<'n>(word: &str, names: &[&'n str]) -> Vec<&'n str> {
     let has_part = |name: &str| word.split('-').any(|part| name.split('-').any(|own| own == part));
-    let mut all: Vec<_> = names.map(|name| (likeness(name), name)).collect();
-    all.sort_by(|a, b| b.0.total_cmp(&a.0));
-    if all.first().is_none_or(|(likeness, _)| *likeness < 0.6) {
-        all.sort_by_key(|(_, name)| !has_part(name));
-    }
-    all
+    let mut near: Vec<_> = by_likeness(word, names).into_iter().rev().map(|(_, n)| n).collect();
+    near.sort_by_key(|name| !has_part(name));
+    near.truncate(NEAR);
+    near
 }
 
 impl Sort {

@@ -18,7 +18,7 @@ mod lint;
 mod lint_names;
 mod lookup;
 mod lower;
-mod names;
+pub(crate) mod names;
 pub mod overlay;
 pub mod plan;
 mod read;

@@ -215,10 +215,15 @@ pub(super) fn default_id(vpc: &str) -> String {
 
 /// Returns the valid word that the user probably meant.
 pub(crate) fn nearest<'v>(word: &str, valid: &[&'v str]) -> Option<&'v str> {
-    let likeness =
-        |candidate: &&'v str| (strsim::normalized_damerau_levenshtein(word, candidate), *candidate);
-    let likely = valid.iter().map(likeness).filter(|(likeness, _)| *likeness >= 0.6);
-    likely.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, nearest)| nearest)
+    by_likeness(word, valid).pop().filter(|(likeness, _)| *likeness >= 0.6).map(|(_, word)| word)
+}
+
+/// Sorts the valid words by their likeness to a word, from 0 to 1; the most alike is the last.
+pub(crate) fn by_likeness<'v>(word: &str, valid: &[&'v str]) -> Vec<(f64, &'v str)> {
+    let likeness = |valid| strsim::normalized_damerau_levenshtein(word, valid);
+    let mut all: Vec<_> = valid.iter().map(|valid| (likeness(valid), *valid)).collect();
+    all.sort_by(|a, b| a.0.total_cmp(&b.0));
+    all
 }
 
 /// The most valid words that are listed.
