@@ -254,7 +254,7 @@ fn an_import_writes_a_lab_file_that_is_sound() {
     let written = egret(&import);
     assert_eq!(written.status.code(), Some(0), "{}", stderr(&written));
     assert_eq!(stdout(&written), "");
-    assert!(stderr(&written).starts_with("KIND "), "{}", stderr(&written));
+    assert!(stderr(&written).starts_with("assumed: VPC endpoint"), "{}", stderr(&written));
     assert!(std::fs::read_to_string(file).unwrap().contains("\nlab = \"shop\"\n"));
     let checked = egret(&["check", file]);
     assert!(stdout(&checked).contains("no errors, no warnings"), "{}", stdout(&checked));

@@ -76,3 +76,4 @@ mod support;
 mod task_links;
 mod test_live;
 mod undone;
+mod widths;

@@ -6,9 +6,10 @@ use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::pty::{PtyMaster, grantpt, posix_openpt, ptsname_r, unlockpt};
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
+use std::process::{Command, Stdio};
 
 /// The test's end. The terminal is closed when this is dropped.
 pub struct Terminal {
@@ -43,4 +44,36 @@ impl Terminal {
         }
         std::mem::take(&mut self.said)
     }
+
+    /// Types into the terminal.
+    pub fn types(&mut self, keys: &str) {
+        self.master.write_all(keys.as_bytes()).unwrap();
+    }
+
+    /// Runs a program on a terminal of this size to its end, and returns what it shows, without
+    /// what switches and clears screens.
+    pub fn shows(command: &mut Command, columns: u16, rows: u16) -> String {
+        let (mut terminal, other_end) = Self::open();
+        resize(&other_end, columns, rows);
+        let ends = || Stdio::from(other_end.try_clone().unwrap());
+        let mut child = command.stdin(Stdio::null()).stdout(ends()).stderr(ends()).spawn().unwrap();
+        // The command holds ends of its own.
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        drop(other_end);
+        let mut bytes = Vec::new();
+        // The terminal's end is an error, once no program has it.
+        let _ = terminal.master.read_to_end(&mut bytes);
+        child.wait().unwrap();
+        let text = String::from_utf8(bytes).unwrap().replace("\r\n", "\n");
+        SCREENS.iter().fold(text, |text, sequence| text.replace(sequence, ""))
+    }
 }
+
+fn resize(terminal: &File, columns: u16, rows: u16) {
+    let mut stty = Command::new("stty");
+    stty.args(["cols", &columns.to_string(), "rows", &rows.to_string()]);
+    assert!(stty.stdin(terminal.try_clone().unwrap()).status().unwrap().success());
+}
+
+/// The sequences that switch and clear screens.
+const SCREENS: [&str; 5] = ["\x1b[?1049h", "\x1b[?1049l", "\x1b[?25l", "\x1b[?25h", "\x1b[H\x1b[J"];

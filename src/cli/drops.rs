@@ -1,8 +1,8 @@
 //! `egret drops`: lists the dropped packets, grouped as requested.
 
 use super::format::{Formats, OutputArgs, Rows, each};
-use super::list::print;
-use super::runtime::runtime;
+use super::table_args::TableArgs;
+use super::watch::{Listing, nothing};
 use super::{CliError, LabArg};
 use crate::config::names::{by_likeness, nearest};
 use crate::daemon::Client;
@@ -30,6 +30,8 @@ pub struct DropsArgs {
     lab: LabArg,
     #[command(flatten)]
     output: OutputArgs<Drops>,
+    #[command(flatten)]
+    table: TableArgs<DropRow>,
     /// Add up the packets in one row for each of these
     #[arg(long, value_enum, value_name = "reason|rule|service|destination")]
     by: Option<By>,
@@ -118,7 +120,13 @@ pub(super) fn run(args: &DropsArgs) -> Result<ExitCode, CliError> {
         known(reason)?;
     }
     let client = Client::new(args.lab.name());
-    let mut rows: Vec<DropRow> = runtime()?.block_on(client.post("/v1/drops", &selection))?;
+    let (format, below) = (args.output.format, nothing);
+    let listing = Listing { args: &args.table, format, rows: &DROPS, below };
+    listing.show(async || Ok(grouped(args, client.post("/v1/drops", &selection).await?)))
+}
+
+/// Returns the rows that are wanted, added up and sorted as requested.
+fn grouped(args: &DropsArgs, mut rows: Vec<DropRow>) -> Vec<DropRow> {
     if let Some(reason) = &args.reason {
         rows.retain(|row| row.reason == *reason);
     }
@@ -126,7 +134,7 @@ pub(super) fn run(args: &DropsArgs) -> Result<ExitCode, CliError> {
         rows = by.sums(rows);
     }
     args.sort.sort(&mut rows);
-    print(&rows, args.output.format, &DROPS)
+    rows
 }
 
 /// The number of near names in a message.

@@ -184,6 +184,7 @@ fn details(error: CliError) -> (Vec<Diagnostic>, Vec<FindingRow>) {
 }
 
 fn note_details(errors: &[Diagnostic], findings: &[FindingRow], color: ColorChoice) {
+    output::fit_stderr();
     let mut text = String::new();
     for error in errors {
         // Writing to a string does not fail.
@@ -191,7 +192,7 @@ fn note_details(errors: &[Diagnostic], findings: &[FindingRow], color: ColorChoi
     }
     if !findings.is_empty() {
         let mut table = Vec::new();
-        let _ = explain::print(&mut table, findings);
+        let _ = explain::print_findings(&mut table, findings);
         let _ = text.write_str(&String::from_utf8_lossy(&table));
     }
     if !text.is_empty() {

@@ -167,10 +167,11 @@ pub(super) fn run(args: &ImportCommand) -> Result<ExitCode, CliError> {
         None => output::out(|w| w.write_all(imported.text().as_bytes()))?,
     }
     let rows = FindingRow::of(&imported.findings);
+    output::fit_stderr();
     let mut text = Vec::new();
     match args.json {
         true => output::json(&mut text, &rows)?,
-        false => explain::print(&mut text, &rows)?,
+        false => explain::print_findings(&mut text, &rows)?,
     }
     output::note(String::from_utf8_lossy(&text).trim_end());
     Ok(ExitCode::SUCCESS)

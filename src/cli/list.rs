@@ -1,14 +1,15 @@
 //! `egret flows`, `enis` and `ps`: tables from a running lab.
 
 use super::format::{Format, Formats, OutputArgs, Rows, each};
-use super::runtime::runtime;
 use super::selection::SelectionArgs;
-use super::{CliError, LabArg, output};
+use super::table_args::TableArgs;
+use super::watch::{Listing, nothing};
+use super::{CliError, LabArg};
 use crate::daemon::Client;
 use crate::daemon::flows::{FlowQuery, FlowSort};
 use crate::daemon::requests::STATES;
 use crate::explain::{self, EniRow, FlowRow, HolderRow, PsRow, Row};
-use serde::de::DeserializeOwned;
+use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
@@ -19,6 +20,8 @@ pub struct PsArgs {
     lab: LabArg,
     #[command(flatten)]
     output: OutputArgs<Tasks>,
+    #[command(flatten)]
+    table: TableArgs<PsRow>,
 }
 
 /// Arguments of `egret flows`.
@@ -45,6 +48,8 @@ pub struct FlowsArgs {
     lab: LabArg,
     #[command(flatten)]
     output: OutputArgs<Flows>,
+    #[command(flatten)]
+    table: TableArgs<FlowRow>,
     #[command(flatten)]
     selection: SelectionArgs,
     /// Show only flows through this NAT gateway
@@ -74,6 +79,8 @@ pub struct EnisArgs {
     lab: LabArg,
     #[command(flatten)]
     output: OutputArgs<Enis>,
+    #[command(flatten)]
+    table: TableArgs<EniRow>,
     /// List who holds the most ports; the fullest ENIs and destinations come first
     #[arg(long)]
     holders: bool,
@@ -90,30 +97,45 @@ pub(super) fn flows(args: &FlowsArgs) -> Result<ExitCode, CliError> {
         limit: args.limit.map(NonZeroUsize::get),
     };
     let client = Client::new(args.lab.name());
-    let rows: Vec<FlowRow> = runtime()?.block_on(client.post("/v1/flows", &query))?;
-    print(&rows, args.output.format, &FLOWS)
+    let (format, below) = (args.output.format, nothing);
+    let listing = Listing { args: &args.table, format, rows: &FLOWS, below };
+    listing.show(async || Ok(client.post::<Vec<FlowRow>>("/v1/flows", &query).await?))
 }
 
 pub(super) fn enis(args: &EnisArgs) -> Result<ExitCode, CliError> {
-    if args.holders {
-        let rows: Vec<HolderRow> = rows(&args.lab, "/v1/holders")?;
-        return print(&rows, args.output.format, &HOLDERS);
+    let holders = args.holders;
+    let client = Client::new(args.lab.name());
+    let (args, format) = (&args.table, args.output.format);
+    if holders {
+        let listing = Listing { args, format, rows: &HOLDERS, below: nothing };
+        return listing.show(async || Ok(client.get::<Vec<HolderRow>>("/v1/holders").await?));
     }
-    let rows: Vec<EniRow> = rows(&args.lab, "/v1/enis")?;
-    print(&rows, args.output.format, &ENIS)
+    let listing = Listing { args, format, rows: &ENIS, below: dead_workers };
+    listing.show(async || Ok(client.get::<Vec<EniRow>>("/v1/enis").await?))
 }
 
 pub(super) fn ps(args: &PsArgs) -> Result<ExitCode, CliError> {
-    let rows: Vec<PsRow> = rows(&args.lab, "/v1/ps")?;
-    let speed = rows.first().and_then(|row| speed(row.time_scale));
-    print(&rows, args.output.format, &TASKS)?;
-    if args.output.format.is_text() {
-        output::out(|w| explain::print_broken(w, &rows))?;
+    let client = Client::new(args.lab.name());
+    let (args, format) = (&args.table, args.output.format);
+    let listing = Listing { args, format, rows: &TASKS, below: broken_tasks };
+    listing.show(async || Ok(client.get::<Vec<PsRow>>("/v1/ps").await?))
+}
+
+/// Writes which tasks are broken, and the speed of the lab's timeouts if that is not as in AWS.
+fn broken_tasks(w: &mut dyn Write, rows: &[PsRow]) -> io::Result<()> {
+    explain::print_broken(w, rows)?;
+    match rows.first().and_then(|row| speed(row.time_scale)) {
+        Some(speed) => writeln!(w, "\n{speed}"),
+        None => Ok(()),
     }
-    if let Some(speed) = speed.filter(|_| args.output.format.is_text()) {
-        output::out(|w| writeln!(w, "\n{speed}"))?;
+}
+
+/// Writes which devices have lost a worker: the table may have no room for that.
+fn dead_workers(w: &mut dyn Write, rows: &[EniRow]) -> io::Result<()> {
+    for EniRow { id, queues, dead_workers, .. } in rows.iter().filter(|row| row.dead_workers > 0) {
+        writeln!(w, "{id}: {dead_workers} of {queues} workers ended: packets to them are lost")?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// Returns the speed of a lab's timeouts, if that is not as in AWS.
@@ -122,20 +144,9 @@ pub(super) fn speed(time_scale: f64) -> Option<String> {
         .then(|| format!("timeouts pass {time_scale} times as fast"))
 }
 
-fn rows<R: DeserializeOwned>(lab: &LabArg, path: &str) -> Result<Vec<R>, CliError> {
-    Ok(runtime()?.block_on(Client::new(lab.name()).get(path))?)
-}
-
 /// Prints rows of a running lab.
 pub(super) fn print<R: Row>(list: &[R], format: Format, rows: &Rows) -> Result<ExitCode, CliError> {
-    format.print(
-        rows,
-        || list,
-        |w| match format.is_wide() {
-            true => explain::print_wide(w, list),
-            false => explain::print(w, list),
-        },
-    )?;
+    format.print(rows, || list, |w| explain::print(w, list, &format.style()))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -31,14 +31,17 @@ pub mod reach;
 mod remaining;
 mod running_lab;
 mod runtime;
+mod screen;
 pub mod selection;
 pub mod services;
 mod stop;
+mod table_args;
 pub mod task;
 pub mod test;
 pub mod top;
 pub mod trace;
 pub mod up;
+mod watch;
 mod wire;
 
 pub use error::CliError;
@@ -158,6 +161,7 @@ Examples:
 /// # Errors
 /// The reason why it gave no answer.
 pub fn run(cli: Cli) -> Result<ExitCode, CliError> {
+    output::fit();
     match cli.command {
         Command::Demo(args) => demo::run(&args),
         Command::Up(args) => up::run(&args),

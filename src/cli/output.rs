@@ -2,6 +2,8 @@
 //! command a terminal: see [`shown`](crate::edge::shown()).
 
 use crate::edge::shown::{Shown, painted, shown_lines};
+use crate::explain;
+use crate::linux::terminal::size_of;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::OnceLock;
 
@@ -16,6 +18,17 @@ pub fn choose(colors: ColorChoice) {
 
 fn colors() -> ColorChoice {
     COLORS.get().copied().unwrap_or(ColorChoice::Auto)
+}
+
+/// Lets texts and tables fit standard output: its terminal, or the width in `COLUMNS` without one.
+pub fn fit() {
+    let given = || std::env::var("COLUMNS").ok()?.parse().ok();
+    explain::set_width(size_of(io::stdout()).map(|size| size.columns).or_else(given));
+}
+
+/// Lets texts and tables fit standard error.
+pub fn fit_stderr() {
+    explain::set_width(size_of(io::stderr()).map(|size| size.columns));
 }
 
 /// Writes to standard output. A reader that has closed it (`| head`) is not an error.

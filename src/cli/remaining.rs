@@ -153,10 +153,9 @@ impl Remaining {
         format.print(
             &PROCESSES,
             || self,
-            |w| match (rows.is_empty(), format.is_wide()) {
-                (true, _) => Ok(()),
-                (false, true) => explain::print_wide(w, rows),
-                (false, false) => explain::print(w, rows),
+            |w| match rows.is_empty() {
+                true => Ok(()),
+                false => explain::print(w, rows, &format.style()),
             },
         )?;
         Ok(tell(rows))

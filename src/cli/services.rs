@@ -1,8 +1,9 @@
 //! `egret services`: services with their state, and the reason why one does not run.
 
 use super::format::{Formats, OutputArgs, Rows, each};
-use super::list::print;
 use super::runtime::runtime;
+use super::table_args::TableArgs;
+use super::watch::{Listing, nothing};
 use super::{CliError, LabArg};
 use crate::daemon::Client;
 use crate::explain::{self, ServiceRow};
@@ -31,6 +32,8 @@ pub struct ServicesArgs {
     lab: LabArg,
     #[command(flatten)]
     output: OutputArgs<Services>,
+    #[command(flatten)]
+    table: TableArgs<ServiceRow>,
 }
 
 /// The formats of `egret services`.
@@ -61,8 +64,12 @@ const SERVICES: Rows = Rows {
 
 pub(super) fn run(args: &ServicesArgs) -> Result<ExitCode, CliError> {
     let client = Client::new(args.lab.name());
+    let Some(name) = &args.name else {
+        let (format, below) = (args.output.format, nothing);
+        let listing = Listing { args: &args.table, format, rows: &SERVICES, below };
+        return listing.show(async || Ok(client.get::<Vec<ServiceRow>>("/v1/services").await?));
+    };
     let mut rows: Vec<ServiceRow> = runtime()?.block_on(client.get("/v1/services"))?;
-    let Some(name) = &args.name else { return print(&rows, args.output.format, &SERVICES) };
     let known: Vec<String> = rows.iter().map(|row| row.service.clone()).collect();
     rows.retain(|row| row.service == *name);
     let [row] = rows.as_slice() else {

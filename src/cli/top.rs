@@ -3,21 +3,23 @@
 use super::format::{Formats, OutputArgs, Rows, Stream};
 use super::lines::Lines;
 use super::runtime::runtime;
+use super::screen::Screen;
 use super::stop::Stop;
 use super::{CliError, LabArg, output};
 use crate::daemon::top::{TopBy, TopRequest};
 use crate::daemon::{Answer, Client};
 use crate::explain::{self, TopTable};
-use crate::linux::terminal::{KeyByKey, rows};
-use std::io::{self, IsTerminal as _, Write};
+use crate::linux::terminal::size;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
-use tokio::io::AsyncReadExt as _;
 
 /// Rows if there is no terminal to fill.
 const ROWS: usize = 40;
-/// Lines around the rows: a heading, what was left out, drops.
-const AROUND: usize = 5;
+/// Rows that the lab sends for a terminal, which may become larger meanwhile.
+const MOST: usize = 200;
+/// Lines around the rows: a heading, what was left out, drops, and the one with the cursor.
+const AROUND: usize = 4;
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
@@ -87,27 +89,27 @@ pub(super) fn run(args: &TopArgs) -> Result<ExitCode, CliError> {
 
 async fn top(args: &TopArgs) -> Result<ExitCode, CliError> {
     let mut stop = Stop::listen()?;
-    let live = io::stdout().is_terminal() && args.output.format.is_text();
-    let limit = match live {
-        true => rows().map_or(ROWS, |rows| usize::from(rows).saturating_sub(AROUND).max(1)),
-        false => ROWS,
-    };
+    let live = args.output.format.is_text() && size().is_some();
     let request = TopRequest {
         by: args.by,
         interval_ms: u64::try_from(args.interval.as_millis()).unwrap_or(u64::MAX),
         count: args.count,
-        limit,
+        limit: if live { MOST } else { ROWS },
     };
     let answer = Client::new(args.lab.name()).follow("/v1/top", &request).await?;
-    let screen = if live { Some(Screen::take()?) } else { None };
+    let screen = if live { Screen::take()? } else { None };
     tokio::select! {
-        shown = show(answer, args, live) => shown,
+        shown = show(answer, args, screen.as_ref()) => shown,
         () = stop.wait() => Ok(ExitCode::SUCCESS),
-        () = quit(screen.as_ref()) => Ok(ExitCode::SUCCESS),
+        () = Screen::quit(screen.as_ref()) => Ok(ExitCode::SUCCESS),
     }
 }
 
-async fn show(mut answer: Answer, args: &TopArgs, live: bool) -> Result<ExitCode, CliError> {
+async fn show(
+    mut answer: Answer,
+    args: &TopArgs,
+    screen: Option<&Screen>,
+) -> Result<ExitCode, CliError> {
     let mut lines = Lines::default();
     let mut stream = Stream::new(args.output.format, &TABLES);
     output::more(|w| stream.begin(w))?;
@@ -115,12 +117,14 @@ async fn show(mut answer: Answer, args: &TopArgs, live: bool) -> Result<ExitCode
     while let Some(bytes) = answer.next().await? {
         lines.take(&bytes);
         while let Some(line) = lines.next() {
-            let table: TopTable = serde_json::from_slice(&line).map_err(io::Error::other)?;
-            let read_on = output::more(|w| match (args.output.format.is_text(), live) {
-                (false, _) => stream.document(w, &line),
-                (true, true) => output::command(CLEAR).and_then(|()| print(w, &table, args)),
-                (true, false) => print(w, &table, args).and_then(|()| writeln!(w)),
-            })?;
+            let read_on = match (args.output.format.is_text(), screen) {
+                (false, _) => output::more(|w| stream.document(w, &line))?,
+                (true, Some(screen)) => screen.draw(&text(&line, args, true)?)?,
+                (true, None) => {
+                    let text = text(&line, args, false)?;
+                    output::more(|w| w.write_all(&text).and_then(|()| writeln!(w)))?
+                }
+            };
             if !read_on {
                 return Ok(ExitCode::SUCCESS);
             }
@@ -133,8 +137,22 @@ async fn show(mut answer: Answer, args: &TopArgs, live: bool) -> Result<ExitCode
     }
 }
 
+/// Returns a table with its drops; on a screen with as many of the busiest rows as fit.
+fn text(line: &[u8], args: &TopArgs, on_screen: bool) -> io::Result<Vec<u8>> {
+    let mut table: TopTable = serde_json::from_slice(line).map_err(io::Error::other)?;
+    output::fit();
+    if let Some(size) = size().filter(|_| on_screen) {
+        let most = size.rows.saturating_sub(AROUND).max(1);
+        table.more += table.rows.len().saturating_sub(most);
+        table.rows.truncate(most);
+    }
+    let mut text = Vec::new();
+    print(&mut text, &table, args)?;
+    Ok(text)
+}
+
 fn print(w: &mut dyn Write, table: &TopTable, args: &TopArgs) -> io::Result<()> {
-    explain::print(w, &table.rows)?;
+    explain::print(w, &table.rows, &args.output.format.style())?;
     if table.more > 0 {
         writeln!(w, "… and {} more", table.more)?;
     }
@@ -143,43 +161,6 @@ fn print(w: &mut dyn Write, table: &TopTable, args: &TopArgs) -> io::Result<()> 
     match drops.is_empty() {
         true => writeln!(w, "no drops in {}", humantime::format_duration(args.interval)),
         false => writeln!(w, "drops a second: {}", drops.join(", ")),
-    }
-}
-
-/// Waits for a `q`; for ever if there is no terminal.
-async fn quit(screen: Option<&Screen>) {
-    if screen.is_some_and(|screen| screen.keys.is_some()) {
-        let mut keys = tokio::io::stdin();
-        let mut key = [0];
-        while let Ok(1) = keys.read(&mut key).await {
-            if key == *b"q" {
-                return;
-            }
-        }
-    }
-    std::future::pending().await
-}
-
-const CLEAR: &str = "\x1b[H\x1b[J";
-
-/// The terminal's second screen, without a cursor. Dropping it brings the first one back.
-struct Screen {
-    /// `None` if standard input is no terminal.
-    keys: Option<KeyByKey>,
-}
-
-impl Screen {
-    fn take() -> io::Result<Self> {
-        output::command("\x1b[?1049h\x1b[?25l")?;
-        output::command(CLEAR)?;
-        Ok(Self { keys: KeyByKey::take() })
-    }
-}
-
-impl Drop for Screen {
-    fn drop(&mut self) {
-        // A terminal that was closed needs nothing.
-        let _ = output::command("\x1b[?25h\x1b[?1049l");
     }
 }
 

@@ -8,7 +8,7 @@ use super::selection::SelectionArgs;
 use super::{CliError, LabArg};
 use crate::daemon::Client;
 use crate::daemon::watch::TraceRequest;
-use crate::explain::{LAB_DOWN, TraceRow, TraceText};
+use crate::explain::{LAB_DOWN, Look, TraceRow, TraceText};
 use std::io;
 use std::process::ExitCode;
 
@@ -118,7 +118,8 @@ async fn trace(args: TraceArgs, color: ColorChoice, asked: Asked) -> Result<Exit
     let answer = Client::new(args.lab.name()).follow("/v1/trace", &request).await?;
     let mut answer = Following::new(answer, asked, None);
     output::note(&format!("watching lab `{}`; Ctrl-C ends it", args.lab.name()));
-    let mut text = TraceText::new(color.on_stdout());
+    let mut text =
+        TraceText::new(Look { color: color.on_stdout(), wide: args.output.format.is_wide() });
     let mut stream = Stream::new(args.output.format, &RECORDS);
     output::more(|w| stream.begin(w))?;
     let mut lines = Lines::default();

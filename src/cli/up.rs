@@ -12,7 +12,7 @@ use crate::config::{Lab, Offload, time_scale};
 use crate::daemon::reload::Request;
 use crate::daemon::shared::{Facts, Shared};
 use crate::daemon::{LabError, Running, StateDir, control, scarce};
-use crate::explain::{self, Resumed};
+use crate::explain::{self, Resumed, TableStyle};
 use crate::linux::privileges::keep_those_of_a_lab;
 use crate::linux::{descriptors, lift_memory_limit};
 use futures_util::FutureExt as _;
@@ -350,12 +350,10 @@ async fn serve(
 fn tables(facts: &Facts, is_silent: bool, wide: bool) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     if !is_silent {
-        match wide {
-            true => explain::print_wide(&mut text, &facts.enis)?,
-            false => explain::print(&mut text, &facts.enis)?,
-        }
+        let style = TableStyle { wide, ..TableStyle::default() };
+        explain::print(&mut text, &facts.enis, &style)?;
         writeln!(text)?;
-        explain::print(&mut text, &facts.tasks)?;
+        explain::print(&mut text, &facts.tasks, &style)?;
         writeln!(text)?;
     }
     Ok(text)

@@ -1,11 +1,12 @@
 //! Writes classes of packets as a table, with those columns that tell the classes apart.
 
+use super::columns::{self, cut};
 use super::coverage::{addresses, joined, port_numbers, protocols};
 use super::explained::subnet_of;
-use super::layout::WIDTH;
 use super::names;
 use super::tables;
 use super::text::short;
+use super::width::width;
 use crate::pipeline::reach::{Class, GatewayAddress, Ports, Ranges};
 use crate::vpc::Snapshot;
 use std::collections::BTreeSet;
@@ -23,24 +24,30 @@ struct Form {
     rules: bool,
     /// The number of items of a list.
     items: usize,
+    /// Set if ids are shortened.
+    short_ids: bool,
     /// The widest cell; wider ones are cut.
     cell: Option<usize>,
 }
 
 /// From whole to narrow.
-const FORMS: [Form; 11] = [
-    Form { rules: true, items: 8, cell: None },
-    Form { rules: true, items: 4, cell: None },
-    Form { rules: true, items: 3, cell: None },
-    Form { rules: true, items: 2, cell: None },
-    Form { rules: false, items: 3, cell: None },
-    Form { rules: false, items: 2, cell: None },
-    Form { rules: false, items: 1, cell: None },
-    Form { rules: false, items: 1, cell: Some(26) },
-    Form { rules: false, items: 1, cell: Some(22) },
-    Form { rules: false, items: 1, cell: Some(18) },
-    Form { rules: false, items: 1, cell: Some(14) },
+const FORMS: [Form; 12] = [
+    Form { rules: true, items: 8, short_ids: false, cell: None },
+    Form { rules: true, items: 8, short_ids: true, cell: None },
+    Form { rules: true, items: 4, short_ids: true, cell: None },
+    Form { rules: true, items: 3, short_ids: true, cell: None },
+    Form { rules: true, items: 2, short_ids: true, cell: None },
+    Form { rules: false, items: 3, short_ids: true, cell: None },
+    Form { rules: false, items: 2, short_ids: true, cell: None },
+    Form { rules: false, items: 1, short_ids: true, cell: None },
+    Form { rules: false, items: 1, short_ids: true, cell: Some(26) },
+    Form { rules: false, items: 1, short_ids: true, cell: Some(22) },
+    Form { rules: false, items: 1, short_ids: true, cell: Some(18) },
+    NARROWEST,
 ];
+
+/// The narrowest form with all columns.
+const NARROWEST: Form = Form { rules: false, items: 1, short_ids: true, cell: Some(14) };
 
 /// One class: each column's list.
 #[derive(Clone, Debug)]
@@ -65,6 +72,12 @@ pub(super) struct Listing {
 struct Column {
     heading: &'static str,
     cells: Vec<Vec<String>>,
+}
+
+impl Column {
+    fn with_short_ids(&self) -> Self {
+        Self { heading: self.heading, cells: tables::with_short_ids(self.cells.clone()) }
+    }
 }
 
 /// Makes the row of a class.
@@ -111,11 +124,13 @@ pub(super) fn write(
     beyond: usize,
 ) -> io::Result<()> {
     let columns = columns(listings);
+    let short: Vec<Column> = columns.iter().map(Column::with_short_ids).collect();
+    let columns = |form: &Form| if form.short_ids { &short } else { &columns };
     let fits =
-        |lines: &Vec<String>| lines.iter().all(|line| line.chars().count() + indent <= WIDTH);
-    let mut drawn = FORMS.iter().map(|form| draw(&columns, listings.len(), form));
-    let narrowest = || FORMS.last().map(|form| draw(&columns, listings.len(), form));
-    let lines = drawn.find(fits).or_else(narrowest).unwrap_or_default();
+        |lines: &Vec<String>| lines.iter().all(|line| line.chars().count() + indent <= width());
+    let mut drawn = FORMS.iter().map(|form| draw(columns(form), listings.len(), form));
+    let fewer = || with_fewer_columns(&short, listings.len(), width().saturating_sub(indent));
+    let lines = drawn.find(fits).unwrap_or_else(fewer);
     lines.iter().try_for_each(|line| writeln!(w, "{line}"))?;
     match beyond {
         0 => Ok(()),
@@ -124,9 +139,24 @@ pub(super) fn write(
     }
 }
 
+/// Draws as many columns as a narrow terminal has room for.
+fn with_fewer_columns(columns: &[Column], rows: usize, width: usize) -> Vec<String> {
+    let shown: Vec<&Column> = columns.iter().filter(|column| column.heading != RULE).collect();
+    let ranked: Vec<columns::Column> = shown
+        .iter()
+        .zip(0..)
+        .map(|(c, rank)| columns::Column::first(c.heading, rank).text(8))
+        .collect();
+    let row = |at: usize| shown.iter().map(|column| NARROWEST.cell(&column.cells[at])).collect();
+    let cells: Vec<Vec<String>> = (0..rows).map(row).collect();
+    let fitted = columns::fitted(&ranked, &cells, width);
+    let headings: Vec<&str> = fitted.columns.iter().map(|at| ranked[*at].heading).collect();
+    tables::lines(&headings, fitted.rows.into_iter())
+}
+
 /// Writes the table with every column that is not empty, nothing cut.
 pub(super) fn write_wide(w: &mut dyn Write, listings: &[Listing]) -> io::Result<()> {
-    let whole = Form { rules: true, items: usize::MAX, cell: None };
+    let whole = Form { rules: true, items: usize::MAX, short_ids: false, cell: None };
     let lines = draw(&all_columns(listings), listings.len(), &whole);
     lines.iter().try_for_each(|line| writeln!(w, "{line}"))
 }
@@ -260,15 +290,6 @@ impl Form {
     }
 }
 
-/// Cuts a text that is too wide.
-pub(super) fn cut(text: &str, widest: usize) -> String {
-    if text.chars().count() <= widest {
-        return text.to_owned();
-    }
-    let kept: String = text.chars().take(widest.saturating_sub(1)).collect();
-    format!("{kept}…")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -282,7 +303,9 @@ mod tests {
     #[test]
     fn a_cell_is_shortened_from_its_end() {
         let items = ["1024-32767", "61000-65535"].map(str::to_owned);
-        let cell = |items_shown, cell| Form { rules: true, items: items_shown, cell }.cell(&items);
+        let cell = |items_shown, cell| {
+            Form { rules: true, items: items_shown, short_ids: false, cell }.cell(&items)
+        };
         assert_eq!(cell(2, None), "1024-32767, 61000-65535");
         assert_eq!(cell(1, None), "1024-32767, … and 1 more");
         assert_eq!(cell(1, Some(26)), "1024-32767 +1");

@@ -1,8 +1,10 @@
-//! The findings of an import about parts that it did not take over unchanged, as a table.
+//! The findings of an import about parts that it did not take over unchanged, as a list.
 
-use super::tables::Row;
+use super::layout::paragraph;
 use crate::config::import::{Finding, FindingKind};
+use crate::edge::shown;
 use serde::Serialize;
+use std::io::{self, Write};
 
 /// Findings with the same text about one or more objects.
 #[derive(Clone, Debug, Serialize)]
@@ -48,19 +50,38 @@ impl FindingRow {
     }
 }
 
-impl Row for FindingRow {
-    const HEADER: &'static [&'static str] = &["KIND", "OBJECT", "FINDING", "EFFECT", "SOURCE"];
-    const EMPTY: &'static str = "everything was imported unchanged";
+/// The text in place of a list without findings.
+const UNCHANGED: &str = "everything was imported unchanged";
 
-    fn cells(&self) -> Vec<String> {
+/// Lists findings, each below its object, its kind and its place in the source.
+///
+/// # Errors
+/// Those of `w`.
+pub fn print_findings(w: &mut dyn Write, rows: &[FindingRow]) -> io::Result<()> {
+    if rows.is_empty() {
+        return writeln!(w, "{UNCHANGED}");
+    }
+    for row in rows {
+        let heading = format!("{}: ", row.kind);
+        let indent = heading.chars().count();
+        paragraph(w, (&heading, indent), &shown(&row.objects_with_place()))?;
+        paragraph(w, ("    ", 4), &shown(&format!("{}: {}", row.what, row.consequence)))?;
+    }
+    Ok(())
+}
+
+impl FindingRow {
+    /// Names the first object and its place, and the number of the others.
+    fn objects_with_place(&self) -> String {
         let first = self.objects.first().cloned().unwrap_or_default();
         let object = match self.objects.len() {
             0 | 1 => first,
             several => format!("{first} and {} more", several - 1),
         };
-        let place = self.places.first().cloned().unwrap_or_default();
-        let (what, consequence) = (self.what.clone(), self.consequence.clone());
-        vec![self.kind.to_string(), object, what, consequence, place]
+        match self.places.first().filter(|place| !place.is_empty()) {
+            Some(place) => format!("{object} ({place})"),
+            None => object,
+        }
     }
 }
 
@@ -72,7 +93,7 @@ pub fn counted_findings(findings: &[Finding]) -> String {
         (count > 0).then(|| format!("{count} {kind}"))
     });
     let said: Vec<String> = counts.into_iter().flatten().collect();
-    if said.is_empty() { FindingRow::EMPTY.to_owned() } else { said.join(", ") }
+    if said.is_empty() { UNCHANGED.to_owned() } else { said.join(", ") }
 }
 
 #[cfg(test)]
@@ -91,14 +112,11 @@ mod tests {
         let all = findings.all();
         assert_eq!(counted_findings(&all), "3 assumed, 1 left out");
         let rows = FindingRow::of(&all);
-        let cells: Vec<Vec<String>> = rows.iter().map(Row::cells).collect();
-        assert_eq!(
-            cells,
-            [
-                ["assumed", "eni-1 and 2 more", "no port is said", "none", "a.json: eni-1"],
-                ["left out", "fl-1", "a flow log", "none is written", "a.json"],
-            ]
-        );
+        let mut text = Vec::new();
+        print_findings(&mut text, &rows).unwrap_or_default();
+        let wanted = "assumed: eni-1 and 2 more (a.json: eni-1)\n    no port is said: none\n\
+                      left out: fl-1 (a.json)\n    a flow log: none is written\n";
+        assert_eq!(String::from_utf8_lossy(&text), wanted);
         assert_eq!(counted_findings(&[]), "everything was imported unchanged");
     }
 }

@@ -1,21 +1,15 @@
-//! Lays out lines for people, none wider than the assumed width of a terminal.
+//! Lays out lines for people, none wider than the output.
 
+use super::width::width as line;
 use std::io::{self, Write};
-
-/// The widest line.
-pub(super) const WIDTH: usize = 100;
 
 /// Writes a text after a heading, on as many lines as it needs. `width` is the visible width of the
 /// heading, by which further lines are indented.
 ///
 /// # Errors
 /// Those of `w`.
-pub(super) fn paragraph(
-    w: &mut dyn Write,
-    (heading, width): (&str, usize),
-    text: &str,
-) -> io::Result<()> {
-    let lines = words(text, WIDTH.saturating_sub(width));
+pub fn paragraph(w: &mut dyn Write, (heading, width): (&str, usize), text: &str) -> io::Result<()> {
+    let lines = words(text, line().saturating_sub(width));
     for (position, line) in lines.iter().enumerate() {
         match position {
             0 => writeln!(w, "{heading}{line}")?,
@@ -54,10 +48,15 @@ impl StepColumns {
     ) -> io::Result<()> {
         let Self { margin, stage: stage_width, component: component_width } = *self;
         let indent = margin + 2 + stage_width + 2;
-        let (beside, below) = row(indent + component_width + 2, WIDTH.saturating_sub(indent), said);
+        let (beside, below) =
+            row(indent + component_width + 2, line().saturating_sub(indent), said);
         let shown = format!("{stage:stage_width$}  {component:component_width$}  {beside}");
         writeln!(w, "{:margin$}{mark} {}", "", shown.trim_end())?;
-        below.iter().try_for_each(|line| writeln!(w, "{:indent$}{line}", ""))
+        below.iter().try_for_each(|text| {
+            // A word that does not fit, such as a long path, begins further to the left.
+            let indent = indent.min(line().saturating_sub(text.chars().count()));
+            writeln!(w, "{:indent$}{text}", "")
+        })
     }
 }
 
@@ -65,7 +64,7 @@ impl StepColumns {
 /// that fit after the lead, the others below it, on lines of `width`. A piece is broken only if it
 /// fits on no line.
 fn row(lead: usize, width: usize, pieces: &[String]) -> (String, Vec<String>) {
-    let fits = |count: &usize| lead + pieces[..*count].join("  ").chars().count() <= WIDTH;
+    let fits = |count: &usize| lead + pieces[..*count].join("  ").chars().count() <= line();
     let first = (0..=pieces.len()).rev().find(fits).unwrap_or(0);
     let (beside, below) = pieces.split_at(first);
     let mut lines: Vec<String> = Vec::new();

@@ -6,6 +6,7 @@ mod broken;
 mod check;
 mod class;
 mod class_table;
+mod columns;
 mod comparison;
 mod coverage;
 mod destination;
@@ -32,11 +33,14 @@ mod selection;
 mod services;
 mod set_text;
 mod shell;
+mod short_ids;
 mod tables;
 mod target;
 mod text;
 mod trace;
+mod trace_text;
 mod url;
+mod width;
 
 #[cfg(test)]
 mod comparison_tests;
@@ -69,6 +73,7 @@ pub use asking::{AskError, Asking, ask};
 pub use broken::{BrokenTask, print_broken};
 pub use check::{Since, check, check_saying, check_since, since};
 pub use class::{AttachedAt, ClassExplanation, GatewaySpan};
+pub use columns::Column;
 pub use comparison::{ChangeRow, Comparison, NameRow, Resolved, SideOfChange, compare};
 pub use coverage::{PortSpan, Span};
 pub use destination_names::{Meaning, Named, UnknownDestination, Unresolved, read_name};
@@ -79,10 +84,11 @@ pub use expect::{
     plan, propose_fixes, summary, test,
 };
 pub use explained::{AskedQuestion, Explained, Now, SetExplanation};
-pub use findings::{FindingRow, counted_findings};
+pub use findings::{FindingRow, counted_findings, print_findings};
 #[cfg(test)]
 pub(crate) use fix::first_candidate;
 pub use fix::{Fix, Form};
+pub use layout::paragraph;
 pub use names::{
     DecidedBy, Places, component, decided_by, security_group_id, service_name, subnet_id, task,
 };
@@ -102,9 +108,11 @@ pub use rule_identity::{RuleIdentity, RuleIndex};
 pub use selection::{Selection, SelectionError, protocol, subject};
 pub use services::{ApiService, ServiceEni, ServiceOperation, ServiceRow, print_service};
 pub use shell::shell_word;
-pub use tables::{Row, print, print_wide};
+pub use tables::{Row, TableStyle, position_of, print};
 pub use target::{TargetError, TaskRef};
 pub use trace::{
-    LAB_DOWN, TraceRow, TraceText, comment, decided_under, lab_down_row, left_out_row,
-    queue_full_row, trace_row, userspace_row,
+    LAB_DOWN, TraceRow, decided_under, lab_down_row, left_out_row, queue_full_row, trace_row,
+    userspace_row,
 };
+pub use trace_text::{TraceText, comment};
+pub use width::{set_width, width as output_width};

@@ -1,7 +1,7 @@
 //! The changes of a reload, and its effect on live flows: the answer of `egret apply`.
 
 use super::rows::ProcessRow;
-use super::tables;
+use super::tables::{self, TableStyle};
 use crate::config::changes::{Change, Difference, What};
 use crate::config::{Diagnostic, Severity};
 use crate::edge::and_more;
@@ -172,7 +172,7 @@ pub fn print_reload(w: &mut dyn Write, reload: &Reload) -> io::Result<()> {
         [] => Ok(()),
         processes => {
             writeln!(w)?;
-            tables::print(w, processes)
+            tables::print(w, processes, &TableStyle::default())
         }
     }
 }

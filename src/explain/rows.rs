@@ -1,6 +1,7 @@
 //! One struct per row of the commands' lists. The daemon fills them, the tables show them, and
 //! `--json` prints them.
 
+use super::columns::cut;
 use crate::pipeline::NatMetrics;
 use crate::pipeline::watch::Filter;
 use serde::{Deserialize, Serialize};
@@ -319,13 +320,9 @@ impl ProcessRow {
         self.state == "runs"
     }
 
-    /// Returns as much of the command line as fits a table.
+    /// Returns as much of the command line as fits a line.
     pub fn command_in_short(&self) -> String {
-        const WIDTH: usize = 40;
-        match self.command.char_indices().nth(WIDTH) {
-            Some(_) => self.command.chars().take(WIDTH - 1).chain(['…']).collect(),
-            None => self.command.clone(),
-        }
+        cut(&self.command, 40)
     }
 }
 

@@ -1,8 +1,9 @@
 //! Rows of services with their state: of the lab file, and of the App Runner API with their
 //! operations.
 
+use super::columns::Column;
 use super::layout::paragraph;
-use super::tables::{Row, lines};
+use super::tables::{Row, TableStyle, lines, print};
 use serde::{Deserialize, Serialize};
 use std::io::{self, Write};
 use std::time::Duration;
@@ -90,8 +91,15 @@ impl ApiService {
 }
 
 impl Row for ServiceRow {
-    const HEADER: &'static [&'static str] =
-        &["SERVICE", "ORIGIN", "STATUS", "CONNECTOR", "TASKS", "ENIS", "LAST-OPERATION"];
+    const COLUMNS: &'static [Column] = &[
+        Column::first("SERVICE", 0),
+        Column::first("ORIGIN", 5),
+        Column::first("STATUS", 1),
+        Column::first("CONNECTOR", 3),
+        Column::first("TASKS", 2),
+        Column::first("ENIS", 4),
+        Column::first("LAST-OPERATION", 6),
+    ];
     const EMPTY: &'static str = "no services";
 
     fn cells(&self) -> Vec<String> {
@@ -139,7 +147,7 @@ impl ServiceRow {
 /// # Errors
 /// Those of `w`.
 pub fn print_service(w: &mut dyn Write, row: &ServiceRow) -> io::Result<()> {
-    super::tables::print(w, std::slice::from_ref(row))?;
+    print(w, std::slice::from_ref(row), &TableStyle::default())?;
     let of_eni = |eni: &ServiceEni| vec![eni.id.clone(), eni.subnet.clone(), eni.state.clone()];
     if !row.enis.is_empty() {
         writeln!(w)?;

@@ -415,7 +415,7 @@ fn no_line_is_wider_than_a_terminal() {
 
 fn assert_narrow(shown: &str) {
     let widest = shown.lines().max_by_key(|line| line.chars().count()).unwrap();
-    assert!(widest.chars().count() <= layout::WIDTH, "{widest}");
+    assert!(widest.chars().count() <= width::width(), "{widest}");
 }
 
 #[test]

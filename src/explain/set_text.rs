@@ -4,11 +4,12 @@
 use super::class_table::{self, Listing, MOST_ROWS, gateway_address};
 use super::coverage::{counted, joined, port_numbers, protocols};
 use super::explained::{Explained, NAME_NOT_RESOLVED, NotResolved, Outcome, evidence_of};
-use super::layout::{WIDTH, paragraph};
+use super::layout::paragraph;
 use super::names::{self, Places};
 use super::packet::hint;
 use super::paint::{Look, Paint, Style};
 use super::text::{Margins, headline, packet, rest, task_of, way_out};
+use super::width::width;
 use crate::pipeline::Reason;
 use crate::pipeline::reach::{Class, GatewayAddress, Ports, Ranges, SetVerdict};
 use crate::vpc::Task;
@@ -232,7 +233,7 @@ fn lines(w: &mut dyn Write, heading: &str, parts: &[String]) -> io::Result<()> {
     let mut line = heading.to_owned();
     for (at, part) in parts.iter().enumerate() {
         let text = if at + 1 < parts.len() { format!("{part}, ") } else { part.clone() };
-        if line.chars().count() + text.trim_end().chars().count() > WIDTH && at > 0 {
+        if line.chars().count() + text.trim_end().chars().count() > width() && at > 0 {
             writeln!(w, "{}", line.trim_end())?;
             line = " ".repeat(heading.len());
         }

@@ -1,6 +1,9 @@
 //! Writes tables of rows: columns without rules, one row per line, so that grep and awk work.
 
+use super::columns::{Column, Fitted, GAP, fitted};
 use super::rows::{DropRow, EniRow, FlowRow, HolderRow, Offloaded, ProcessRow, PsRow, TopRow};
+use super::short_ids::ShortIds;
+use super::width::width;
 use crate::edge::shown;
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
@@ -10,45 +13,63 @@ use std::net::Ipv4Addr;
 
 /// A row that a table can show.
 pub trait Row: Serialize {
-    /// The headings of the columns.
-    const HEADER: &'static [&'static str];
+    /// The columns.
+    const COLUMNS: &'static [Column];
     /// The text in place of a table without rows.
     const EMPTY: &'static str;
-    /// The headings of further columns of a wide table.
-    const FURTHER: &'static [&'static str] = &[];
-    /// Returns the row's cells, as many as headings.
+    /// Returns the row's cells, as many as columns.
     fn cells(&self) -> Vec<String>;
-    /// Returns the row's cells in a wide table, as many as headings and further headings.
-    fn wide_cells(&self) -> Vec<String> {
-        self.cells()
-    }
 }
 
-/// Writes the rows as a table.
+/// How a table is drawn.
+#[derive(Clone, Debug, Default)]
+pub struct TableStyle {
+    /// Set if nothing is shortened or left out, however wide the table gets.
+    pub wide: bool,
+    /// Set if there is no line of headings, and no text in place of a table without rows.
+    pub without_headings: bool,
+    /// The columns' positions if they were chosen; nothing of them is shortened.
+    pub columns: Option<Vec<usize>>,
+}
+
+/// Writes the rows as a table. Its lines fit the width of the output, unless the style is wide or
+/// names the columns.
 ///
 /// # Errors
 /// Those of `w`.
-pub fn print<R: Row>(w: &mut dyn Write, rows: &[R]) -> io::Result<()> {
+pub fn print<R: Row>(w: &mut dyn Write, rows: &[R], style: &TableStyle) -> io::Result<()> {
     if rows.is_empty() {
-        return writeln!(w, "{}", R::EMPTY);
+        return if style.without_headings { Ok(()) } else { writeln!(w, "{}", R::EMPTY) };
     }
-    write_lines(w, &lines(R::HEADER, rows.iter().map(Row::cells)))
+    let on_one_line = |cell: String| shown(&cell).into_owned();
+    let cells = |row: &R| row.cells().into_iter().map(on_one_line).collect();
+    let rows: Vec<Vec<String>> = rows.iter().map(cells).collect();
+    let Fitted { columns, rows } = match &style.columns {
+        Some(chosen) => only(chosen, &rows),
+        None if style.wide => only(&(0..R::COLUMNS.len()).collect::<Vec<_>>(), &rows),
+        None => fitted(R::COLUMNS, &with_short_ids(rows), width()),
+    };
+    let headings: Vec<&str> = columns.iter().map(|at| R::COLUMNS[*at].heading).collect();
+    let lines = lines(&headings, rows.into_iter());
+    let skipped = usize::from(style.without_headings);
+    lines.iter().skip(skipped).try_for_each(|line| writeln!(w, "{line}"))
 }
 
-/// Writes the rows as a table that leaves nothing out.
-///
-/// # Errors
-/// Those of `w`.
-pub fn print_wide<R: Row>(w: &mut dyn Write, rows: &[R]) -> io::Result<()> {
-    if rows.is_empty() {
-        return writeln!(w, "{}", R::EMPTY);
-    }
-    let headings = [R::HEADER, R::FURTHER].concat();
-    write_lines(w, &lines(&headings, rows.iter().map(Row::wide_cells)))
+/// Returns the position of the column with a heading, in upper or lower case.
+pub fn position_of<R: Row>(heading: &str) -> Option<usize> {
+    R::COLUMNS.iter().position(|column| column.heading.eq_ignore_ascii_case(heading))
 }
 
-fn write_lines(w: &mut dyn Write, lines: &[String]) -> io::Result<()> {
-    lines.iter().try_for_each(|line| writeln!(w, "{line}"))
+fn only(columns: &[usize], rows: &[Vec<String>]) -> Fitted {
+    let row = |row: &Vec<String>| columns.iter().map(|at| row[*at].clone()).collect();
+    Fitted { columns: columns.to_vec(), rows: rows.iter().map(row).collect() }
+}
+
+/// Shortens the ids in all cells.
+pub(super) fn with_short_ids(rows: Vec<Vec<String>>) -> Vec<Vec<String>> {
+    let ids = ShortIds::of(rows.iter().flatten().map(String::as_str));
+    let row = |row: Vec<String>| row.iter().map(|cell| ids.shorten(cell)).collect();
+    rows.into_iter().map(row).collect()
 }
 
 /// Draws a table, line by line.
@@ -59,33 +80,36 @@ pub(super) fn lines(headings: &[&str], rows: impl Iterator<Item = Vec<String>>) 
     let on_one_line = |cell: String| shown(&cell).into_owned();
     table.add_rows(rows.map(|cells| cells.into_iter().map(on_one_line).collect::<Vec<_>>()));
     for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
+        column.set_padding((0, GAP as u16));
     }
     table.lines().map(|line| line.trim_end().to_owned()).collect()
 }
 
 impl Row for FlowRow {
-    const HEADER: &'static [&'static str] = &[
-        "TASK",
-        "PROTOCOL",
-        "STATE",
-        "INSIDE",
-        "DESTINATION",
-        "ENI",
-        "NAT-GATEWAY",
-        "OUTSIDE",
-        "OUT",
-        "IN",
-        "PATH",
-        "AGE",
-        "IDLE",
-        "EXPIRES",
-        "ADMITTED-BY",
+    const COLUMNS: &'static [Column] = &[
+        Column::first("TASK", 0),
+        Column::first("PROTOCOL", 4),
+        Column::first("STATE", 3),
+        Column::further("INSIDE", 2),
+        Column::first("DESTINATION", 1),
+        Column::further("ENI", 3),
+        Column::further("NAT-GATEWAY", 0),
+        Column::further("OUTSIDE", 1),
+        Column::first("OUT", 5).steady(10),
+        Column::first("IN", 6).steady(10),
+        Column::first("PATH", 8),
+        Column::further("AGE", 5).steady(6),
+        Column::first("IDLE", 7).steady(6),
+        Column::further("EXPIRES", 4).steady(6),
+        Column::first("ADMITTED-BY", 2).rule(28),
+        Column::wide("OFFLOADED-OUT"),
+        Column::wide("OFFLOADED-IN"),
+        Column::wide("GENERATION"),
     ];
     const EMPTY: &'static str = "no flows";
-    const FURTHER: &'static [&'static str] = &["OFFLOADED-OUT", "OFFLOADED-IN", "GENERATION"];
 
     fn cells(&self) -> Vec<String> {
+        let Offloaded { packets_out, bytes_out, packets_in, bytes_in } = self.offloaded;
         vec![
             format!("{}/{}", self.service, self.task),
             self.protocol.clone(),
@@ -106,35 +130,28 @@ impl Row for FlowRow {
             duration(self.idle_ms),
             duration(self.expires_ms),
             with_line(&self.admitted_by, self.line, self.rule_generation),
-        ]
-    }
-
-    fn wide_cells(&self) -> Vec<String> {
-        let Offloaded { packets_out, bytes_out, packets_in, bytes_in } = self.offloaded;
-        let further = [
             traffic(packets_out, bytes_out),
             traffic(packets_in, bytes_in),
             self.generation.to_string(),
-        ];
-        [self.cells(), further.to_vec()].concat()
+        ]
     }
 }
 
 impl Row for DropRow {
-    const HEADER: &'static [&'static str] = &[
-        "PACKETS",
-        "REASON",
-        "TASK",
-        "PROTOCOL",
-        "SOURCE",
-        "DESTINATION",
-        "PORT",
-        "FIRST",
-        "LAST",
-        "RULE",
+    const COLUMNS: &'static [Column] = &[
+        Column::first("PACKETS", 0),
+        Column::first("REASON", 1),
+        Column::first("TASK", 2),
+        Column::further("PROTOCOL", 3),
+        Column::further("SOURCE", 2),
+        Column::first("DESTINATION", 3),
+        Column::first("PORT", 5),
+        Column::further("FIRST", 1).steady(10),
+        Column::further("LAST", 0).steady(10),
+        Column::first("RULE", 4).rule(18),
+        Column::wide("SERVER"),
     ];
     const EMPTY: &'static str = "no drops";
-    const FURTHER: &'static [&'static str] = &["SERVER"];
 
     fn cells(&self) -> Vec<String> {
         let task = match (&self.service, self.task) {
@@ -148,42 +165,44 @@ impl Row for DropRow {
             or_dash(self.protocol.as_ref()),
             or_dash(self.source),
             or_dash(self.destination),
-            or_dash(self.port),
+            port(self.port, self.protocol.as_deref()),
             format!("{} ago", duration(self.first_seen_ms_ago)),
             format!("{} ago", duration(self.last_seen_ms_ago)),
             with_line(&self.rule, self.line, self.rule_generation),
+            or_dash(self.server),
         ]
-    }
-
-    fn wide_cells(&self) -> Vec<String> {
-        [self.cells(), vec![or_dash(self.server)]].concat()
     }
 }
 
 impl Row for EniRow {
-    const HEADER: &'static [&'static str] = &[
-        "ID",
-        "KIND",
-        "DEVICE",
-        "SUBNET",
-        "AZ",
-        "ADDRESS",
-        "PUBLIC",
-        "SECURITY-GROUPS",
-        "SERVICES",
-        "CONNECTORS",
-        "TASKS",
-        "FLOWS",
-        "OUT",
-        "IN",
-        "OFFLOADED",
-        "DROPS",
-        "PORT-ERRORS",
+    const COLUMNS: &'static [Column] = &[
+        Column::first("ID", 0),
+        Column::first("KIND", 1),
+        Column::further("DEVICE", 1),
+        Column::first("SUBNET", 6),
+        Column::further("AZ", 2),
+        Column::first("ADDRESS", 5),
+        Column::first("PUBLIC", 8),
+        Column::further("SECURITY-GROUPS", 0),
+        Column::first("SERVICES", 7).list(8),
+        Column::further("CONNECTORS", 5),
+        Column::first("TASKS", 9),
+        Column::first("FLOWS", 4),
+        Column::first("OUT", 2).steady(10),
+        Column::first("IN", 2).steady(10),
+        Column::further("OFFLOADED", 3),
+        Column::first("DROPS", 3),
+        Column::further("PORT-ERRORS", 4),
+        Column::wide("STATE"),
+        Column::wide("INTERFACE-TYPE"),
+        Column::wide("MANAGED"),
+        Column::wide("TAGS"),
     ];
     const EMPTY: &'static str = "no ENIs";
-    const FURTHER: &'static [&'static str] = &["STATE", "INTERFACE-TYPE", "MANAGED", "TAGS"];
 
     fn cells(&self) -> Vec<String> {
+        let tags: Vec<String> =
+            self.tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
         vec![
             self.id.clone(),
             self.kind.clone(),
@@ -205,19 +224,11 @@ impl Row for EniRow {
             ),
             self.drops.to_string(),
             self.port_errors.to_string(),
-        ]
-    }
-
-    fn wide_cells(&self) -> Vec<String> {
-        let tags: Vec<String> =
-            self.tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        let further = [
             or_dash(self.state.as_ref()),
             or_dash(self.interface_type.as_ref()),
             if self.requester_managed { "yes" } else { "no" }.to_owned(),
             list(&tags),
-        ];
-        [self.cells(), further.to_vec()].concat()
+        ]
     }
 }
 
@@ -233,8 +244,14 @@ fn device(name: &str, queues: usize, dead: usize) -> String {
 }
 
 impl Row for HolderRow {
-    const HEADER: &'static [&'static str] =
-        &["ID", "DESTINATION", "TAKEN", "LIMIT", "TASK", "PORTS"];
+    const COLUMNS: &'static [Column] = &[
+        Column::first("ID", 0),
+        Column::first("DESTINATION", 3),
+        Column::first("TAKEN", 2),
+        Column::first("LIMIT", 4),
+        Column::first("TASK", 1),
+        Column::first("PORTS", 1),
+    ];
     const EMPTY: &'static str = "no ports are taken";
 
     fn cells(&self) -> Vec<String> {
@@ -250,10 +267,19 @@ impl Row for HolderRow {
 }
 
 impl Row for PsRow {
-    const HEADER: &'static [&'static str] =
-        &["TASK", "STATE", "NAMESPACE", "ADDRESS", "ENI", "SUBNET", "AZ", "ORIGIN"];
+    const COLUMNS: &'static [Column] = &[
+        Column::first("TASK", 0),
+        Column::first("STATE", 1),
+        Column::first("NAMESPACE", 2),
+        Column::first("ADDRESS", 3),
+        Column::first("ENI", 4),
+        Column::first("SUBNET", 5),
+        Column::first("AZ", 6),
+        Column::first("ORIGIN", 7),
+        Column::wide("EGRESS"),
+        Column::wide("GENERATION"),
+    ];
     const EMPTY: &'static str = "no tasks";
-    const FURTHER: &'static [&'static str] = &["EGRESS", "GENERATION"];
 
     fn cells(&self) -> Vec<String> {
         vec![
@@ -265,16 +291,20 @@ impl Row for PsRow {
             or_dash(self.subnet.as_ref()),
             or_dash(self.availability_zone.as_ref()),
             or_dash((!self.origin.is_empty()).then_some(&self.origin)),
+            self.egress.clone(),
+            self.generation.to_string(),
         ]
-    }
-
-    fn wide_cells(&self) -> Vec<String> {
-        [self.cells(), vec![self.egress.clone(), self.generation.to_string()]].concat()
     }
 }
 
 impl Row for ProcessRow {
-    const HEADER: &'static [&'static str] = &["PID", "TASK", "NAMESPACE", "STATE", "COMMAND"];
+    const COLUMNS: &'static [Column] = &[
+        Column::first("PID", 0),
+        Column::first("TASK", 1),
+        Column::first("NAMESPACE", 2),
+        Column::first("STATE", 3),
+        Column::first("COMMAND", 4).text(12),
+    ];
     const EMPTY: &'static str = "no programs";
 
     fn cells(&self) -> Vec<String> {
@@ -283,20 +313,21 @@ impl Row for ProcessRow {
             or_dash(self.task.as_ref()),
             self.namespace.clone(),
             self.state.clone(),
-            self.command_in_short(),
+            self.command.clone(),
         ]
-    }
-
-    fn wide_cells(&self) -> Vec<String> {
-        let mut cells = self.cells();
-        cells.splice(cells.len() - 1.., [self.command.clone()]);
-        cells
     }
 }
 
 impl Row for TopRow {
-    const HEADER: &'static [&'static str] =
-        &["NAME", "FLOWS", "BIT/S-OUT", "PACKET/S-OUT", "BIT/S-IN", "PACKET/S-IN", "OFFLOADED"];
+    const COLUMNS: &'static [Column] = &[
+        Column::first("NAME", 0).text(46),
+        Column::first("FLOWS", 3),
+        Column::first("BIT/S-OUT", 1),
+        Column::first("PACKET/S-OUT", 4),
+        Column::first("BIT/S-IN", 2),
+        Column::first("PACKET/S-IN", 5),
+        Column::first("OFFLOADED", 6),
+    ];
     const EMPTY: &'static str = "nothing yet";
 
     fn cells(&self) -> Vec<String> {
@@ -325,6 +356,15 @@ fn thousands(number: u64) -> String {
 
 fn or_dash(value: Option<impl Display>) -> String {
     value.map_or_else(|| "-".to_owned(), |v| v.to_string())
+}
+
+/// Writes `443/tcp` as a lab file does, or the protocol of packets without ports.
+fn port(port: Option<u16>, protocol: Option<&str>) -> String {
+    match (port, protocol) {
+        (Some(port), Some(protocol)) => format!("{port}/{protocol}"),
+        (Some(port), None) => port.to_string(),
+        (None, protocol) => or_dash(protocol),
+    }
 }
 
 fn list(values: &[String]) -> String {

@@ -58,7 +58,7 @@ pub(super) fn packet(
     sender: &dyn Fn(&Task) -> String,
 ) -> io::Result<()> {
     match destination_name(evidence, snapshot) {
-        Some(name) => writeln!(w, "packet: {} ({name})", evidence.inside)?,
+        Some(name) => paragraph(w, ("packet: ", 8), &format!("{} ({name})", evidence.inside))?,
         None => writeln!(w, "packet: {}", evidence.inside)?,
     }
     if let Some(arrival) = arrival(evidence).filter(|own| *own != evidence.inside.tuple()) {

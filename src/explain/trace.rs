@@ -1,11 +1,7 @@
-//! The lines of `egret trace`: a record with names instead of positions, and its text in aligned
-//! columns.
+//! The records of `egret trace`, with names instead of positions.
 
 use super::evidence::{Endpoints, NamedStep, named_steps};
 use super::names;
-use super::packet::end;
-use super::paint::{Paint, Style};
-use super::text::{mark_of, step_columns};
 use crate::flow::Side;
 use crate::packet::{Inside, Outside};
 use crate::pipeline::watch::{FlowSeen, PacketSeen, Seen, WatchRecord};
@@ -13,7 +9,6 @@ use crate::pipeline::{Denial, Evidence, Verdict};
 use crate::vpc::{RuleRef, Snapshot};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-use std::io::{self, Write};
 use std::time::{Duration, UNIX_EPOCH};
 
 /// A line of `egret trace`, as `--json` shows it.
@@ -259,194 +254,13 @@ fn rfc_3339(at: Duration) -> String {
     humantime::format_rfc3339_nanos(UNIX_EPOCH + at).to_string()
 }
 
-/// Writes rows as lines. Columns grow to the widest cell so far, so that they stay aligned.
-#[derive(Debug)]
-pub struct TraceText {
-    paint: Paint,
-    widths: [usize; COLUMNS],
-    titled: bool,
-}
-
-/// The number of columns before the verdict, which has no width limit.
-const COLUMNS: usize = 8;
-const TITLES: [&str; COLUMNS] =
-    ["TIME", "TASK", "PROTOCOL", "INSIDE", "", "SERVER", "OUTSIDE", "VERDICT"];
-/// The widths that most lines need.
-const WIDTHS: [usize; COLUMNS] = [12, 6, 8, 20, 2, 17, 21, 28];
-
-impl TraceText {
-    /// Makes a writer, for a terminal with colours or without.
-    pub fn new(color: bool) -> Self {
-        Self { paint: Paint(color), widths: WIDTHS, titled: false }
-    }
-
-    /// Writes a row, and the columns' titles before the first.
-    ///
-    /// # Errors
-    /// Those of `w`.
-    pub fn write(&mut self, w: &mut dyn Write, row: &TraceRow) -> io::Result<()> {
-        if let Some(text) = about_the_trace(row) {
-            return writeln!(w, "{}  {}", time(row), self.paint.with(Style::Note, &text));
-        }
-        if !self.titled {
-            self.titled = true;
-            let line = self.line(&TITLES.map(str::to_owned), Style::Faint, false);
-            writeln!(w, "{}  RULE", line.trim_end_matches('\n'))?;
-        }
-        let (verdict, style) = verdict(row);
-        let cells = [
-            time(row).to_owned(),
-            or_dash(row.task.as_deref()),
-            or_dash(row.inside.as_ref().or(row.outside.as_ref()).map(|e| e.protocol.as_str())),
-            task_end(row),
-            way(row).to_owned(),
-            server_end(row),
-            outside_end(row),
-            verdict,
-        ];
-        let line = self.line(&cells, style, true);
-        let rule = match (&row.rule, row.line) {
-            (Some(rule), Some(line)) => format!("{rule} (line {line})"),
-            (rule, _) => rule.clone().unwrap_or_default(),
-        };
-        writeln!(w, "{}", format!("{line}  {rule}").trim_end())?;
-        self.steps(w, row)
-    }
-
-    fn line(&mut self, cells: &[String; COLUMNS], style: Style, paint_last: bool) -> String {
-        let mut line = String::new();
-        for (position, (cell, width)) in cells.iter().zip(&mut self.widths).enumerate() {
-            let own = cell.chars().count();
-            *width = own.max(*width);
-            let padded = format!("{cell:width$}");
-            let shown = match paint_last && position + 1 == COLUMNS {
-                true => self.paint.with(style, &padded),
-                false => padded,
-            };
-            line.push_str(if position == 0 { "" } else { "  " });
-            line.push_str(&shown);
-        }
-        line
-    }
-
-    fn steps(&self, w: &mut dyn Write, row: &TraceRow) -> io::Result<()> {
-        let columns = step_columns(&row.steps, 4);
-        for step in &row.steps {
-            let (mark, style) = mark_of(&step.outcome);
-            let named = step.rule.clone();
-            let news = named.filter(|rule| ![&*step.component, &*step.stage].contains(&&**rule));
-            let line = step.line.map(|line| format!("(line {line})"));
-            let rule = [news, line].into_iter().flatten().reduce(|rule, line| rule + " " + &line);
-            let said: Vec<String> = [rule, step.detail.clone()].into_iter().flatten().collect();
-            let mark = self.paint.with(style, mark);
-            columns.write(w, (&mark, &step.stage, &step.component), &said)?;
-        }
-        Ok(())
-    }
-}
-
-/// Returns the comment on a packet in a capture.
-pub fn comment(row: &TraceRow) -> String {
-    let (verdict, _) = verdict(row);
-    let rule = match (&row.rule, row.line) {
-        (Some(rule), Some(line)) => Some(format!("by {rule} (line {line})")),
-        (Some(rule), None) => Some(format!("by {rule}")),
-        (None, _) => None,
-    };
-    let task = row.task.as_ref().map(|task| format!("task {task}"));
-    let eni = row.eni.clone();
-    let nat = row.nat_gateway.clone();
-    let generation = Some(format!("generation {}", row.generation));
-    let parts = [Some(verdict), rule, task, eni, nat, generation];
-    parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
-}
-
-/// Returns the text of a row about the trace; `None` for one about a packet or a flow.
-fn about_the_trace(row: &TraceRow) -> Option<String> {
-    match (row.left_out, row.flows, row.lost) {
-        (Some(records), _, _) => Some(format!(
-            "-- {records} records left out: they came faster than egret could write them"
-        )),
-        (None, Some(flows), _) => Some(format!(
-            "-- {flows} offloaded flows go through user space while they are watched, with a lower \
-             throughput (queue-full)"
-        )),
-        (None, None, Some(packets)) => Some(format!(
-            "-- {packets} packets of all flows dropped: a queue was full (queue-full)"
-        )),
-        (None, None, None) => None,
-    }
-}
-
-fn verdict(row: &TraceRow) -> (String, Style) {
-    match (&*row.record, row.reason.as_deref()) {
-        ("forward", _) => ("forward".to_owned(), Style::Good),
-        ("drop", Some(reason)) if row.answered => (format!("drop {reason}, answered"), Style::Bad),
-        ("drop", Some(reason)) => (format!("drop {reason}"), Style::Bad),
-        (other, _) => (other.replacen('-', " ", 1), Style::Note),
-    }
-}
-
-/// Returns the time of day, to the millisecond.
-fn time(row: &TraceRow) -> &str {
-    row.time.get(11..23).unwrap_or(&row.time)
-}
-
-fn way(row: &TraceRow) -> &'static str {
-    match row.side.as_deref() {
-        Some("return") => "<-",
-        Some(_) => "->",
-        None => "--",
-    }
-}
-
-fn is_return(row: &TraceRow) -> bool {
-    row.side.as_deref() == Some("return")
-}
-
-/// Returns `(source, destination)` of a tuple, as text.
-fn ends(endpoints: &Endpoints) -> (String, String) {
-    let protocol = match endpoints.protocol.as_str() {
-        "tcp" => crate::packet::Protocol::Tcp,
-        "udp" => crate::packet::Protocol::Udp,
-        "icmp" => crate::packet::Protocol::Icmp,
-        other => crate::packet::Protocol::Other(other.parse().unwrap_or(0)),
-    };
-    let text = |address, port| match (protocol, port) {
-        (crate::packet::Protocol::Icmp, 0) => format!("{address}"),
-        _ => end(protocol, address, port),
-    };
-    (text(endpoints.src, endpoints.sport), text(endpoints.dst, endpoints.dport))
-}
-
-fn task_end(row: &TraceRow) -> String {
-    let Some(inside) = &row.inside else { return "-".to_owned() };
-    let (src, dst) = ends(inside);
-    if is_return(row) { dst } else { src }
-}
-
-fn server_end(row: &TraceRow) -> String {
-    let Some(tuple) = row.inside.as_ref().or(row.outside.as_ref()) else { return "-".to_owned() };
-    let (src, dst) = ends(tuple);
-    if is_return(row) { src } else { dst }
-}
-
-/// Returns the task's end as hosts outside egret see it.
-fn outside_end(row: &TraceRow) -> String {
-    let Some(outside) = &row.outside else { return "-".to_owned() };
-    let (src, dst) = ends(outside);
-    if is_return(row) { dst } else { src }
-}
-
-fn or_dash(value: Option<&str>) -> String {
-    value.unwrap_or("-").to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
+    use super::super::paint::Look;
     use super::super::testing::*;
+    use super::super::trace_text::{TraceText, comment};
     use super::*;
     use crate::packet::{Protocol, Tuple};
     use crate::pipeline::watch::{Frames, Party};
@@ -557,7 +371,7 @@ mod tests {
     #[test]
     fn rows_are_lines_in_columns() {
         let mut lines = Vec::new();
-        let mut text = TraceText::new(false);
+        let mut text = TraceText::new(Look { color: false, wide: true });
         rows().iter().for_each(|row| text.write(&mut lines, row).unwrap());
         insta::assert_snapshot!(String::from_utf8(lines).unwrap());
     }

@@ -27,6 +27,7 @@ pub use error::BenchError;
 
 use super::{CliError, output};
 use crate::edge;
+use crate::explain::output_width;
 use document::Document;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -106,7 +107,11 @@ pub(super) fn run(args: &BenchArgs) -> Result<ExitCode, CliError> {
         Some(Action::Serve(args)) => Ok(load::serve(args).map_err(BenchError::from)?),
         Some(Action::Table(args)) => {
             let document = read(&args.file.file)?;
-            let style = if args.markdown { Style::Markdown } else { Style::Plain };
+            let style = if args.markdown {
+                Style::Markdown
+            } else {
+                Style::Plain { width: output_width() }
+            };
             output::out(|w| table::print(w, &document, style))?;
             Ok(ExitCode::SUCCESS)
         }

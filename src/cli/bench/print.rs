@@ -6,6 +6,7 @@ use super::table::{self, Style};
 use crate::cli::CliError;
 use crate::cli::format::{FORMAT, Formats, JSON, OutputArgs, Rows};
 use crate::edge::{self, own};
+use crate::explain::output_width;
 use std::io;
 use std::path::PathBuf;
 
@@ -38,6 +39,7 @@ pub(super) fn print(document: &Document, args: &PrintArgs) -> Result<(), CliErro
         let text = format!("{json}\n");
         edge::output::write(file, own::READABLE, text.as_bytes()).map_err(problem)?;
     }
-    let style = if args.markdown { Style::Markdown } else { Style::Plain };
+    let width = if args.output.format.is_wide() { usize::MAX } else { output_width() };
+    let style = if args.markdown { Style::Markdown } else { Style::Plain { width } };
     Ok(args.output.format.print(&Rows::NONE, || document, |w| table::print(w, document, style))?)
 }

@@ -1,13 +1,17 @@
 //! The figures as a table: a row for each metric, a column for each path; plain or as Markdown.
 
 use super::document::{Document, Metric, Summary, Unit};
+use crate::explain::paragraph;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use std::io::{self, Write};
 
 /// The form of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Style {
-    Plain,
+    /// For a terminal of this width.
+    Plain {
+        width: usize,
+    },
     Markdown,
 }
 
@@ -27,7 +31,7 @@ pub(super) fn print(w: &mut dyn Write, document: &Document, style: Style) -> io:
     curves(w, document, style)?;
     paths(w, document, style)?;
     for failure in &document.failures {
-        writeln!(w, "{}no figure: {failure}", bullet(style))?;
+        item(w, style, bullet(style), &format!("no figure: {failure}"))?;
     }
     targets(w, document, style)
 }
@@ -36,7 +40,9 @@ fn head(w: &mut dyn Write, document: &Document, style: Style) -> io::Result<()> 
     let machine = &document.machine;
     let (cpu, cpus, load) = (&machine.cpu, machine.cpus, machine.load_before);
     let (kernel, build, date) = (&machine.kernel, &machine.build, &machine.date);
-    writeln!(w, "{cpu}, {cpus} CPUs, kernel {kernel}, load {load:.2} before, {build}, {date}")?;
+    let text =
+        format!("{cpu}, {cpus} CPUs, kernel {kernel}, load {load:.2} before, {build}, {date}");
+    item(w, style, "", &text)?;
     if document.metrics.is_empty() {
         return Ok(());
     }
@@ -47,7 +53,7 @@ fn head(w: &mut dyn Write, document: &Document, style: Style) -> io::Result<()> 
     if style == Style::Markdown { writeln!(w) } else { Ok(()) }
 }
 
-/// Writes one table; a missing figure of `pick` is a dash, and a row of dashes is left out.
+/// Writes a table of all paths; one that is too wide as several, below each other.
 fn block(
     w: &mut dyn Write,
     document: &Document,
@@ -55,31 +61,79 @@ fn block(
     title: &str,
     pick: &dyn Fn(&Metric, &Summary) -> Option<String>,
 ) -> io::Result<()> {
+    let rows = rows(document, pick);
+    let mut names = vec![title.to_owned()];
+    names.extend(document.measured().map(|path| path.key.clone()));
+    let widths: Vec<usize> = (0..names.len())
+        .map(|at| rows.iter().chain([&names]).map(|row| row[at].chars().count()).max().unwrap_or(0))
+        .collect();
+    for columns in parts(&widths, style) {
+        let only = |row: &Vec<String>| columns.iter().map(|at| row[*at].clone()).collect();
+        part(w, style, only(&names), rows.iter().map(only))?;
+    }
+    Ok(())
+}
+
+/// Lists the rows, their titles first; a missing figure of `pick` is a dash, and a row of dashes is
+/// left out.
+fn rows(
+    document: &Document,
+    pick: &dyn Fn(&Metric, &Summary) -> Option<String>,
+) -> Vec<Vec<String>> {
+    let row = |metric: &Metric| {
+        let cell = |key: &str| metric.paths.get(key).and_then(|summary| pick(metric, summary));
+        let cells: Vec<Option<String>> = document.measured().map(|path| cell(&path.key)).collect();
+        let is_there = cells.iter().any(Option::is_some);
+        let cells = cells.into_iter().map(|cell| cell.unwrap_or_else(|| "-".to_owned()));
+        is_there.then(|| [row_title(metric)].into_iter().chain(cells).collect())
+    };
+    document.metrics.iter().filter_map(row).collect()
+}
+
+/// Divides the columns by the width of the output. Each part has the first one, with the titles.
+fn parts(widths: &[usize], style: Style) -> Vec<Vec<usize>> {
+    let Style::Plain { width } = style else { return vec![(0..widths.len()).collect()] };
+    let mut parts = vec![vec![0]];
+    let mut used = widths[0];
+    for (at, own) in widths.iter().enumerate().skip(1) {
+        if used + GAP + own > width && parts.last().is_some_and(|part| part.len() > 1) {
+            parts.push(vec![0]);
+            used = widths[0];
+        }
+        used += GAP + own;
+        if let Some(part) = parts.last_mut() {
+            part.push(at);
+        }
+    }
+    parts
+}
+
+/// The blanks between two columns.
+const GAP: usize = 2;
+
+fn part(
+    w: &mut dyn Write,
+    style: Style,
+    names: Vec<String>,
+    rows: impl Iterator<Item = Vec<String>>,
+) -> io::Result<()> {
     let mut table = Table::new();
     table.set_content_arrangement(ContentArrangement::Disabled);
     table.load_style(match style {
-        Style::Plain => presets::NOTHING,
+        Style::Plain { .. } => presets::NOTHING,
         Style::Markdown => presets::ASCII_MARKDOWN,
     });
-    let names = document.measured().map(|path| path.key.clone());
-    table.set_header([title.to_owned()].into_iter().chain(names));
-    for metric in &document.metrics {
-        let cell = |key: &str| metric.paths.get(key).and_then(|summary| pick(metric, summary));
-        let cells: Vec<Option<String>> = document.measured().map(|path| cell(&path.key)).collect();
-        if cells.iter().any(Option::is_some) {
-            let cells = cells.into_iter().map(|cell| cell.unwrap_or_else(|| "-".to_owned()));
-            table.add_row([row_title(metric)].into_iter().chain(cells));
-        }
-    }
+    table.set_header(names);
+    table.add_rows(rows);
     for (n, column) in table.column_iter_mut().enumerate() {
         if n > 0 {
             column.set_cell_alignment(CellAlignment::Right);
         }
-        if style == Style::Plain {
+        if style != Style::Markdown {
             column.set_padding((0, 2));
         }
     }
-    if style == Style::Plain {
+    if style != Style::Markdown {
         writeln!(w)?;
     }
     for line in table.lines() {
@@ -89,14 +143,15 @@ fn block(
 }
 
 fn curves(w: &mut dyn Write, document: &Document, style: Style) -> io::Result<()> {
-    if style == Style::Plain && !document.curves.is_empty() {
+    if style != Style::Markdown && !document.curves.is_empty() {
         writeln!(w)?;
     }
     for curve in &document.curves {
         let points: Vec<String> =
             curve.points.iter().map(|(x, y)| format!("{}: {}", short(*x), short(*y))).collect();
         let (title, unit, of) = (&curve.title, &curve.unit, &curve.of);
-        writeln!(w, "{}{title}, {unit} by {of}: {}", bullet(style), points.join(", "))?;
+        let text = format!("{title}, {unit} by {of}: {}", points.join(", "));
+        item(w, style, bullet(style), &text)?;
     }
     if style == Style::Markdown && !document.curves.is_empty() {
         writeln!(w)?;
@@ -120,14 +175,14 @@ fn ratio(metric: &Metric, summary: &Summary, base: &str) -> Option<String> {
 }
 
 fn paths(w: &mut dyn Write, document: &Document, style: Style) -> io::Result<()> {
-    if style == Style::Plain && !document.paths.is_empty() {
+    if style != Style::Markdown && !document.paths.is_empty() {
         writeln!(w)?;
     }
     for path in &document.paths {
         let (key, about) = (&path.key, &path.about);
         let skipped = path.skipped.as_ref().map_or_else(String::new, |why| format!(": {why}"));
         match style {
-            Style::Plain => writeln!(w, "{key}: {about}{skipped}")?,
+            Style::Plain { .. } => item(w, style, "", &format!("{key}: {about}{skipped}"))?,
             Style::Markdown => writeln!(w, "- `{key}`: {about}{skipped}")?,
         }
     }
@@ -142,14 +197,26 @@ fn targets(w: &mut dyn Write, document: &Document, style: Style) -> io::Result<(
         let reached = target.reached.map_or("not measured".to_owned(), |r| format!("{r:.2}"));
         let verdict = if target.met { "met" } else { "MISSED" };
         let (what, asked) = (&target.what, &target.asked);
-        writeln!(w, "{}{what}: {reached}, {asked} asked: {verdict}", bullet(style))?;
+        let text = format!("{what}: {reached}, {asked} asked: {verdict}");
+        item(w, style, bullet(style), &text)?;
     }
     Ok(())
 }
 
+/// Writes a line after a bullet; on a terminal as several if it is too long.
+fn item(w: &mut dyn Write, style: Style, bullet: &str, text: &str) -> io::Result<()> {
+    match style {
+        Style::Plain { .. } => paragraph(w, (bullet, INDENT), text),
+        Style::Markdown => writeln!(w, "{bullet}{text}"),
+    }
+}
+
+/// The indent of a long line's further ones.
+const INDENT: usize = 4;
+
 fn bullet(style: Style) -> &'static str {
     match style {
-        Style::Plain => "",
+        Style::Plain { .. } => "",
         Style::Markdown => "- ",
     }
 }
@@ -185,7 +252,15 @@ mod tests {
 
     #[test]
     fn the_plain_table() {
-        insta::assert_snapshot!(printed(Style::Plain));
+        insta::assert_snapshot!(printed(Style::Plain { width: 100 }));
+    }
+
+    #[test]
+    fn columns_that_do_not_fit_are_in_a_table_of_their_own() {
+        let parts = |width| parts(&[20, 8, 8, 8], Style::Plain { width });
+        assert_eq!(parts(50), [vec![0, 1, 2, 3]]);
+        assert_eq!(parts(49), [vec![0, 1, 2], vec![0, 3]]);
+        assert_eq!(parts(10), [vec![0, 1], vec![0, 2], vec![0, 3]]);
     }
 
     #[test]

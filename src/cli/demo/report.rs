@@ -1,7 +1,7 @@
 //! The output of the demo: two tables and a line for people, one JSON object for programs.
 
 use super::DemoError;
-use crate::explain::{self, Row};
+use crate::explain::{self, Column, Row, TableStyle};
 use serde::Serialize;
 use std::io::{self, Write};
 use std::time::Duration;
@@ -61,13 +61,11 @@ impl Report {
     }
 
     pub(super) fn text(&self, w: &mut dyn Write, took: Duration, wide: bool) -> io::Result<()> {
-        match wide {
-            true => explain::print_wide(w, &self.probes)?,
-            false => explain::print(w, &self.probes)?,
-        }
+        let style = TableStyle { wide, ..TableStyle::default() };
+        explain::print(w, &self.probes, &style)?;
         writeln!(w)?;
         if !self.throughput.is_empty() {
-            explain::print(w, &self.throughput)?;
+            explain::print(w, &self.throughput, &style)?;
             writeln!(w)?;
         }
         let (all, odd) = (self.probes.len(), self.probes.iter().filter(|p| !p.ok).count());
@@ -80,25 +78,22 @@ impl Report {
 }
 
 impl Row for ProbeRow {
-    const HEADER: &'static [&'static str] =
-        &["NAME", "FROM", "TO", "EXPECTED", "SEEN", "RULE", "LINE", "OK"];
+    const COLUMNS: &'static [Column] = &[
+        Column::first("NAME", 1).text(24),
+        Column::first("FROM", 4),
+        Column::first("TO", 3),
+        Column::first("EXPECTED", 5),
+        Column::first("SEEN", 2),
+        Column::first("RULE", 7).rule(12),
+        Column::first("LINE", 6),
+        Column::first("OK", 0),
+    ];
     const EMPTY: &'static str = "no probes";
 
-    /// Returns the cells, shorter than the JSON: a rule's details are on its line of the file.
     fn cells(&self) -> Vec<String> {
-        self.cells_with(self.rule.as_ref().and_then(|rule| rule.split(" (").next()))
-    }
-
-    fn wide_cells(&self) -> Vec<String> {
-        self.cells_with(self.rule.as_deref())
-    }
-}
-
-impl ProbeRow {
-    fn cells_with(&self, rule: Option<&str>) -> Vec<String> {
         let line = self.line.map(|line| line.to_string());
         let ok = if self.ok { "yes" } else { "NO" };
-        let (rule, line) = (rule.unwrap_or("-"), line.as_deref().unwrap_or("-"));
+        let (rule, line) = (self.rule.as_deref().unwrap_or("-"), line.as_deref().unwrap_or("-"));
         [&self.name, &self.from, &self.to, &self.expected, &self.seen, rule, line, ok]
             .map(str::to_owned)
             .to_vec()
@@ -106,7 +101,12 @@ impl ProbeRow {
 }
 
 impl Row for ThroughputRow {
-    const HEADER: &'static [&'static str] = &["ENI", "DIRECTION", "STREAMS", "GBIT/S"];
+    const COLUMNS: &'static [Column] = &[
+        Column::first("ENI", 0),
+        Column::first("DIRECTION", 1),
+        Column::first("STREAMS", 2),
+        Column::first("GBIT/S", 0),
+    ];
     const EMPTY: &'static str = "no throughput measured";
 
     fn cells(&self) -> Vec<String> {

@@ -1,9 +1,12 @@
 //! The formats.
 
+use crate::explain::TableStyle;
+use clap::ValueEnum as _;
+
 /// A format of output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
-    /// For people, at most 100 columns wide where lists can be shortened
+    /// For people, as wide as the terminal; 100 columns without one
     Table,
     /// As table, with nothing shortened or left out
     Wide,
@@ -24,6 +27,16 @@ impl Format {
             Self::Table | Self::Wide => true,
             Self::Json | Self::Yaml | Self::Csv | Self::Name => false,
         }
+    }
+
+    /// Returns the style of tables.
+    pub(in crate::cli) fn style(self) -> TableStyle {
+        TableStyle { wide: self.is_wide(), ..TableStyle::default() }
+    }
+
+    /// Returns its name on the command line.
+    pub(in crate::cli) fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
 
     /// Returns whether a text leaves nothing out.

@@ -5,13 +5,15 @@ use super::fixes::MOST_FIXES;
 use super::live::Live;
 use super::tested::{Failure, FixSearch, SHOWN, Tested};
 use crate::config::Expected;
-use crate::explain::class_table::{self, MOST_ROWS, cut};
+use crate::explain::class_table::{self, MOST_ROWS};
+use crate::explain::columns::cut;
 use crate::explain::evidence::{NamedStep, named_steps};
 use crate::explain::explained::evidence_of;
-use crate::explain::layout::{WIDTH, paragraph};
+use crate::explain::layout::paragraph;
 use crate::explain::names::{self, Places};
 use crate::explain::paint::{Look, Style};
 use crate::explain::text::{Margins, mark_of, short};
+use crate::explain::width::width;
 use crate::pipeline::reach::{Class, SetVerdict};
 use crate::pipeline::{Outcome, Stage, Step};
 use std::io::{self, Write};
@@ -64,7 +66,7 @@ impl Tested<'_> {
         let with = |suffix: &str| {
             let lines = (1..=SHOWN).rev().map(|items| format!("{place}  {}", self.words(items)));
             let mut lines = lines.map(|line| line + suffix);
-            lines.find(|line| INDENT.len() + line.chars().count() <= WIDTH)
+            lines.find(|line| INDENT.len() + line.chars().count() <= width())
         };
         match with(&suffix) {
             Some(line) => (line, None),
@@ -92,7 +94,7 @@ impl Tested<'_> {
         let contradictions = self.live.as_ref().map_or(&[][..], |live| &live.contradictions);
         for contradiction in contradictions.iter().take(most) {
             let line = contradiction.line();
-            if look.wide || INDENT.len() + line.chars().count() <= WIDTH {
+            if look.wide || INDENT.len() + line.chars().count() <= width() {
                 writeln!(w, "{INDENT}{line}")?;
             } else {
                 let [sent, met] = contradiction.parts();
@@ -230,7 +232,7 @@ fn stage(named: &NamedStep, [stage, component]: [usize; 2], look: Look) -> Strin
     let said = if is_translation { named.detail.as_deref() } else { rule };
     let said = said.filter(|said| *said != named.component).unwrap_or_default();
     let text = format!("{:stage$}  {:component$}  {said}", named.stage, named.component);
-    let room = look.most(WIDTH.saturating_sub(INDENT.len() + 4));
+    let room = look.most(width().saturating_sub(INDENT.len() + 4));
     format!("  {} {}", look.paint().with(style, mark), cut(text.trim_end(), room))
 }
 

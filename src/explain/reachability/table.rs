@@ -1,13 +1,10 @@
 //! Writes tables of lists that fit the width of a terminal: the widest columns show the beginnings
 //! of their lists.
 
-use super::super::class_table::cut;
-use super::super::layout::WIDTH;
-use super::super::tables;
+use super::super::columns::{GAP, beginning};
+use super::super::tables::{self, with_short_ids};
+use super::super::width::width as line;
 use std::io::{self, Write};
-
-/// The blanks between two columns.
-const GAP: usize = 2;
 
 /// The columns whose cells are never shortened: words for which scripts search.
 const WHOLE: [&str; 4] = ["CHANGE", "VERDICT", "REASON", "REACHES"];
@@ -31,13 +28,11 @@ impl Cells {
 
     /// Writes the table.
     pub(in crate::explain) fn write(&self, w: &mut dyn Write) -> io::Result<()> {
-        let widest = self.widest();
-        let row = |row: &Vec<Vec<String>>| {
-            let cells = row.iter().zip(&self.headings);
-            let widest = |heading| if WHOLE.contains(heading) { usize::MAX } else { widest };
-            cells.map(|(items, heading)| shown(items, widest(heading))).collect()
-        };
-        let lines = tables::lines(&self.headings, self.rows.iter().map(row));
+        let rows = self.rows.iter().cloned().map(with_short_ids).collect();
+        let short = Self { headings: self.headings.clone(), rows };
+        let widest = short.widest();
+        let lines =
+            short.lines(|heading| if WHOLE.contains(&heading) { usize::MAX } else { widest });
         lines.iter().try_for_each(|line| writeln!(w, "{line}"))?;
         match lines.iter().any(|line| line.contains(" +")) {
             true => writeln!(w, "+N stands for N more: -o wide lists all"),
@@ -47,10 +42,16 @@ impl Cells {
 
     /// Writes the table with every item, however wide it gets.
     pub(in crate::explain) fn write_wide(&self, w: &mut dyn Write) -> io::Result<()> {
-        let row =
-            |row: &Vec<Vec<String>>| row.iter().map(|items| shown(items, usize::MAX)).collect();
-        let lines = tables::lines(&self.headings, self.rows.iter().map(row));
-        lines.iter().try_for_each(|line| writeln!(w, "{line}"))
+        self.lines(|_| usize::MAX).iter().try_for_each(|line| writeln!(w, "{line}"))
+    }
+
+    /// Draws the table, with a width for the cells below each heading.
+    fn lines(&self, widest: impl Fn(&str) -> usize) -> Vec<String> {
+        let row = |row: &Vec<Vec<String>>| {
+            let cells = row.iter().zip(&self.headings);
+            cells.map(|(items, heading)| shown(items, widest(heading))).collect()
+        };
+        tables::lines(&self.headings, self.rows.iter().map(row))
     }
 
     /// Returns the width of a cell that lets the table fit.
@@ -60,40 +61,19 @@ impl Cells {
             cells.chain([self.headings[at].len()]).max().unwrap_or(0)
         };
         let widths: Vec<usize> = (0..self.headings.len()).map(width).collect();
-        let room = WIDTH.saturating_sub(GAP * widths.len().saturating_sub(1));
+        let room = line().saturating_sub(GAP * widths.len().saturating_sub(1));
         let columns = || widths.iter().zip(&self.headings);
         let width = |(width, heading): (&usize, &&str), widest: usize| {
             if WHOLE.contains(heading) { *width } else { widest.min(*width) }
         };
         let fits = |widest: &usize| columns().map(|c| width(c, *widest)).sum::<usize>() <= room;
-        (1..=WIDTH).rev().find(fits).unwrap_or(1)
+        (1..=line()).rev().find(fits).unwrap_or(1)
     }
 }
 
 /// Returns as many items of a list as fit, and the number of the others.
 fn shown(items: &[String], widest: usize) -> String {
-    let all = items.join(", ");
-    if items.is_empty() {
-        return "-".to_owned();
-    }
-    if all.chars().count() <= widest {
-        return all;
-    }
-    let more = |count: usize| match items.len() - count {
-        0 => String::new(),
-        others => format!(" +{others}"),
-    };
-    let width = |items: &[String]| {
-        items.iter().map(|item| item.chars().count() + 2).sum::<usize>().saturating_sub(2)
-    };
-    let fits = |count: &usize| width(&items[..*count]) + more(*count).len() <= widest;
-    if let Some(most) = (1..items.len()).take_while(fits).last() {
-        return items[..most].join(", ") + &more(most);
-    }
-    match items.len() - 1 {
-        0 => cut(&all, widest),
-        _ => cut(&items[0], widest.saturating_sub(more(1).len())) + &more(1),
-    }
+    if items.is_empty() { "-".to_owned() } else { beginning(items, ", ", widest) }
 }
 
 #[cfg(test)]
@@ -124,10 +104,10 @@ mod tests {
         let shown = drawn(&[row(&long)]);
         assert!(shown.contains("b +2  local"), "{shown}");
         let shown = drawn(&[row(&["x".repeat(120)])]);
-        assert!(shown.lines().all(|line| line.chars().count() <= WIDTH), "{shown}");
+        assert!(shown.lines().all(|shown| shown.chars().count() <= line()), "{shown}");
         assert!(shown.contains("xx…  local"), "{shown}");
         let shown = drawn(&[row(&["x".repeat(120), "y".to_owned()])]);
-        assert!(shown.lines().all(|line| line.chars().count() <= WIDTH), "{shown}");
+        assert!(shown.lines().all(|shown| shown.chars().count() <= line()), "{shown}");
         assert!(shown.contains("xx… +1  local"), "{shown}");
     }
 }

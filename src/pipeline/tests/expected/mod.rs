@@ -25,7 +25,7 @@ use crate::daemon::earlier::EarlierNames;
 use crate::daemon::flow_row::flow_row;
 use crate::daemon::history::History;
 use crate::daemon::kept_drops::KeptDrops;
-use crate::explain;
+use crate::explain::{self, DropRow, FlowRow, Row, TableStyle};
 use crate::flow::Census;
 use crate::packet::VnetHeader;
 use crate::pipeline::{Link, Reason};
@@ -192,11 +192,17 @@ impl World {
         }
         let drops = drops.rows(&self.snapshot, self.now);
         let mut out = Vec::new();
-        explain::print(&mut out, &flows).unwrap();
+        explain::print(&mut out, &flows, &all_but::<FlowRow>(3)).unwrap();
         out.push(b'\n');
-        explain::print(&mut out, &drops).unwrap();
+        explain::print(&mut out, &drops, &all_but::<DropRow>(1)).unwrap();
         let counts = self.engine.census().0;
         let counts: Vec<String> = counts.iter().map(|(n, c)| format!("{n} {c}")).collect();
         format!("{}\ncounts: {}", String::from_utf8_lossy(&out), counts.join(", "))
     }
+}
+
+/// Returns the style of a table with all columns but the last ones, whole.
+fn all_but<R: Row>(last: usize) -> TableStyle {
+    let columns = Some((0..R::COLUMNS.len() - last).collect());
+    TableStyle { columns, ..TableStyle::default() }
 }

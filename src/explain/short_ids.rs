@@ -1,0 +1,108 @@
+//! Shortens ids of AWS in a table, as Docker does with ids of containers: `eni-0ca70d0fc6c6374b8`
+//! becomes `eni-0ca70d0f`. Ids that are different stay different.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The number of hexadecimal digits in an id of AWS.
+const DIGITS: usize = 17;
+/// The number of digits that are left of one, if they are those of one id only. AWS's own ids had
+/// as many before 2016, and the devices of ENIs have these in their names.
+const SHORT: usize = 8;
+
+/// The short forms of ids.
+#[derive(Debug, Default)]
+pub(super) struct ShortIds(BTreeMap<String, String>);
+
+impl ShortIds {
+    /// Finds the ids in texts.
+    pub(super) fn of<'t>(texts: impl Iterator<Item = &'t str>) -> Self {
+        let ids: BTreeSet<&str> = texts.flat_map(parts).filter(|part| is_id(part)).collect();
+        let sorted: Vec<&str> = ids.into_iter().collect();
+        let short = |at: usize| {
+            let id = sorted[at];
+            let before = at.checked_sub(1).map(|before| sorted[before]);
+            let others = [before, sorted.get(at + 1).copied()];
+            let shared = others.into_iter().flatten().map(|other| common(id, other)).max();
+            let least = id.len() - DIGITS + SHORT;
+            let length = shared.map_or(least, |shared| least.max(shared + 1)).min(id.len());
+            (id.to_owned(), id[..length].to_owned())
+        };
+        Self((0..sorted.len()).map(short).collect())
+    }
+
+    /// Returns a text with the short form of each id.
+    pub(super) fn shorten(&self, text: &str) -> String {
+        parts(text).map(|part| self.0.get(part).map_or(part, String::as_str)).collect()
+    }
+}
+
+/// Splits a text between what an id may consist of and what it may not.
+fn parts(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let first = is_part_of_id(rest.chars().next()?);
+        let end = rest.find(|c| is_part_of_id(c) != first).unwrap_or(rest.len());
+        let (part, others) = rest.split_at(end);
+        rest = others;
+        Some(part)
+    })
+}
+
+fn is_part_of_id(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '-' || c == '_'
+}
+
+/// Returns whether a word is an id of AWS: `PREFIX-` and 17 hexadecimal digits. A namespace's name,
+/// which may end in one, is none.
+fn is_id(word: &str) -> bool {
+    word.rsplit_once('-').is_some_and(|(prefix, digits)| {
+        !prefix.is_empty()
+            && prefix.bytes().all(|b| b.is_ascii_lowercase())
+            && digits.len() == DIGITS
+            && digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    })
+}
+
+/// Returns the length of the beginning that two ids share.
+fn common(one: &str, other: &str) -> usize {
+    one.bytes().zip(other.bytes()).take_while(|(a, b)| a == b).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shortened(texts: &[&str]) -> Vec<String> {
+        let ids = ShortIds::of(texts.iter().copied());
+        texts.iter().map(|text| ids.shorten(text)).collect()
+    }
+
+    #[test]
+    fn ids_lose_their_last_digits_wherever_they_are() {
+        let shown = shortened(&[
+            "eni-0ca70d0fc6c6374b8:5258",
+            "rule 2 of sg-005e081784b117b65 (tcp 443 to pl-0e6427457497fe0f4)",
+            "subnet-0a0803cf8ee70aa5f,subnet-0a12c06c22570308c",
+        ]);
+        assert_eq!(
+            shown,
+            [
+                "eni-0ca70d0f:5258",
+                "rule 2 of sg-005e0817 (tcp 443 to pl-0e642745)",
+                "subnet-0a0803cf,subnet-0a12c06c"
+            ]
+        );
+    }
+
+    #[test]
+    fn different_ids_stay_different() {
+        let shown = shortened(&["eni-0ca70d0fc6c6374b8", "eni-0ca70d0fc6c7374b8"]);
+        assert_eq!(shown, ["eni-0ca70d0fc6c6", "eni-0ca70d0fc6c7"]);
+    }
+
+    #[test]
+    fn other_words_stay() {
+        let words = ["sg-app", "eni-0ca70d0f", "lab-vpc-0ca70d0fc6c6374b8", "10.0.0.0/16", "é → ü"];
+        assert_eq!(shortened(&words), words);
+    }
+}
