@@ -3,10 +3,16 @@
 
 #[path = "cli/bounded.rs"]
 mod bounded;
+#[path = "support/completed.rs"]
+mod completed;
+#[path = "cli/completions.rs"]
+mod completions;
 #[path = "cli/formats.rs"]
 mod formats;
 #[path = "cli/hostile.rs"]
 mod hostile;
+#[path = "cli/man.rs"]
+mod man;
 
 use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
