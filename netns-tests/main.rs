@@ -15,6 +15,7 @@ mod applies;
 mod apprunner;
 mod bench;
 mod changes_under_load;
+mod completions;
 mod conformance;
 mod curl;
 mod demo;

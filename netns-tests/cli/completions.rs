@@ -1,6 +1,6 @@
 //! Completions that need no running lab.
 
-use super::completed::{in_bash, in_fish, is_installed, shell};
+use super::completed::{in_bash, is_installed, lines, shell};
 use super::{LAB, command, egret, stderr, stdout};
 use std::path::Path;
 use std::process::Stdio;
@@ -64,7 +64,11 @@ fn fish_completes_as_bash_does() {
     if !is_installed("fish") {
         return;
     }
-    let fish = |line: &str| in_fish(Path::new(env!("CARGO_BIN_EXE_egret")), line);
+    let fish = |line: &str| {
+        let mut fish = shell("fish", Path::new(env!("CARGO_BIN_EXE_egret")));
+        let script = "egret completions fish | source; complete -C $argv";
+        lines(fish.args(["-N", "-c", script, line]))
+    };
     let commands = fish("egret ch");
     assert!(commands.iter().any(|line| line.starts_with("check\t")), "{commands:?}");
     let reasons = fish("egret drops --reason sg-untracked");

@@ -19,12 +19,6 @@ pub(crate) fn in_bash(egret: &Path, words: &[&str]) -> Vec<String> {
     lines(command.args(["--norc", "-c", IN_BASH, "bash"]).args(words))
 }
 
-/// Returns what fish offers at the end of a command line.
-pub(crate) fn in_fish(egret: &Path, line: &str) -> Vec<String> {
-    let mut command = shell("fish", egret);
-    lines(command.args(["-N", "-c", "egret completions fish | source; complete -C $argv", line]))
-}
-
 /// Returns whether a shell is installed, and prints that its test is skipped if not.
 pub(crate) fn is_installed(shell: &str) -> bool {
     let is_installed = Command::new(shell).arg("--version").output().is_ok();
@@ -45,7 +39,7 @@ pub(crate) fn shell(shell: &str, egret: &Path) -> Command {
 }
 
 /// Runs a command that must succeed and say nothing on standard error.
-fn lines(command: &mut Command) -> Vec<String> {
+pub(crate) fn lines(command: &mut Command) -> Vec<String> {
     let Output { status, stdout, stderr } = command.output().unwrap();
     assert!(status.success(), "{command:?}: {status}");
     assert_eq!(String::from_utf8_lossy(&stderr), "", "{command:?}");

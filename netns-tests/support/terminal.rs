@@ -6,7 +6,7 @@ use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::pty::{PtyMaster, grantpt, posix_openpt, ptsname_r, unlockpt};
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 
@@ -28,6 +28,11 @@ impl Terminal {
         options.read(true).write(true).custom_flags(OFlag::O_NOCTTY.bits());
         let other_end = options.open(name).unwrap();
         (Self { master, said: String::new() }, other_end)
+    }
+
+    /// Types a text.
+    pub fn types(&mut self, text: &str) {
+        self.master.write_all(text.as_bytes()).unwrap();
     }
 
     /// Waits until a program has printed this since the last call, and returns everything that it
