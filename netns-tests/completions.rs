@@ -196,15 +196,19 @@ fn tab_in_an_interactive_zsh_inserts_the_gateway() {
         return;
     }
     let lab = Lab::up("auto", LAB);
-    let mut zsh = shell("zsh", egret());
-    zsh.args(["-f", "-i"]);
-    let mut typed = Typed::new(zsh);
-    typed.terminal.types("PS1='ready> '; unset zle_bracketed_paste\n");
-    typed.terminal.hears("ready> ");
-    typed.terminal.types(
-        "autoload -Uz compinit; compinit -u -D; source <(egret completions zsh); echo load''ed\n",
-    );
-    typed.terminal.hears("loaded");
-    typed.terminal.types(&format!("egret flows --lab {} --nat n\t", lab.name()));
-    typed.terminal.hears("nat-a");
+    // As a page of the shell's start has it, and as a package does.
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("_egret"), lab.egret_ok("completions zsh")).unwrap();
+    let packaged = format!("fpath=({} $fpath); compinit -u -D", folder.path().display());
+    for loaded in ["compinit -u -D; source <(egret completions zsh)", &packaged] {
+        let mut zsh = shell("zsh", egret());
+        zsh.args(["-f", "-i"]);
+        let mut typed = Typed::new(zsh);
+        typed.terminal.types("PS1='ready> '; unset zle_bracketed_paste\n");
+        typed.terminal.hears("ready> ");
+        typed.terminal.types(&format!("autoload -Uz compinit; {loaded}; echo load''ed\n"));
+        typed.terminal.hears("loaded");
+        typed.terminal.types(&format!("egret flows --lab {} --nat n\t", lab.name()));
+        typed.terminal.hears("nat-a");
+    }
 }

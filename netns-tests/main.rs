@@ -57,6 +57,7 @@ mod network_acl;
 mod offload;
 mod overlay;
 mod own_files;
+mod package;
 mod patched;
 mod peering;
 mod privileges;

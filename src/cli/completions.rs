@@ -8,6 +8,14 @@ use std::process::ExitCode;
 /// The program that the script asks: the one that is found on the PATH.
 const PROGRAM: &str = "egret";
 
+/// Completes at once where zsh loads the script as a function of its `fpath`, as that of a package:
+/// the script by itself only registers, and the first Tab would do nothing.
+const FIRST_CALL: &str = "\
+if [[ ${funcstack[1]} == _egret ]]; then
+    _clap_dynamic_completer_egret \"$@\"
+fi
+";
+
 /// Arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -59,6 +67,9 @@ impl Shell {
 pub(super) fn run(args: &CompletionsArgs) -> Result<ExitCode, CliError> {
     let mut script = Vec::new();
     args.shell.script().write_registration(VARIABLE, PROGRAM, PROGRAM, PROGRAM, &mut script)?;
+    if args.shell == Shell::Zsh {
+        script.extend_from_slice(FIRST_CALL.as_bytes());
+    }
     output::out(|w| w.write_all(&script))?;
     Ok(ExitCode::SUCCESS)
 }
