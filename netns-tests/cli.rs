@@ -1,5 +1,5 @@
 //! The binary as scripts see it: exit codes, what goes to which stream, closed pipes.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
 #[path = "cli/bounded.rs"]
 mod bounded;
