@@ -1,12 +1,18 @@
 //! The binary as scripts see it: exit codes, what goes to which stream, closed pipes.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
 #[path = "cli/bounded.rs"]
 mod bounded;
+#[path = "support/completed.rs"]
+mod completed;
+#[path = "cli/completions.rs"]
+mod completions;
 #[path = "cli/formats.rs"]
 mod formats;
 #[path = "cli/hostile.rs"]
 mod hostile;
+#[path = "cli/man.rs"]
+mod man;
 
 use std::io::Write as _;
 use std::process::{Command, Output, Stdio};

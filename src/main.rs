@@ -1,11 +1,15 @@
-//! The `egret` binary: parses the arguments, runs the command, turns the outcome into an exit code.
+//! The `egret` binary: answers a shell that completes a command line; otherwise parses the arguments, runs the command, turns the outcome into an exit code.
 
+use egret::cli::completion::hook;
 use egret::cli::{self, failure};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
+    if let Some(code) = hook::answer(&words) {
+        return code;
+    }
     let (cli, form) = match failure::parse(&words) {
         Ok(parsed) => parsed,
         Err(code) => return code,

@@ -2,6 +2,7 @@
 //! them, and a far host that detects wrong checksums.
 
 pub mod aws;
+pub mod completed;
 pub mod frames;
 pub mod http;
 pub mod lab;

@@ -31,6 +31,11 @@ impl Terminal {
         (Self { master, said: String::new() }, other_end)
     }
 
+    /// Types a text.
+    pub fn types(&mut self, text: &str) {
+        self.master.write_all(text.as_bytes()).unwrap();
+    }
+
     /// Waits until a program has printed this since the last call, and returns everything that it
     /// has printed since.
     pub fn hears(&mut self, text: &str) -> String {

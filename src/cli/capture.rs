@@ -1,11 +1,13 @@
 //! `egret capture`: packets with their verdicts into a pcapng file.
 
+use super::completion::values;
 use super::follow::{self, Asked, Following};
 use super::{CliError, LabArg, output};
 use crate::daemon::Client;
 use crate::daemon::watch::CaptureRequest;
 use crate::edge::{self, own, shown};
 use crate::explain::pcapng;
+use clap_complete::engine::ArgValueCompleter;
 use std::io::{self, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -44,7 +46,7 @@ pub struct CaptureArgs {
     #[command(flatten)]
     lab: LabArg,
     /// An ENI or NAT gateway by id or device, a service, or one of its tasks
-    #[arg(value_name = "ENI|SERVICE[/N]|NAT-GATEWAY")]
+    #[arg(value_name = "ENI|SERVICE[/N]|NAT-GATEWAY", add = ArgValueCompleter::new(values::subjects))]
     subject: String,
     /// The file; - is standard output
     #[arg(short, long = "write", value_name = "FILE")]

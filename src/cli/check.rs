@@ -1,5 +1,6 @@
 //! `egret check`: finds the errors, warnings and notes of a lab file.
 
+use super::completion::values;
 use super::error::NO;
 use super::format::{Formats, OutputArgs, Rows, each};
 use super::import::ImportArgs;
@@ -13,6 +14,7 @@ use crate::config::{Diagnostic, Diagnostics, LINTS, Lab, Severity, lab_name, sug
 use crate::edge::{and_more, shown, thousands};
 use crate::explain::{ServiceRow, check_saying, name_errors};
 use crate::vpc::{Generation, Parts, ServiceKind};
+use clap_complete::engine::ArgValueCompleter;
 use serde::Serialize;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -44,7 +46,7 @@ Examples:
   egret check lab.toml -o csv")]
 pub struct CheckArgs {
     /// The lab file
-    #[arg(required_unless_present_any = ["source", "lab"], conflicts_with_all = ["source", "lab"])]
+    #[arg(required_unless_present_any = ["source", "lab"], conflicts_with_all = ["source", "lab"], add = ArgValueCompleter::new(values::lab_files))]
     pub file: Option<PathBuf>,
     /// In place of a lab file: what `egret import` reads
     #[arg(id = "source", long = "from", value_name = "SOURCE")]
@@ -52,13 +54,13 @@ pub struct CheckArgs {
     #[command(flatten)]
     pub(super) import: ImportArgs,
     /// In place of a lab file: a running lab
-    #[arg(long, value_name = "NAME", value_parser = lab_name, conflicts_with = "source")]
+    #[arg(long, value_name = "NAME", value_parser = lab_name, conflicts_with = "source", add = ArgValueCompleter::new(values::labs_that_run))]
     pub lab: Option<String>,
     /// Exit with 1 for warnings too
     #[arg(long)]
     pub strict: bool,
     /// A rule of warnings or notes that is not reported; may be repeated
-    #[arg(long, value_name = "RULE", value_parser = lint)]
+    #[arg(long, value_name = "RULE", value_parser = lint, add = ArgValueCompleter::new(values::rules))]
     pub allow: Vec<String>,
     #[command(flatten)]
     output: OutputArgs<Found>,

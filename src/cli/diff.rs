@@ -1,6 +1,7 @@
 //! `egret diff`: lists the packets whose verdict changes from one configuration to another, and the
 //! names that resolve differently.
 
+use super::completion::values;
 use super::error::NO;
 use super::format::{Formats, OutputArgs, Rows, each};
 use super::import::{ImportArgs, imported};
@@ -15,6 +16,7 @@ use crate::daemon::reload::Request;
 use crate::edge::shown;
 use crate::explain::{self, AffectedFlows, Comparison, Reload};
 use crate::vpc::{Generation, Line};
+use clap_complete::engine::ArgValueCompleter;
 use serde::Serialize;
 use std::path::Path;
 use std::process::ExitCode;
@@ -50,10 +52,10 @@ Examples:
   sudo egret diff lab:egret new.toml --flows    also the live flows that `egret apply` would cut")]
 pub struct DiffArgs {
     /// The configuration before
-    #[arg(id = "source", value_name = "A")]
+    #[arg(id = "source", value_name = "A", add = ArgValueCompleter::new(values::configurations))]
     pub before: String,
     /// The configuration after
-    #[arg(value_name = "B")]
+    #[arg(value_name = "B", add = ArgValueCompleter::new(values::configurations))]
     pub after: String,
     #[command(flatten)]
     import: ImportArgs,

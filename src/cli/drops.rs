@@ -1,5 +1,6 @@
 //! `egret drops`: lists the dropped packets, grouped as requested.
 
+use super::completion::values;
 use super::format::{Formats, OutputArgs, Rows, each};
 use super::table_args::TableArgs;
 use super::watch::{Listing, nothing};
@@ -8,6 +9,7 @@ use crate::config::names::{by_likeness, nearest};
 use crate::daemon::Client;
 use crate::explain::{DropRow, Selection};
 use crate::pipeline::Reason;
+use clap_complete::engine::ArgValueCompleter;
 use std::cmp::Reverse;
 use std::process::ExitCode;
 
@@ -39,13 +41,13 @@ pub struct DropsArgs {
     #[arg(long, conflicts_with = "by")]
     by_rule: bool,
     /// Show only packets of this service, or of one of its tasks
-    #[arg(long, value_name = "SERVICE[/N]")]
+    #[arg(long, value_name = "SERVICE[/N]", add = ArgValueCompleter::new(values::services_and_tasks))]
     service: Option<String>,
     /// Show only packets to and from this server: a block, or a name
-    #[arg(long, value_name = "CIDR|NAME[:PORT]")]
+    #[arg(long, value_name = "CIDR|NAME[:PORT]", add = ArgValueCompleter::new(values::destinations))]
     dst: Option<String>,
     /// Show only packets that were dropped for this reason
-    #[arg(long, value_name = "REASON")]
+    #[arg(long, value_name = "REASON", add = ArgValueCompleter::new(values::reasons))]
     reason: Option<String>,
     /// Sort by this key
     #[arg(long, value_enum, value_name = "packets|first|last", default_value_t = Sort::Packets, hide_default_value = true)]

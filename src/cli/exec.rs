@@ -1,11 +1,13 @@
 //! `egret exec`: runs a command inside a task, a VPC, the service behind a gateway endpoint, or the
 //! internet.
 
+use super::completion::values;
 use super::runtime::runtime;
 use super::{CliError, LabArg, output};
 use crate::daemon::Client;
 use crate::daemon::control::{LabInfo, Maker, TaskAnswer, TaskRequest};
 use crate::linux::exec::exec_in;
+use clap_complete::engine::ArgValueCompleter;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -34,13 +36,13 @@ pub struct ExecArgs {
     #[command(flatten)]
     lab: LabArg,
     /// The task: SERVICE or SERVICE/N; task 1 where no number is given
-    #[arg(required_unless_present = "place")]
+    #[arg(required_unless_present = "place", add = ArgValueCompleter::new(values::services_and_tasks))]
     task: Option<String>,
     /// Run it in the namespace that holds this VPC's resources
-    #[arg(long, value_name = "ID", group = "place")]
+    #[arg(long, value_name = "ID", group = "place", add = ArgValueCompleter::new(values::vpcs))]
     vpc: Option<String>,
     /// Run it in the namespace behind this gateway endpoint, which holds the hosts of its service
-    #[arg(long, value_name = "ID", group = "place")]
+    #[arg(long, value_name = "ID", group = "place", add = ArgValueCompleter::new(values::gateway_endpoints))]
     endpoint: Option<String>,
     /// Run it in the namespace that holds the internet's hosts
     #[arg(long, group = "place")]

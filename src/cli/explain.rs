@@ -1,6 +1,7 @@
 //! `egret explain`: shows the verdict on everything that a service may send, and the rule that
 //! decides.
 
+use super::completion::values;
 use super::error::NO;
 use super::format::{FORMAT, Formats, JSON, OutputArgs, Rows};
 use super::import::ImportArgs;
@@ -14,6 +15,7 @@ use crate::daemon::{Client, ClientError};
 use crate::explain::{self, Asking, Explained, Look, Places, TaskRef};
 use crate::pipeline::reach::{Addresses, SetVerdict, Tasks};
 use crate::vpc::{Generation, Line, ServiceIx, ServiceKind, Snapshot, Task};
+use clap_complete::engine::ArgValueCompleter;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -61,10 +63,10 @@ Examples:
   egret explain web orders-db --config lab.toml --fix | patch -p0")]
 pub struct ExplainArgs {
     /// The service that sends, or its task N, counted from 1
-    #[arg(value_name = "SERVICE[/N]")]
+    #[arg(value_name = "SERVICE[/N]", add = ArgValueCompleter::new(values::services_and_tasks))]
     pub task: String,
     /// Where to: an address, a name, a block, `internet` or a URL; PROTO is tcp (the default), udp, icmp or a number
-    #[arg(value_name = "DEST[:PORTS][/PROTO]")]
+    #[arg(value_name = "DEST[:PORTS][/PROTO]", add = ArgValueCompleter::new(values::destinations))]
     pub destination: String,
     /// The protocol, by name or number, instead of /PROTO
     #[arg(long, value_name = "PROTO")]
@@ -73,7 +75,7 @@ pub struct ExplainArgs {
     #[arg(long, conflicts_with_all = ["config", "source"])]
     pub running: bool,
     /// Ask this lab file instead of a running lab
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", add = ArgValueCompleter::new(values::lab_files))]
     pub config: Option<PathBuf>,
     /// Ask what `egret import` reads, instead of a running lab
     #[arg(id = "source", long = "from", value_name = "SOURCE", conflicts_with = "config")]

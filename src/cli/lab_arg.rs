@@ -1,8 +1,10 @@
 //! The argument that names a lab: a running one, or the one that a lab file becomes.
 
+use super::completion::values;
 use super::{CliError, output};
 use crate::config::{Diagnostics, Lab, Span, lab_name};
 use crate::daemon::DEFAULT_LAB;
+use clap_complete::engine::ArgValueCompleter;
 use std::path::Path;
 
 /// The environment variable that names a lab.
@@ -17,7 +19,8 @@ pub struct LabArg {
         env = VARIABLE,
         hide_env_values = true,
         value_name = "NAME",
-        value_parser = given
+        value_parser = given,
+        add = ArgValueCompleter::new(values::labs_that_run)
     )]
     lab: Option<String>,
 }

@@ -6,6 +6,8 @@ pub mod apply;
 pub mod bench;
 pub mod capture;
 pub mod check;
+pub mod completion;
+pub mod completions;
 pub mod demo;
 pub mod diff;
 pub mod down;
@@ -24,6 +26,7 @@ mod lab_arg;
 mod lines;
 pub mod list;
 mod live;
+pub mod man;
 pub mod output;
 mod program;
 mod progress;
@@ -47,7 +50,7 @@ mod wire;
 pub use error::CliError;
 pub use lab_arg::LabArg;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use std::process::ExitCode;
 
 /// The command line.
@@ -154,6 +157,11 @@ Examples:
     Check(check::CheckArgs),
     /// Write a lab file from the description of a VPC
     Import(import::ImportCommand),
+    /// Print the script by which a shell completes commands, options and values
+    Completions(completions::CompletionsArgs),
+    /// Write the manual pages, for a package
+    #[command(hide = true)]
+    Man(man::ManArgs),
 }
 
 /// Runs a command.
@@ -185,6 +193,8 @@ pub fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Test(args) => test::run(&args, cli.color),
         Command::Check(args) => check::run(&args, cli.color),
         Command::Import(args) => import::run(&args),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args, Cli::command()),
     }
 }
 
@@ -196,7 +206,6 @@ mod json_page;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     #[test]
     fn the_definitions_hold_together() {

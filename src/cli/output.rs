@@ -73,6 +73,16 @@ pub fn command(sequence: &'static str) -> io::Result<()> {
     stdout.write_all(sequence.as_bytes()).and_then(|()| stdout.flush())
 }
 
+/// Writes bytes to standard output as they are, for a program: the caller has removed what could
+/// command a terminal.
+///
+/// # Errors
+/// As [`out`].
+pub fn raw(bytes: &[u8]) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(bytes).and_then(|()| stdout.flush())
+}
+
 /// Writes a line to standard error; a failure of that cannot be reported.
 pub fn note(line: &str) {
     let line = if colors().on_stderr() { painted(line) } else { shown_lines(line) };

@@ -1,5 +1,6 @@
 //! `egret reach`: lists everything that services reach, or the services that reach a destination.
 
+use super::completion::values;
 use super::explain::asked_in_vain;
 use super::format::{Formats, OutputArgs, Rows, each};
 use super::import::ImportArgs;
@@ -12,6 +13,7 @@ use crate::daemon::control::{ReachAnswer, ReachRequest};
 use crate::explain::{self, Reachability, Reaching};
 use crate::pipeline::reach::Addresses;
 use crate::vpc::{Generation, Line};
+use clap_complete::engine::ArgValueCompleter;
 use serde_json::Value;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -41,16 +43,16 @@ Examples:
   sudo egret reach web --json | jq '.rows[].names'   of the running lab")]
 pub struct ReachArgs {
     /// The services; without one, all of them
-    #[arg(value_name = "SERVICE")]
+    #[arg(value_name = "SERVICE", add = ArgValueCompleter::new(values::services))]
     pub services: Vec<String>,
     /// List who reaches DEST, which is written as for `egret explain`
-    #[arg(long, value_name = "DEST[:PORTS][/PROTO]")]
+    #[arg(long, value_name = "DEST[:PORTS][/PROTO]", add = ArgValueCompleter::new(values::destinations))]
     pub to: Option<String>,
     /// List what is dropped, and why
     #[arg(long, conflicts_with = "to")]
     pub drops: bool,
     /// Ask this lab file instead of a running lab
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", add = ArgValueCompleter::new(values::lab_files))]
     pub config: Option<PathBuf>,
     /// Ask what `egret import` reads, instead of a running lab
     #[arg(id = "source", long = "from", value_name = "SOURCE", conflicts_with = "config")]

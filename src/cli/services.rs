@@ -1,5 +1,6 @@
 //! `egret services`: services with their state, and the reason why one does not run.
 
+use super::completion::values;
 use super::format::{Formats, OutputArgs, Rows, each};
 use super::runtime::runtime;
 use super::table_args::TableArgs;
@@ -7,6 +8,7 @@ use super::watch::{Listing, nothing};
 use super::{CliError, LabArg};
 use crate::daemon::Client;
 use crate::explain::{self, ServiceRow};
+use clap_complete::engine::ArgValueCompleter;
 use std::process::ExitCode;
 
 /// Arguments.
@@ -27,6 +29,7 @@ Examples:
   sudo egret services -o json | jq '.[] | select(.status != \"RUNNING\")'")]
 pub struct ServicesArgs {
     /// The service; all in a table if left out
+    #[arg(add = ArgValueCompleter::new(values::services))]
     name: Option<String>,
     #[command(flatten)]
     lab: LabArg,

@@ -1,5 +1,6 @@
 //! `egret task`: tasks of a running lab.
 
+use super::completion::values;
 use super::exec::parse_task;
 use super::format::OutputArgs;
 use super::list::{PsArgs, TASKS, Tasks};
@@ -9,6 +10,7 @@ use super::{CliError, LabArg, list, output};
 use crate::daemon::Client;
 use crate::daemon::control::{Maker, Removed, TaskAnswer, TaskRequest};
 use crate::explain::PsRow;
+use clap_complete::engine::ArgValueCompleter;
 use std::process::ExitCode;
 
 /// Arguments.
@@ -68,6 +70,7 @@ struct AddArgs {
     #[command(flatten)]
     lab: LabArg,
     /// The service
+    #[arg(add = ArgValueCompleter::new(values::services))]
     service: String,
     /// How many
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
@@ -81,6 +84,7 @@ struct RemoveArgs {
     #[command(flatten)]
     lab: LabArg,
     /// The task: SERVICE/N
+    #[arg(add = ArgValueCompleter::new(values::tasks))]
     task: String,
     #[command(flatten)]
     kill: KillArg,
@@ -93,6 +97,7 @@ struct RepairArgs {
     #[command(flatten)]
     lab: LabArg,
     /// The task: SERVICE/N
+    #[arg(add = ArgValueCompleter::new(values::tasks))]
     task: String,
 }
 

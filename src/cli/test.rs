@@ -1,5 +1,6 @@
 //! `egret test`: tests that services reach all that they must, and nothing that they must not.
 
+use super::completion::values;
 use super::error::NO;
 use super::format::{FORMAT, Formats, JSON, OutputArgs, Rows};
 use super::import::ImportArgs;
@@ -18,6 +19,7 @@ use crate::explain::{
 };
 use crate::pipeline::reach::Addresses;
 use crate::vpc::{Generation, Line, Snapshot};
+use clap_complete::engine::ArgValueCompleter;
 use serde_json::Value;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -64,10 +66,10 @@ Examples:
   sudo egret test lab.toml --live                        after `sudo egret up lab.toml`")]
 pub struct TestArgs {
     /// Files with expectations; without one, those of the lab file
-    #[arg(value_name = "FILE")]
+    #[arg(value_name = "FILE", add = ArgValueCompleter::new(values::lab_files))]
     pub files: Vec<PathBuf>,
     /// The lab file that the expectations are about
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", add = ArgValueCompleter::new(values::lab_files))]
     pub config: Option<PathBuf>,
     /// What `egret import` reads, as the lab that the expectations are about
     #[arg(id = "source", long = "from", value_name = "SOURCE", conflicts_with = "config")]
@@ -79,7 +81,8 @@ pub struct TestArgs {
         long,
         value_name = "NAME",
         value_parser = lab_name,
-        conflicts_with_all = ["config", "source"]
+        conflicts_with_all = ["config", "source"],
+        add = ArgValueCompleter::new(values::labs_that_run)
     )]
     pub lab: Option<String>,
     /// Also send real packets in the running lab

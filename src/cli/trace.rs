@@ -1,5 +1,6 @@
 //! `egret trace`: shows verdicts of real packets as they happen.
 
+use super::completion::values;
 use super::follow::{self, Asked, Following};
 use super::format::{Formats, OutputArgs, Rows, Stream};
 use super::lines::Lines;
@@ -9,6 +10,7 @@ use super::{CliError, LabArg};
 use crate::daemon::Client;
 use crate::daemon::watch::TraceRequest;
 use crate::explain::{LAB_DOWN, Look, TraceRow, TraceText};
+use clap_complete::engine::ArgValueCompleter;
 use std::io;
 use std::process::ExitCode;
 
@@ -49,7 +51,7 @@ pub struct TraceArgs {
     #[command(flatten)]
     selection: SelectionArgs,
     /// Show only dropped packets, only forwarded packets, or only events of flows
-    #[arg(long, value_name = "drops|forwards|events")]
+    #[arg(long, value_name = "drops|forwards|events", add = ArgValueCompleter::new(values::kinds_of_records))]
     only: Option<String>,
     /// End after N records
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]

@@ -1,6 +1,7 @@
 //! `egret up`: runs a lab in the foreground.
 
 use super::api::{ApiArgs, FrontDoor};
+use super::completion::values;
 use super::format::{Format, Formats, OutputArgs, Rows, Stream};
 use super::import::{ImportArgs, LabSource};
 use super::kept_file::KeptFile;
@@ -15,6 +16,7 @@ use crate::daemon::{LabError, Running, StateDir, control, scarce};
 use crate::explain::{self, Resumed, TableStyle};
 use crate::linux::privileges::keep_those_of_a_lab;
 use crate::linux::{descriptors, lift_memory_limit};
+use clap_complete::engine::ArgValueCompleter;
 use futures_util::FutureExt as _;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -59,7 +61,7 @@ Examples:
   sudo egret up lab.toml --json                one object when it is up, with what was resumed")]
 pub struct UpArgs {
     /// The lab file
-    #[arg(required_unless_present = "source", conflicts_with = "source")]
+    #[arg(required_unless_present = "source", conflicts_with = "source", add = ArgValueCompleter::new(values::lab_files))]
     pub file: Option<PathBuf>,
     /// In place of a lab file: what `egret import` reads
     #[arg(id = "source", long = "from", value_name = "SOURCE")]

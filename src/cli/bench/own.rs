@@ -1,5 +1,6 @@
 //! `egret bench SERVICE DESTINATION`: through the user's own running lab, a column for each ENI.
 
+use super::super::completion::values;
 use super::args::{seconds, whole_seconds};
 use super::cells::{Cell, Method};
 use super::document::{Document, PathInfo};
@@ -16,6 +17,7 @@ use crate::daemon::Client;
 use crate::daemon::control::{ExplainAnswer, ExplainRequest, LabInfo, Maker, TaskRequest};
 use crate::explain::PsRow;
 use crate::linux::Netns;
+use clap_complete::engine::ArgValueCompleter;
 use std::io;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::process::ExitCode;
@@ -37,11 +39,11 @@ pub(super) struct OwnArgs {
     #[command(flatten)]
     lab: LabArg,
     /// The service, or one of its tasks as SERVICE/N
-    #[arg(required = true)]
+    #[arg(required = true, add = ArgValueCompleter::new(values::services_and_tasks))]
     service: Option<String>,
     /// The name or address to measure to, and a port that the rules let through and that nothing
     /// listens on [default port: 5201]
-    #[arg(required = true, value_name = "DESTINATION[:PORT]")]
+    #[arg(required = true, value_name = "DESTINATION[:PORT]", add = ArgValueCompleter::new(values::destinations))]
     destination: Option<String>,
     /// How often everything is measured
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
