@@ -5,6 +5,8 @@
 mod bounded;
 #[path = "cli/formats.rs"]
 mod formats;
+#[path = "cli/graph.rs"]
+mod graph;
 #[path = "cli/hostile.rs"]
 mod hostile;
 
