@@ -4,7 +4,7 @@ use super::model::{Area, Graph};
 use super::{routes, sources};
 use crate::vpc::{Snapshot, Vpc};
 
-/// Which tasks a service has.
+/// The tasks that are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tasks {
     /// As many as the lab starts with.

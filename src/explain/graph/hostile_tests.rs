@@ -9,7 +9,7 @@ use crate::vpc::{Generation, Snapshot};
 use regex::Regex;
 use std::io::{self, Write};
 
-/// What means something in XML, Mermaid, DOT, or a terminal.
+/// Texts that mean something in XML, Mermaid, DOT, or a terminal.
 const HOSTILE: [&str; 10] = [
     "<script>alert(1)</script>",
     "a\"]:::b --> n0[\"c",

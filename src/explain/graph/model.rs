@@ -42,7 +42,7 @@ pub enum Column {
     RouteTable,
     /// The targets of their routes.
     Target,
-    /// What lies behind the targets.
+    /// Destinations: the resources of VPCs, the internet, and services behind endpoints.
     Destination,
 }
 
@@ -172,7 +172,7 @@ pub struct Node {
     pub vpc: Option<String>,
     /// Its id, or its name.
     pub name: String,
-    /// What else there is to know about it, in lines. A route table has a line for each route, in
+    /// Further facts about it, in lines. A route table has a line for each route, in
     /// the order of its routes.
     pub lines: Vec<String>,
 }

@@ -1,4 +1,4 @@
-//! What lies behind the targets that packets are routed through: NAT gateways, the network
+//! Finds what lies behind the targets that packets are routed through: NAT gateways, the network
 //! interfaces of appliances, and Gateway Load Balancer endpoints. They lead on by the route table
 //! of their own subnet, and the paths of packets say where.
 

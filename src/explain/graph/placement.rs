@@ -2,7 +2,9 @@
 //!
 //! Columns are fixed, so that nothing but heights is left to choose. Each node wants to stand where
 //! its neighbours do: columns are put in that order again and again, from left to right and back,
-//! and the arrangement with the shortest edges is kept. The result depends on the input alone.
+//! and the order with the shortest edges is kept. Then the highest column is packed, and each other
+//! node stands as level with its neighbours as the nodes around it allow. The result depends on the
+//! input alone.
 
 use super::model::{Column, Edge, Graph, Kind, Node};
 use std::collections::HashMap;
@@ -16,10 +18,12 @@ const ROUNDS: usize = 12;
 pub(super) struct Sizes<'a> {
     /// The height of each node.
     pub(super) heights: &'a [f64],
-    /// For each edge of [`Graph::ends`], how far below the top of its left node it begins.
+    /// For each edge of [`Graph::ends`], the distance from the top of its left node to its
+    /// beginning.
     pub(super) begins: &'a [f64],
-    /// The space above and below the nodes of an area, for its border and its heading.
+    /// The space above the nodes of a VPC, for its border and its heading.
     pub(super) above: f64,
+    /// The space below them, for its border.
     pub(super) below: f64,
     /// The space between two areas.
     pub(super) between: f64,
@@ -40,29 +44,15 @@ pub(super) struct Placement {
 struct Link {
     from: usize,
     to: usize,
-    /// How far below the top of the left node it begins.
+    /// The distance from the top of the left node to its beginning.
     begin: f64,
-    /// How far below the top of the right node it ends.
+    /// The distance from the top of the right node to its end.
     end: f64,
-    /// How much it counts beside the other edges of a node.
-    weight: f64,
 }
 
 /// Places the nodes of a graph.
 pub(super) fn place(graph: &Graph, sizes: &Sizes<'_>) -> Placement {
-    let ends = graph.ends();
-    let mut out_of = vec![0; graph.nodes.len()];
-    let mut into = vec![0; graph.nodes.len()];
-    for &(from, to, _) in &ends {
-        out_of[from] += 1;
-        into[to] += 1;
-    }
-    let link = |(&(from, to, _), &begin): (&(usize, usize, &Edge), &f64)| {
-        // Nodes that have nothing but each other stand level.
-        let weight = if out_of[from] == 1 && into[to] == 1 { 32.0 } else { 1.0 };
-        Link { from, to, begin, end: sizes.heights[to] / 2.0, weight }
-    };
-    let links: Vec<Link> = ends.iter().zip(sizes.begins).map(link).collect();
+    let links = links(graph, sizes);
     let areas = areas(graph);
     let mut tops = vec![0.0; graph.nodes.len()];
     let mut borders = Vec::new();
@@ -93,6 +83,14 @@ pub(super) fn place(graph: &Graph, sizes: &Sizes<'_>) -> Placement {
     let lowest = place_destinations(graph, &links, sizes.heights, &mut tops);
     let bottom = f64::max(next - sizes.between, lowest);
     Placement { tops, areas: borders, bottom }
+}
+
+fn links(graph: &Graph, sizes: &Sizes<'_>) -> Vec<Link> {
+    let link = |((from, to, _), &begin): ((usize, usize, &Edge), &f64)| {
+        let end = sizes.heights[to] / 2.0;
+        Link { from, to, begin, end }
+    };
+    graph.ends().into_iter().zip(sizes.begins).map(link).collect()
 }
 
 /// Returns the area of each node: the position of its VPC, or one more for App Runner's own egress
@@ -138,7 +136,7 @@ fn place_destinations(graph: &Graph, links: &[Link], heights: &[f64], tops: &mut
         .iter()
         .map(|&position| {
             let into = links.iter().filter(|link| link.to == position);
-            (position, mean(into.map(|link| (tops[link.from] + link.begin - link.end, 1.0))))
+            (position, mean(into.map(|link| tops[link.from] + link.begin - link.end)))
         })
         .collect();
     sort(&mut wanted);
@@ -156,10 +154,17 @@ fn place_destinations(graph: &Graph, links: &[Link], heights: &[f64], tops: &mut
 
 /// An order of the columns, with the top of each node.
 struct Arrangement {
-    /// How far all edges go up and down.
+    /// The sum of the heights that edges climb or fall.
     length: f64,
     columns: Vec<Vec<usize>>,
     tops: HashMap<usize, f64>,
+}
+
+/// A side of a node.
+#[derive(Clone, Copy)]
+enum Side {
+    Left,
+    Right,
 }
 
 /// The nodes of one area, and the edges among them.
@@ -184,76 +189,77 @@ impl<'a> Block<'a> {
 
     /// Returns the top of each node; the smallest is 0.
     fn place(mut self) -> Vec<(usize, f64)> {
-        let mut tops: HashMap<usize, f64> = HashMap::new();
-        for column in &self.columns {
-            let unplaced: Vec<_> = column.iter().map(|&position| (position, None)).collect();
-            tops.extend(stack(&unplaced, self.heights));
-        }
-        let mut best: Option<Arrangement> = None;
+        let mut best = self.settled();
+        let mut tops = best.tops.clone();
         for round in 0..ROUNDS {
-            let to_right = round % 2 == 0;
-            let order: Vec<usize> = match to_right {
-                true => (0..self.columns.len()).collect(),
-                false => (0..self.columns.len()).rev().collect(),
-            };
-            for at in order {
-                let mut wanted = self.wanted(at, &tops, Some(to_right));
-                sort(&mut wanted);
-                tops.extend(stack(&wanted, self.heights));
-                self.columns[at] = wanted.into_iter().map(|(position, _)| position).collect();
-            }
-            self.straighten(&mut tops);
-            let length = self.length(&tops);
-            if best.as_ref().is_none_or(|best| length + 0.5 < best.length) {
-                let (columns, tops) = (self.columns.clone(), tops.clone());
-                best = Some(Arrangement { length, columns, tops });
+            self.order(&mut tops, round % 2 == 0);
+            let settled = self.settled();
+            if settled.length + 0.5 < best.length {
+                best = settled;
             }
         }
-        let (columns, tops) = best.map_or((self.columns, tops), |best| (best.columns, best.tops));
-        let all = || columns.iter().flatten();
-        let least = all().map(|position| tops[position]).fold(f64::INFINITY, f64::min);
-        all().map(|position| (*position, tops[position] - least)).collect()
+        let all = || best.columns.iter().flatten();
+        let least = all().map(|position| best.tops[position]).fold(f64::INFINITY, f64::min);
+        all().map(|position| (*position, best.tops[position] - least)).collect()
     }
 
-    /// Moves nodes towards all their neighbours without changing the order.
-    fn straighten(&self, tops: &mut HashMap<usize, f64>) {
-        for _ in 0..ROUNDS {
-            for at in 0..self.columns.len() {
-                let wanted = self.wanted(at, tops, None);
-                tops.extend(stack(&wanted, self.heights));
-            }
+    /// Puts each column in the order of its neighbours, from left to right or back.
+    fn order(&mut self, tops: &mut HashMap<usize, f64>, to_right: bool) {
+        let count = self.columns.len();
+        for step in 0..count {
+            let at = if to_right { step } else { count - 1 - step };
+            let (near, far) =
+                if to_right { (Side::Left, Side::Right) } else { (Side::Right, Side::Left) };
+            let of_node = |&position: &usize| {
+                let wanted = self.wanted(position, tops, near);
+                (position, wanted.or_else(|| self.wanted(position, tops, far)))
+            };
+            let mut wanted: Vec<_> = self.columns[at].iter().map(of_node).collect();
+            sort(&mut wanted);
+            tops.extend(stack(&wanted, self.heights));
+            self.columns[at] = wanted.into_iter().map(|(position, _)| position).collect();
         }
     }
 
-    /// Returns the top that each node of a column wants: that at which its edges to the left are
-    /// level, or those to the right if it has none or the columns are followed from right to left;
-    /// without a direction, all edges.
-    fn wanted(
-        &self,
-        at: usize,
-        tops: &HashMap<usize, f64>,
-        to_right: Option<bool>,
-    ) -> Vec<(usize, Option<f64>)> {
-        let of_node = |&position: &usize| {
-            let left = || {
-                let links = self.into.get(&position).into_iter().flatten();
-                links.map(|link| (tops[&link.from] + link.begin - link.end, link.weight))
-            };
-            let right = || {
-                let links = self.out_of.get(&position).into_iter().flatten();
-                links.map(|link| (tops[&link.to] + link.end - link.begin, link.weight))
-            };
-            let top = match to_right {
-                Some(true) => mean(left()).or_else(|| mean(right())),
-                Some(false) => mean(right()).or_else(|| mean(left())),
-                None => mean(left().chain(right())),
-            };
-            (position, top)
+    /// Gives each node its height without changing the order: the highest column is packed, and the
+    /// others stand level with it, outwards on both sides.
+    fn settled(&self) -> Arrangement {
+        let anchor = self.highest();
+        let mut tops: HashMap<usize, f64> = HashMap::new();
+        let packed: Vec<_> = self.columns[anchor].iter().map(|&own| (own, None)).collect();
+        tops.extend(stack(&packed, self.heights));
+        let left = (0..anchor).rev().map(|at| (at, Side::Right));
+        let right = (anchor + 1..self.columns.len()).map(|at| (at, Side::Left));
+        for (at, side) in left.chain(right) {
+            let of_node = |&position: &usize| (position, self.wanted(position, &tops, side));
+            let wanted: Vec<_> = self.columns[at].iter().map(of_node).collect();
+            tops.extend(stack(&wanted, self.heights));
+        }
+        Arrangement { length: self.length(&tops), columns: self.columns.clone(), tops }
+    }
+
+    /// Returns the column that needs the most room.
+    fn highest(&self) -> usize {
+        let height = |column: &Vec<usize>| -> f64 {
+            column.iter().map(|&position| self.heights[position] + GAP).sum()
         };
-        self.columns[at].iter().map(of_node).collect()
+        let heights = self.columns.iter().map(height).enumerate();
+        heights.max_by(|one, other| one.1.total_cmp(&other.1)).map_or(0, |(at, _)| at)
     }
 
-    /// Returns how far all edges go up and down.
+    /// Returns the top that a node wants: that at which its edges on one side are level.
+    fn wanted(&self, position: usize, tops: &HashMap<usize, f64>, side: Side) -> Option<f64> {
+        let links = match side {
+            Side::Left => self.into.get(&position),
+            Side::Right => self.out_of.get(&position),
+        };
+        mean(links.into_iter().flatten().filter_map(|link| match side {
+            Side::Left => Some(tops.get(&link.from)? + link.begin - link.end),
+            Side::Right => Some(tops.get(&link.to)? + link.end - link.begin),
+        }))
+    }
+
+    /// Returns the sum of the heights that edges climb or fall.
     fn length(&self, tops: &HashMap<usize, f64>) -> f64 {
         let height = |link: &Link| tops[&link.from] + link.begin - tops[&link.to] - link.end;
         // In the order of nodes: the sum of such numbers depends on their order.
@@ -263,11 +269,9 @@ impl<'a> Block<'a> {
     }
 }
 
-/// Returns the mean of values by their weights.
-fn mean(values: impl Iterator<Item = (f64, f64)>) -> Option<f64> {
-    let add = |(sum, all), (value, weight)| (sum + value * weight, all + weight);
-    let (sum, all) = values.fold((0.0, 0.0), add);
-    (all > 0.0).then(|| sum / all)
+fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let (sum, count) = values.fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0));
+    (count > 0.0).then(|| sum / count)
 }
 
 /// Sorts nodes by the tops that they want. Those that want none come last, in the order that they
@@ -288,8 +292,11 @@ fn stack(wanted: &[(usize, Option<f64>)], heights: &[f64]) -> Vec<(usize, f64)> 
         let mut run =
             Run { members: vec![(position, offset)], sum: top.unwrap_or(0.0), count: 0.0 };
         run.count = if top.is_some() { 1.0 } else { 0.0 };
-        // A run that would begin above the end of the one before it joins that one.
-        while let Some(before) = runs.pop_if(|before| run.count == 0.0 || before.top() > run.top())
+        // A run that would begin above the end of the one before it joins that one, and so does one
+        // that may stand anywhere.
+        let is_free = |run: &Run| run.count == 0.0;
+        while let Some(before) =
+            runs.pop_if(|before| is_free(&run) || is_free(before) || before.top() > run.top())
         {
             run = before.joined(run);
         }
@@ -313,7 +320,7 @@ struct Run {
 }
 
 impl Run {
-    /// Returns where the first node of the column would stand.
+    /// Returns the top that the first node of the column would have.
     fn top(&self) -> f64 {
         if self.count > 0.0 { self.sum / self.count } else { 0.0 }
     }

@@ -3,7 +3,7 @@
 use super::model::{Column, Edge, Graph, Kind, Node};
 use super::placement::{Placement, Sizes, place};
 use super::words::{ARROW, Shown, shortened, width};
-use crate::edge::shown;
+use crate::edge::{shown, shown_lines};
 use std::io::{self, Write};
 
 /// The width of a character. Monospaced fonts have characters of 0.55 to 0.61 of their size.
@@ -129,7 +129,8 @@ impl<'a> Drawn<'a> {
         CHARACTER * count(lines.chain([width(&self.name)]).max().unwrap_or(0)) + 2.0 * PADDING
     }
 
-    /// Returns how far below the top an edge begins: in the middle, or at its route.
+    /// Returns the distance from the top to the beginning of an edge: half the height, or the line of
+    /// its route.
     fn begin(&self, edge: &Edge) -> f64 {
         match edge.line {
             Some(line) => BASELINE - 4.0 + LINE * count(self.shown.row(line) + 1),
@@ -201,7 +202,8 @@ impl<'a> Sheet<'a> {
         let x = self.column(Column::Eni).0 - BORDER;
         let (last, own) = self.column(Column::Target);
         let width = last + own + BORDER - x;
-        for (area, (top, bottom)) in self.graph.areas.iter().zip(&self.placement.areas) {
+        let areas = self.graph.areas.iter().zip(&self.placement.areas);
+        for (area, (top, bottom)) in areas.filter(|(_, (top, bottom))| top < bottom) {
             let (y, height) = (HEADINGS + top, bottom - top);
             let cidrs: Vec<String> = area.cidrs.iter().map(ToString::to_string).collect();
             let label = format!("{} {}", area.vpc, cidrs.join(", "));
@@ -297,16 +299,15 @@ fn columns(boxes: &[Drawn<'_>]) -> Vec<(f64, f64)> {
 /// Returns a text as it stands in XML, between tags and in attributes. Lines stay lines.
 fn escaped(text: &str) -> String {
     let mut all = String::new();
-    for c in text.chars() {
+    for c in shown_lines(text).chars() {
         match c {
             '&' => all.push_str("&amp;"),
             '<' => all.push_str("&lt;"),
             '>' => all.push_str("&gt;"),
             '"' => all.push_str("&quot;"),
             '\'' => all.push_str("&#39;"),
-            '\n' => all.push('\n'),
             // XML has no such characters, not even by their numbers.
-            '\0'..='\x1f' | '\u{fffe}' | '\u{ffff}' => all.push('\u{fffd}'),
+            '\u{fffe}' | '\u{ffff}' => all.push('\u{fffd}'),
             _ => all.push(c),
         }
     }

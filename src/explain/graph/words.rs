@@ -43,11 +43,11 @@ pub(super) const fn kind(kind: Kind) -> Option<&'static str> {
 
 /// The lines of a node in a picture, below its name.
 pub(super) struct Shown<'a> {
-    /// What kind of object it is.
+    /// The kind of object, in words.
     pub(super) kind: Option<&'static str>,
     /// The lines.
     pub(super) lines: &'a [String],
-    /// How many more there are.
+    /// The number of further lines.
     pub(super) more: usize,
 }
 
