@@ -805,6 +805,28 @@ fn check_of_a_running_lab_counts_the_services_of_the_api_and_names_those_it_has_
     assert_eq!((&answer["services"], &answer["not_checked"]), (&json!(3), &missing));
 }
 
+#[test]
+fn graph_of_a_running_lab_has_the_services_of_the_api_and_names_those_it_has_not() {
+    let Some(shop) = Shop::open("public_subnets = \"refuse\"\n") else { return };
+    let name = shop.lab.name().to_owned();
+    let sound = shop.connector("sound", &["subnet-a", "subnet-b"], &["sg-app"]);
+    assert_eq!(shop.settled(&shop.create("web-1", &sound))["Status"], "RUNNING");
+    let trap = shop.connector("trap", &["subnet-public"], &["sg-app"]);
+    assert_eq!(shop.settled(&shop.create("bad-1", &trap))["Status"], "CREATE_FAILED");
+    let output = shop.lab.egret(&format!("graph --lab {name} --json"));
+    assert_eq!(output.status.code(), Some(0), "{}", both_streams(&output));
+    let graph: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let nodes = graph["nodes"].as_array().unwrap();
+    let has = |key: &str| nodes.iter().any(|node| node["key"] == key);
+    assert!(has("service/web-1") && !has("service/bad-1"), "{graph:#}");
+    let enis: Vec<Value> = shop.lab.rows("enis");
+    let own = enis.iter().filter(|row| row["services"] == json!(["web-1"]));
+    let keys: Vec<String> = own.map(|row| format!("eni/{}", row["id"].as_str().unwrap())).collect();
+    assert!(keys.len() == 2 && keys.iter().all(|key| has(key)), "{keys:?}: {graph:#}");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("not drawn: service \"bad-1\" is CREATE_FAILED"), "{said}");
+}
+
 /// The pending configuration of a service is listed beside the present one, and does not count as
 /// another service.
 #[test]

@@ -47,6 +47,7 @@ pages! {
     guide_public_endpoints_runs_as_written: "docs/guides/public-endpoints.md",
     guide_ipv6_runs_as_written: "docs/guides/ipv6.md",
     guide_what_reaches_what_runs_as_written: "docs/guides/what-reaches-what.md",
+    guide_draw_runs_as_written: "docs/guides/draw.md",
     guide_change_runs_as_written: "docs/guides/change.md",
     guide_ci_runs_as_written: "docs/guides/ci.md",
     guide_capture_runs_as_written: "docs/guides/capture.md",

@@ -33,6 +33,7 @@ mod gateway_endpoint;
 mod generator;
 mod giving_up;
 mod grace;
+mod graph_live;
 mod hangup;
 mod hostile_frames;
 mod icmp;

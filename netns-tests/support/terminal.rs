@@ -50,11 +50,6 @@ impl Terminal {
         std::mem::take(&mut self.said)
     }
 
-    /// Types into the terminal.
-    pub fn types(&mut self, keys: &str) {
-        self.master.write_all(keys.as_bytes()).unwrap();
-    }
-
     /// Runs a program on a terminal of this size to its end, and returns what it shows, without
     /// what switches and clears screens.
     pub fn shows(command: &mut Command, columns: u16, rows: u16) -> String {

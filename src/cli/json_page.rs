@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::format::fields::fields;
+use crate::explain::graph::{Area, Edge, Graph, Node};
 use crate::explain::{
     DropRow, Endpoints, EniRow, FlowRow, HolderRow, Offloaded, ProcessRow, PsRow, Reload,
     ServiceRow, TopRow, TraceRow,
@@ -24,6 +25,11 @@ fn listed(after: &str) -> BTreeSet<String> {
     names.collect()
 }
 
+fn graph() -> BTreeSet<String> {
+    let all = [fields::<Graph>(), fields::<Area>(), fields::<Node>(), fields::<Edge>()];
+    all.into_iter().flatten().collect()
+}
+
 #[test]
 fn every_field_of_the_rows_is_on_the_page() {
     let sections = [
@@ -39,6 +45,7 @@ fn every_field_of_the_rows_is_on_the_page() {
         ("## trace", fields::<TraceRow>()),
         ("## top", fields::<TopRow>()),
         ("## apply", fields::<Reload>()),
+        ("## graph", graph()),
     ];
     let mut faults = Vec::new();
     for (heading, wanted) in sections {

@@ -19,6 +19,7 @@ pub mod failure;
 mod fix;
 mod follow;
 pub mod format;
+pub mod graph;
 pub mod import;
 mod iperf;
 mod kept_file;
@@ -155,6 +156,8 @@ Examples:
     Services(services::ServicesArgs),
     /// Check a lab file: list every error, and what probably does not work as intended
     Check(check::CheckArgs),
+    /// Draw the network of a lab: services, connectors, ENIs, subnets, routes and their targets
+    Graph(graph::GraphArgs),
     /// Write a lab file from the description of a VPC
     Import(import::ImportCommand),
     /// Print the script by which a shell completes commands, options and values
@@ -192,6 +195,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Diff(args) => diff::run(&args),
         Command::Test(args) => test::run(&args, cli.color),
         Command::Check(args) => check::run(&args, cli.color),
+        Command::Graph(args) => graph::run(&args),
         Command::Import(args) => import::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args, Cli::command()),
@@ -257,6 +261,7 @@ mod tests {
             "enis",
             "explain",
             "flows",
+            "graph",
             "ps",
             "reach",
             "services",

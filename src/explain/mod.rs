@@ -16,6 +16,7 @@ mod expect;
 mod explained;
 mod findings;
 mod fix;
+pub mod graph;
 mod layout;
 mod names;
 mod nearest_miss;
