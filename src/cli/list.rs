@@ -1,5 +1,6 @@
 //! `egret flows`, `enis` and `ps`: tables from a running lab.
 
+use super::completion::values;
 use super::format::{Format, Formats, OutputArgs, Rows, each};
 use super::selection::SelectionArgs;
 use super::table_args::TableArgs;
@@ -9,6 +10,7 @@ use crate::daemon::Client;
 use crate::daemon::flows::{FlowQuery, FlowSort};
 use crate::daemon::requests::STATES;
 use crate::explain::{self, EniRow, FlowRow, HolderRow, PsRow, Row};
+use clap_complete::engine::ArgValueCompleter;
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
@@ -53,7 +55,7 @@ pub struct FlowsArgs {
     #[command(flatten)]
     selection: SelectionArgs,
     /// Show only flows through this NAT gateway
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", add = ArgValueCompleter::new(values::nat_gateways))]
     nat: Option<String>,
     /// Show only flows of this protocol
     #[arg(long, value_name = "tcp|udp|icmp|NUMBER")]

@@ -2,10 +2,9 @@
 //! the middle of a command line that somebody types would only disturb.
 
 use super::super::{Cli, output};
-use super::{VARIABLE, joined, known, values};
+use super::{VARIABLE, joined, known};
 use crate::edge::is_hidden;
 use clap::CommandFactory as _;
-use clap_complete::engine::ArgValueCompleter;
 use clap_complete::env::{EnvCompleter, Fish, Zsh};
 use std::env;
 use std::ffi::OsString;
@@ -38,7 +37,7 @@ pub fn answer(words: &[OsString]) -> Option<ExitCode> {
 /// Returns what the script of a shell reads.
 fn candidates(shell: &str, words: Vec<OsString>) -> io::Result<Vec<u8>> {
     known::choose(&words);
-    let mut command = completed();
+    let mut command = Cli::command();
     let folder = env::current_dir().ok();
     let mut text = Vec::new();
     match shell {
@@ -51,14 +50,6 @@ fn candidates(shell: &str, words: Vec<OsString>) -> io::Result<Vec<u8>> {
         "bash" => Ok(text),
         _ => Ok(without_hidden(&String::from_utf8_lossy(&text)).into_bytes()),
     }
-}
-
-/// Returns the definitions, with a completer for each value that has one.
-fn completed() -> clap::Command {
-    let nat_gateways = ArgValueCompleter::new(values::nat_gateways);
-    Cli::command().mut_subcommand("flows", |flows| {
-        flows.mut_arg("nat", |argument| argument.add(nat_gateways))
-    })
 }
 
 /// Leaves out candidates whose names could command the terminal. A tab is before what a candidate
