@@ -7,6 +7,8 @@ mod bounded;
 mod formats;
 #[path = "cli/hostile.rs"]
 mod hostile;
+#[path = "cli/starting.rs"]
+mod starting;
 
 use std::io::Write as _;
 use std::process::{Command, Output, Stdio};

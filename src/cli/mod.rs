@@ -31,6 +31,7 @@ pub mod reach;
 mod remaining;
 mod running_lab;
 mod runtime;
+pub mod schema;
 pub mod selection;
 pub mod services;
 mod stop;
@@ -151,6 +152,8 @@ Examples:
     Check(check::CheckArgs),
     /// Write a lab file from the description of a VPC
     Import(import::ImportCommand),
+    /// Print the JSON Schema of a lab file, for editors
+    Schema(schema::SchemaArgs),
 }
 
 /// Runs a command.
@@ -181,6 +184,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Test(args) => test::run(&args, cli.color),
         Command::Check(args) => check::run(&args, cli.color),
         Command::Import(args) => import::run(&args),
+        Command::Schema(args) => schema::run(&args),
     }
 }
 
