@@ -18,6 +18,7 @@ mod fix;
 mod follow;
 pub mod format;
 pub mod import;
+pub mod init;
 mod iperf;
 mod kept_file;
 mod lab_arg;
@@ -152,6 +153,8 @@ Examples:
     Check(check::CheckArgs),
     /// Write a lab file from the description of a VPC
     Import(import::ImportCommand),
+    /// Write a lab file to begin with
+    Init(init::InitArgs),
     /// Print the JSON Schema of a lab file, for editors
     Schema(schema::SchemaArgs),
 }
@@ -184,6 +187,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Test(args) => test::run(&args, cli.color),
         Command::Check(args) => check::run(&args, cli.color),
         Command::Import(args) => import::run(&args),
+        Command::Init(args) => init::run(&args),
         Command::Schema(args) => schema::run(&args),
     }
 }
