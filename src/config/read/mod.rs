@@ -29,7 +29,7 @@ const SECTIONS: [Key; 19] = [
     sections("vpc", &vpcs::VPC, "VPCs, with what AWS makes in each."),
     sections("subnet", &vpcs::SUBNET, "Subnets of VPCs."),
     sections("route_table", &routing::TABLE, "Route tables of VPCs."),
-    sections("vpc_endpoint", &routing::ENDPOINT, "Private ways to services of AWS."),
+    sections("vpc_endpoint", &routing::ENDPOINT, "Endpoints of AWS services in VPCs."),
     sections("vpc_peering_connection", &routing::PEERING, "Connections between two VPCs."),
     sections("security_group", &rules::GROUP, "Security groups, whose rules allow."),
     sections("network_acl", &rules::ACL, "Network ACLs of subnets, which are stateless."),

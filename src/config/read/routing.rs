@@ -190,8 +190,8 @@ pub(super) static ENDPOINT: Table = Table::new(
         Key::required(
             "kind",
             Type::Words(&words(&KINDS)),
-            "A route target for a prefix list, addresses in the VPC, or a way through a fleet of \
-             appliances.",
+            "A route target for a prefix list, addresses in the VPC, or a fleet of appliances that \
+             routes lead through.",
         ),
         Key::required(
             "service",
