@@ -15,6 +15,8 @@ mod graph;
 mod hostile;
 #[path = "cli/man.rs"]
 mod man;
+#[path = "cli/starting.rs"]
+mod starting;
 
 use std::io::Write as _;
 use std::process::{Command, Output, Stdio};

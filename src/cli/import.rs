@@ -156,46 +156,72 @@ impl ImportArgs {
 }
 
 pub(super) fn run(args: &ImportCommand) -> Result<ExitCode, CliError> {
-    let order = args.import.order(&args.source, args.lab.given());
-    let imported = match Imported::from_source(&order) {
-        Ok(imported) => imported,
-        Err(failure @ ImportFailure::Source(_)) => return Err(CliError::Import(failure)),
-        Err(failure) => return Err(CliError::NotImported(failure)),
-    };
+    let imported = written(&args.import.order(&args.source, args.lab.given()))?;
     match &args.output {
         Some(file) => write(file, imported.text(), args.force)?,
         None => output::out(|w| w.write_all(imported.text().as_bytes()))?,
     }
+    note_table(&imported, args.json)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Imports a source for a lab file.
+pub(super) fn written(order: &Order) -> Result<Imported, CliError> {
+    Imported::from_source(order).map_err(|failure| match failure {
+        ImportFailure::Source(_) => CliError::Import(failure),
+        ImportFailure::NotUnderstood(_) | ImportFailure::Lab(_) => CliError::NotImported(failure),
+    })
+}
+
+/// Notes the table of what was assumed, left out or not understood.
+pub(super) fn note_table(imported: &Imported, json: bool) -> Result<(), CliError> {
     let rows = FindingRow::of(&imported.findings);
     output::fit_stderr();
     let mut text = Vec::new();
-    match args.json {
+    match json {
         true => output::json(&mut text, &rows)?,
         false => explain::print_findings(&mut text, &rows)?,
     }
     output::note(String::from_utf8_lossy(&text).trim_end());
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
-fn write(file: &Path, text: &str, force: bool) -> Result<(), CliError> {
-    if file.is_dir() {
-        let file = file.display();
-        return Err(CliError::Usage(format!(
-            "{file} is a directory: give --output a file, such as {file}/lab.toml"
-        )));
-    }
+/// Writes a lab file, or its schema.
+pub(super) fn write(file: &Path, text: &str, force: bool) -> Result<(), CliError> {
+    refuse_directory(file)?;
     let made = match force {
         true => edge::output::make_or_empty(file, own::READABLE),
         false => edge::output::make(file, own::READABLE),
     };
     let written = made.and_then(|mut file| file.write_all(text.as_bytes()));
-    written.map_err(|error| {
-        let file = file.display();
-        CliError::Usage(match error.kind() == io::ErrorKind::AlreadyExists {
-            true => format!("{file} is there already: --force overwrites it"),
-            false => format!("cannot write {file}: {error}"),
-        })
+    written.map_err(|error| match error.kind() == io::ErrorKind::AlreadyExists {
+        true => exists(file),
+        false => CliError::Usage(format!("cannot write {}: {error}", file.display())),
     })
+}
+
+/// Refuses a file that [`write()`] would not write because of what is there, for a command that
+/// writes another one first.
+pub(super) fn refuse_existing(file: &Path, force: bool) -> Result<(), CliError> {
+    refuse_directory(file)?;
+    match !force && file.symlink_metadata().is_ok() {
+        true => Err(exists(file)),
+        false => Ok(()),
+    }
+}
+
+fn refuse_directory(file: &Path) -> Result<(), CliError> {
+    if !file.is_dir() {
+        return Ok(());
+    }
+    let file = file.display();
+    Err(CliError::Usage(format!(
+        "{file} is a directory: give a file in it, such as {file}/lab.toml"
+    )))
+}
+
+fn exists(file: &Path) -> CliError {
+    CliError::Usage(format!("{} is there already: --force overwrites it", file.display()))
 }
 
 /// Imports a source, and notes the parts that the lab does not have as they are there.

@@ -21,6 +21,7 @@ mod follow;
 pub mod format;
 pub mod graph;
 pub mod import;
+pub mod init;
 mod iperf;
 mod kept_file;
 mod lab_arg;
@@ -35,6 +36,7 @@ pub mod reach;
 mod remaining;
 mod running_lab;
 mod runtime;
+pub mod schema;
 mod screen;
 pub mod selection;
 pub mod services;
@@ -160,6 +162,10 @@ Examples:
     Graph(graph::GraphArgs),
     /// Write a lab file from the description of a VPC
     Import(import::ImportCommand),
+    /// Write a lab file to begin with
+    Init(init::InitArgs),
+    /// Print the JSON Schema of a lab file, for editors
+    Schema(schema::SchemaArgs),
     /// Print the script by which a shell completes commands, options and values
     Completions(completions::CompletionsArgs),
     /// Write the manual pages, for a package
@@ -197,6 +203,8 @@ pub fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Check(args) => check::run(&args, cli.color),
         Command::Graph(args) => graph::run(&args),
         Command::Import(args) => import::run(&args),
+        Command::Init(args) => init::run(&args),
+        Command::Schema(args) => schema::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args, Cli::command()),
     }

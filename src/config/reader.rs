@@ -1,6 +1,7 @@
 //! Walks over the spanned TOML tree, reports what is wrong, and continues.
 
 use super::diagnostic::{At, Report, Span};
+use super::key::{MOST_TABLES, Table, Type};
 use super::names::{Names, ObjectKind, suggestion};
 use super::text::Fault;
 use crate::edge::is_hidden;
@@ -18,9 +19,8 @@ pub(super) struct Reader<'a> {
 #[derive(Clone, Copy)]
 pub(super) struct Section<'a> {
     pub(super) reader: &'a Reader<'a>,
-    /// Its name as the user writes it, such as `[[subnet]]`.
-    name: &'static str,
-    table: &'a DeTable<'a>,
+    table: &'static Table,
+    values: &'a DeTable<'a>,
     pub(super) span: Span,
 }
 
@@ -29,6 +29,8 @@ pub(super) struct Section<'a> {
 pub(super) struct Value<'a> {
     reader: &'a Reader<'a>,
     key: &'static str,
+    /// The type that the table of keys gives it.
+    of: &'static Type,
     value: &'a DeValue<'a>,
     pub(super) span: Span,
 }
@@ -36,20 +38,20 @@ pub(super) struct Value<'a> {
 impl<'a> Reader<'a> {
     pub(super) fn section(
         &'a self,
-        name: &'static str,
-        table: &'a DeTable<'a>,
+        table: &'static Table,
+        values: &'a DeTable<'a>,
         span: Span,
-        keys: &[&str],
     ) -> Section<'a> {
-        for key in table.keys().filter(|key| !keys.contains(&key.get_ref().as_ref())) {
+        for key in values.keys().filter(|key| table.key(key.get_ref()).is_none()) {
+            let keys: Vec<&str> = table.keys.iter().map(|key| key.name).collect();
             self.report.error(
                 key.span().into(),
                 "unknown-key",
-                format!("{name} has no key {:?}", key.get_ref()),
-                suggestion(key.get_ref(), keys),
+                format!("{} has no key {:?}", table.name, key.get_ref()),
+                suggestion(key.get_ref(), &keys),
             );
         }
-        Section { reader: self, name, table, span }
+        Section { reader: self, table, values, span }
     }
 }
 
@@ -69,20 +71,23 @@ impl<'a> Section<'a> {
     }
 
     pub(super) fn get(&self, key: &'static str) -> Option<Value<'a>> {
-        let value = self.table.get(key)?;
+        let declared = self.table.key(key);
+        debug_assert!(declared.is_some(), "the table of {} has no {key}", self.table.name);
+        let (of, value) = (&declared?.value, self.values.get(key)?);
         let span = value.span().into();
-        Some(Value { reader: self.reader, key, value: value.get_ref(), span })
+        Some(Value { reader: self.reader, key, of, value: value.get_ref(), span })
     }
 
     /// Returns the value of a key that must exist.
     pub(super) fn required(&self, key: &'static str) -> Option<Value<'a>> {
+        debug_assert!(self.table.may_require(key), "{} does not require {key}", self.table.name);
         let value = self.get(key);
         if value.is_none() {
             self.reader.report.error(
                 self.span,
                 "missing-key",
-                format!("{} needs the key `{key}`", self.name),
-                example(self.name, key),
+                format!("{} needs the key `{key}`", self.table.name),
+                example(self.table.name, key),
             );
         }
         value
@@ -160,7 +165,7 @@ impl<'a> Value<'a> {
     /// Reads a string, or an integer as the string that it would be.
     pub(super) fn string_or_integer(&self) -> Option<At<String>> {
         match self.value {
-            DeValue::Integer(_) => self.integer().map(|at| at.map(|number| number.to_string())),
+            DeValue::Integer(_) => self.any_integer().map(|at| at.map(|number| number.to_string())),
             DeValue::String(_)
             | DeValue::Float(_)
             | DeValue::Boolean(_)
@@ -171,13 +176,14 @@ impl<'a> Value<'a> {
     }
 
     pub(super) fn boolean(&self) -> Option<At<bool>> {
+        debug_assert!(matches!(self.of, Type::Boolean), "`{}` is no boolean", self.key);
         match self.value.as_bool() {
             Some(value) => Some(At { value, span: self.span }),
             None => self.wrong_type("true or false"),
         }
     }
 
-    fn integer(&self) -> Option<At<i64>> {
+    fn any_integer(&self) -> Option<At<i64>> {
         let Some(integer) = self.value.as_integer() else { return self.wrong_type("an integer") };
         match i64::from_str_radix(integer.as_str(), integer.radix()) {
             Ok(value) => Some(At { value, span: self.span }),
@@ -188,9 +194,12 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// Reads an integer within bounds, both included.
-    pub(super) fn integer_in(&self, low: i64, high: i64) -> Option<At<i64>> {
-        let integer = self.integer()?;
+    /// Reads an integer within its bounds.
+    pub(super) fn integer(&self) -> Option<At<i64>> {
+        let bounds =
+            if let Type::Integer(low, high) = self.of { Some((*low, *high)) } else { None };
+        debug_assert!(bounds.is_some(), "`{}` is no integer", self.key);
+        let ((low, high), integer) = (bounds?, self.any_integer()?);
         if (low..=high).contains(&integer) {
             return Some(integer);
         }
@@ -203,6 +212,7 @@ impl<'a> Value<'a> {
     }
 
     pub(super) fn number(&self) -> Option<At<f64>> {
+        debug_assert!(matches!(self.of, Type::Number(..)), "`{}` is no number", self.key);
         let number = match self.value {
             DeValue::Float(float) => float.as_str().parse().ok(),
             DeValue::Integer(integer) => integer.as_str().parse().ok(),
@@ -260,8 +270,13 @@ impl<'a> Value<'a> {
         Some(given.map(|_| canonical))
     }
 
-    /// Reads one of a few words.
+    /// Reads one of a few words, which the table of keys has too.
     pub(super) fn one_of<T: Copy>(&self, words: &[(&str, T)]) -> Option<At<T>> {
+        debug_assert!(
+            matches!(self.of, Type::Words(of) if of.iter().eq(words.iter().map(|(word, _)| word))),
+            "`{}` has other words",
+            self.key
+        );
         let word = self.string()?;
         let found = words.iter().find(|(name, _)| *name == *word).map(|(_, value)| *value);
         if found.is_none() {
@@ -287,10 +302,12 @@ impl<'a> Value<'a> {
 
     /// Returns the elements of an array; a value that is not an array is its own only element.
     pub(super) fn elements(&self) -> Vec<Value<'a>> {
+        let of = if let Type::List(list) = self.of { list.of } else { self.of };
         match self.value.as_array() {
-            None => vec![*self],
+            None => vec![Value { of, ..*self }],
             Some(array) => {
                 let element = |e: &'a toml::Spanned<DeValue<'a>>| Value {
+                    of,
                     value: e.get_ref(),
                     span: e.span().into(),
                     ..*self
@@ -301,7 +318,8 @@ impl<'a> Value<'a> {
     }
 
     /// Returns the tables of an array of tables, such as `[[subnet]]` or the rules of a group.
-    pub(super) fn tables(&self, name: &'static str, keys: &[&str]) -> Vec<Section<'a>> {
+    pub(super) fn tables(&self) -> Vec<Section<'a>> {
+        let Some(name) = self.table_of().map(|table| table.name) else { return Vec::new() };
         if !self.value.is_array() {
             let shape = format!("{name} must be a list of tables");
             let help = if name.starts_with('[') {
@@ -312,7 +330,7 @@ impl<'a> Value<'a> {
             self.error("wrong-type", shape, help);
             return Vec::new();
         }
-        if u16::try_from(self.elements().len()).is_err() {
+        if self.elements().len() > MOST_TABLES {
             self.error(
                 "too-many",
                 format!("{} of {name} are more than a lab can hold", self.elements().len()),
@@ -320,14 +338,25 @@ impl<'a> Value<'a> {
             );
             return Vec::new();
         }
-        self.elements().iter().filter_map(|element| element.table(name, keys)).collect()
+        self.elements().iter().filter_map(|element| element.table()).collect()
     }
 
-    pub(super) fn table(&self, name: &'static str, keys: &[&str]) -> Option<Section<'a>> {
+    pub(super) fn table(&self) -> Option<Section<'a>> {
+        let table = self.table_of()?;
         match self.value.as_table() {
-            Some(table) => Some(self.reader.section(name, table, self.span, keys)),
+            Some(values) => Some(self.reader.section(table, values, self.span)),
             None => self.wrong_type("a table"),
         }
+    }
+
+    fn table_of(&self) -> Option<&'static Table> {
+        let of = if let Type::Table(table) | Type::Tables(table) = self.of {
+            Some(*table)
+        } else {
+            None
+        };
+        debug_assert!(of.is_some(), "`{}` is no table", self.key);
+        of
     }
 
     fn wrong_type<T>(&self, expected: &str) -> Option<T> {

@@ -1,13 +1,53 @@
 //! Reads `[[private_zone]]`: Route 53 private hosted zones.
 
 use crate::config::diagnostic::{At, Span};
+use crate::config::form;
+use crate::config::key::{Key, Table, Type, words};
 use crate::config::names::ObjectKind;
 use crate::config::reader::{Section, Value};
 use crate::config::spec::{PrivateZone, ZoneRecord};
 use crate::config::text;
 use crate::vpc::RecordData;
 
-pub(super) const ZONE: [&str; 3] = ["name", "vpcs", "records"];
+pub(super) static ZONE: Table = Table::new(
+    "[[private_zone]]",
+    &[
+        Key::required(
+            "name",
+            Type::Text(form::DNS_NAME),
+            "The zone's name, such as corp.internal.",
+        ),
+        Key::required(
+            "vpcs",
+            Type::filled_distinct(&Type::Text(form::REFERENCE)),
+            "The ids of the VPCs that see the zone.",
+        ),
+        Key::optional("records", Type::Tables(&RECORD), "Its records."),
+    ],
+);
+
+static RECORD: Table = Table::new(
+    "a record of [[private_zone]]",
+    &[
+        Key::required(
+            "name",
+            Type::Text(form::RECORD_NAME),
+            "A name within the zone or the full name; @ is the zone itself, and * is every name \
+             that does not exist.",
+        ),
+        Key::required("type", Type::Words(&words(&TYPES)), "The type of its values."),
+        Key::required(
+            "values",
+            Type::filled(&Type::Text(form::RECORD_VALUE)),
+            "Addresses for A, one DNS name for CNAME, strings of at most 255 bytes for TXT.",
+        ),
+        Key::optional(
+            "ttl",
+            Type::Integer(0, i32::MAX as i64),
+            "How long it may be remembered, in seconds; 300 if absent.",
+        ),
+    ],
+);
 
 /// The TTL that Route 53 proposes, in seconds.
 const TTL: u32 = 300;
@@ -20,25 +60,25 @@ pub(super) fn private_zone(section: &Section<'_>) -> Option<PrivateZone> {
         given.error("empty-list", "a private zone without a VPC answers no query", "name a VPC");
     }
     let name = name?;
-    let tables = section
-        .get("records")
-        .map(|v| v.tables("a record of [[private_zone]]", &["name", "type", "values", "ttl"]));
+    let tables = section.get("records").map(|v| v.tables());
     let records = tables.into_iter().flatten().filter_map(|table| record(&table, &name)).collect();
     Some(PrivateZone { name, vpcs, records, line: section.line() })
 }
 
 #[derive(Clone, Copy)]
-enum Type {
+enum RecordType {
     A,
     Cname,
     Txt,
 }
 
+const TYPES: [(&str, RecordType); 3] =
+    [("A", RecordType::A), ("CNAME", RecordType::Cname), ("TXT", RecordType::Txt)];
+
 fn record(section: &Section<'_>, zone: &At<String>) -> Option<ZoneRecord> {
     let name = section.required("name").and_then(|v| v.parse(|text| record_name(text, zone)));
-    let words = [("A", Type::A), ("CNAME", Type::Cname), ("TXT", Type::Txt)];
-    let record_type = section.required("type").and_then(|v| v.one_of(&words));
-    let ttl = section.get("ttl").and_then(|v| v.integer_in(0, i64::from(i32::MAX)));
+    let record_type = section.required("type").and_then(|v| v.one_of(&TYPES));
+    let ttl = section.get("ttl").and_then(|v| v.integer());
     let given = section.required("values");
     let record_type = record_type?;
     let values = section.list("values", |v| value(v, *record_type));
@@ -51,7 +91,7 @@ fn record(section: &Section<'_>, zone: &At<String>) -> Option<ZoneRecord> {
         );
         return None;
     }
-    if let Type::Cname = *record_type {
+    if let RecordType::Cname = *record_type {
         alone(section, zone, &name, &given);
     }
     Some(ZoneRecord {
@@ -84,11 +124,11 @@ fn alone(section: &Section<'_>, zone: &At<String>, name: &At<String>, given: &Va
     }
 }
 
-fn value(value: &Value<'_>, record_type: Type) -> Option<At<RecordData>> {
+fn value(value: &Value<'_>, record_type: RecordType) -> Option<At<RecordData>> {
     match record_type {
-        Type::A => Some(value.parse(text::address)?.map(RecordData::A)),
-        Type::Cname => Some(value.parse(text::dns_name)?.map(RecordData::Cname)),
-        Type::Txt => Some(value.parse(text::txt_value)?.map(RecordData::Txt)),
+        RecordType::A => Some(value.parse(text::address)?.map(RecordData::A)),
+        RecordType::Cname => Some(value.parse(text::dns_name)?.map(RecordData::Cname)),
+        RecordType::Txt => Some(value.parse(text::txt_value)?.map(RecordData::Txt)),
     }
 }
 

@@ -1,24 +1,61 @@
 //! Reads `[[resource]]` and `[[internet_host]]`: destinations of tasks.
 
 use crate::config::diagnostic::At;
+use crate::config::form;
+use crate::config::key::{Condition, Key, Table, Type, When};
 use crate::config::names::ObjectKind;
 use crate::config::reader::Section;
 use crate::config::spec::{InternetHost, Resource};
 use crate::config::text;
 use crate::vpc::Listen;
 
-pub(super) const RESOURCE: [&str; 10] = [
-    "name",
-    "aliases",
-    "public_dns_name",
-    "subnet",
-    "address",
-    "public_ip",
-    "security_groups",
-    "listen",
-    "network_interface",
-    "source_dest_check",
-];
+pub(super) static RESOURCE: Table = Table::new(
+    "[[resource]]",
+    &[
+        Key::required("name", Type::Text(form::ID), "A name that the resolver of its VPC knows."),
+        ALIASES,
+        Key::optional(
+            "public_dns_name",
+            Type::Boolean,
+            "Whether its aliases resolve in every VPC and outside, as AWS's names of databases do; \
+             false if absent.",
+        ),
+        Key::required("subnet", Type::Text(form::REFERENCE), "The id of its subnet."),
+        Key::required("address", Type::Text(form::ADDRESS), "Its address in the subnet."),
+        Key::optional(
+            "public_ip",
+            Type::Text(form::PUBLIC_ADDRESS),
+            "The public address that the VPC's internet gateway maps to its own.",
+        ),
+        Key::optional(
+            "security_groups",
+            Type::distinct(&Type::Text(form::REFERENCE)),
+            "The ids of its security groups; the VPC's default group if absent.",
+        ),
+        Key::optional("listen", LISTEN, "Where it answers, such as 5432/tcp."),
+        Key::optional(
+            "network_interface",
+            Type::Text(form::ID),
+            "An id by which a route leads through it, such as eni-fw.",
+        ),
+        Key::optional(
+            "source_dest_check",
+            Type::Boolean,
+            "Whether packets that are routed through its network interface are dropped; true if \
+             absent.",
+        ),
+    ],
+)
+.with(&[
+    Condition::when(When::True("public_dns_name")).needs(&["aliases"]),
+    Condition::when(When::Given("source_dest_check")).needs(&["network_interface"]),
+]);
+
+const ALIASES: Key =
+    Key::optional("aliases", Type::list(&Type::Text(form::DNS_NAME)), "Further names of it.");
+
+/// The type of `listen`.
+pub(super) const LISTEN: Type = Type::distinct(&Type::Text(form::LISTEN));
 
 pub(super) fn resource(section: &Section<'_>) -> Option<Resource> {
     let name = section.word("name");
@@ -52,7 +89,19 @@ pub(super) fn resource(section: &Section<'_>) -> Option<Resource> {
     })
 }
 
-pub(super) const INTERNET_HOST: [&str; 4] = ["name", "aliases", "address", "listen"];
+pub(super) static INTERNET_HOST: Table = Table::new(
+    "[[internet_host]]",
+    &[
+        Key::required("name", Type::Text(form::ID), "A name that every resolver knows."),
+        ALIASES,
+        Key::required(
+            "address",
+            Type::Text(form::ADDRESS),
+            "Its address, best of a documentation range such as 203.0.113.0/24.",
+        ),
+        Key::optional("listen", LISTEN, "Where it answers, such as 443/tcp."),
+    ],
+);
 
 pub(super) fn internet_host(section: &Section<'_>) -> Option<InternetHost> {
     let name = section.word("name");

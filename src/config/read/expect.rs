@@ -2,21 +2,68 @@
 
 use crate::config::diagnostic::At;
 use crate::config::expectation::{Expectation, Expected};
+use crate::config::form;
+use crate::config::key::{Condition, Key, Table, Type, When, words};
 use crate::config::reader::{Section, Value};
 use crate::config::text;
 use ipnetwork::Ipv4Network;
 use std::net::Ipv4Addr;
 
-pub(super) const NAME: &str = "[[expect]]";
+const NAME: &str = "[[expect]]";
 
-pub(super) const EXPECT: [&str; 8] =
-    ["from", "to", "protocol", "is", "by", "via", "seen_as", "note"];
+pub(super) static EXPECT: Table = Table::new(
+    NAME,
+    &[
+        Key::required(
+            "from",
+            Type::filled(&Type::Text(form::SERVICE)),
+            "The names of services; * is every service.",
+        ),
+        Key::required(
+            "to",
+            Type::filled(&Type::Text(form::DESTINATION)),
+            "Destinations as egret explain takes them, such as db:5432 or internet:443.",
+        ),
+        Key::optional(
+            "protocol",
+            Type::TextOrInteger(form::TEXT, (i64::MIN, i64::MAX)),
+            "The protocol, as --protocol of egret explain.",
+        ),
+        Key::required(
+            "is",
+            Type::Words(&words(&EXPECTED)),
+            "Whether all packets pass, or none does.",
+        ),
+        Key::optional(
+            "by",
+            Type::Text(form::STRING),
+            "What decides: a drop reason, or the id of a group, network ACL, route table or gateway.",
+        ),
+        Key::optional(
+            "via",
+            Type::filled(&Type::Text(form::ANY_ID)),
+            "The ids of gateways, endpoints, peering connections and network interfaces of which \
+             each packet passes one.",
+        ),
+        Key::optional(
+            "seen_as",
+            Type::list(&Type::Text(form::BLOCK)),
+            "The source addresses that the destination sees.",
+        ),
+        Key::optional("note", Type::Text(form::TEXT), "What egret shows if the expectation fails."),
+    ],
+)
+.with(&[Condition::when(When::Is("is", &["blocked"])).refuses(&["via", "seen_as"])]);
+
+const EXPECTED: [(&str, Expected); 2] = [
+    (Expected::Reachable.word(), Expected::Reachable),
+    (Expected::Blocked.word(), Expected::Blocked),
+];
 
 pub(super) fn expect(section: &Section<'_>) -> Option<Expectation> {
     let from = names(section, "from");
     let to = names(section, "to");
-    let words = [Expected::Reachable, Expected::Blocked].map(|word| (word.word(), word));
-    let is = section.required("is").and_then(|value| value.one_of(&words));
+    let is = section.required("is").and_then(|value| value.one_of(&EXPECTED));
     if is.is_some_and(|is| *is == Expected::Blocked) {
         only_of_what_passes(section);
     }

@@ -14,46 +14,62 @@ mod vpcs;
 
 use super::diagnostic::Span;
 use super::expectation::Expectation;
+use super::key::{Key, Table, Type, joined};
 use super::reader::{Reader, Section};
 use super::spec::Spec;
 use std::collections::BTreeMap;
 use toml::de::DeTable;
 
-const KEYS: [&str; 29] = [
-    "lab",
-    "region",
-    "device",
-    "offload",
-    "offload_grace",
-    "queues",
-    "task_cidr",
-    "mtu",
-    "internet_mtu",
-    "apprunner_public_ip",
-    "vpc",
-    "subnet",
-    "route_table",
-    "vpc_endpoint",
-    "vpc_peering_connection",
-    "security_group",
-    "network_acl",
-    "prefix_list",
-    "nat_gateway",
-    "resource",
-    "internet_host",
-    "private_zone",
-    "vpc_connector",
-    "service",
-    "expect",
-    "lint",
-    "apprunner",
-    "limits",
-    "timeouts",
+/// The sections of a lab file, and the keys before the first one.
+pub(super) static LAB_FILE: Table = Table::new("the lab file", &KEYS);
+
+const KEYS: [Key; 29] = joined(&settings::KEYS, &SECTIONS);
+
+const SECTIONS: [Key; 19] = [
+    sections("vpc", &vpcs::VPC, "VPCs, with what AWS makes in each."),
+    sections("subnet", &vpcs::SUBNET, "Subnets of VPCs."),
+    sections("route_table", &routing::TABLE, "Route tables of VPCs."),
+    sections("vpc_endpoint", &routing::ENDPOINT, "Endpoints of AWS services in VPCs."),
+    sections("vpc_peering_connection", &routing::PEERING, "Connections between two VPCs."),
+    sections("security_group", &rules::GROUP, "Security groups, whose rules allow."),
+    sections("network_acl", &rules::ACL, "Network ACLs of subnets, which are stateless."),
+    sections("prefix_list", &routing::PREFIX_LIST, "Named lists of CIDR blocks."),
+    sections("nat_gateway", &vpcs::NAT_GATEWAY, "NAT gateways."),
+    sections(
+        "resource",
+        &endpoints::RESOURCE,
+        "Interfaces of a VPC that services may want to reach, such as databases.",
+    ),
+    sections("internet_host", &endpoints::INTERNET_HOST, "Public addresses where the lab answers."),
+    sections("private_zone", &dns::ZONE, "Private hosted zones of Route 53."),
+    sections("vpc_connector", &services::CONNECTOR, "VPC connectors of App Runner services."),
+    sections(
+        "service",
+        &services::SERVICE,
+        "Services whose tasks send packets: of App Runner, Lambda or Fargate.",
+    ),
+    sections("expect", &expect::EXPECT, "What egret test tests."),
+    section("lint", &lint::LINT, "What egret check does not report."),
+    section(
+        "apprunner",
+        &apprunner::APPRUNNER,
+        "How App Runner behaves where its documentation is silent, and its API.",
+    ),
+    section("limits", &settings::LIMITS, "AWS's limits."),
+    section("timeouts", &settings::TIMEOUTS, "How long idle flows are remembered."),
 ];
+
+const fn section(name: &'static str, table: &'static Table, about: &'static str) -> Key {
+    Key::optional(name, Type::Table(table), about)
+}
+
+const fn sections(name: &'static str, table: &'static Table, about: &'static str) -> Key {
+    Key::optional(name, Type::Tables(table), about)
+}
 
 /// Reads the whole file. Broken objects are reported and left out.
 pub(super) fn file<'a>(reader: &'a Reader<'a>, root: &'a DeTable<'a>) -> Spec {
-    let root = reader.section("the lab file", root, Span::default(), &KEYS);
+    let root = reader.section(&LAB_FILE, root, Span::default());
     let settings = settings::read(&root);
     let mut spec = Spec {
         lab: settings.lab,
@@ -69,91 +85,25 @@ pub(super) fn file<'a>(reader: &'a Reader<'a>, root: &'a DeTable<'a>) -> Spec {
         limits: settings.limits,
         timeouts: settings.timeouts,
         time_scale: settings.time_scale,
-        vpcs: each(&root, "vpc", "[[vpc]]", &vpcs::VPC, vpcs::vpc),
-        subnets: each(&root, "subnet", "[[subnet]]", &vpcs::SUBNET, vpcs::subnet),
-        route_tables: each(
-            &root,
-            "route_table",
-            "[[route_table]]",
-            &routing::TABLE,
-            routing::route_table,
-        ),
-        vpc_endpoints: each(
-            &root,
-            "vpc_endpoint",
-            "[[vpc_endpoint]]",
-            &routing::ENDPOINT,
-            routing::vpc_endpoint,
-        ),
-        peerings: each(
-            &root,
-            "vpc_peering_connection",
-            "[[vpc_peering_connection]]",
-            &routing::PEERING,
-            routing::peering,
-        ),
-        security_groups: each(
-            &root,
-            "security_group",
-            "[[security_group]]",
-            &rules::GROUP,
-            rules::security_group,
-        ),
-        network_acls: each(
-            &root,
-            "network_acl",
-            "[[network_acl]]",
-            &rules::ACL,
-            rules::network_acl,
-        ),
-        prefix_lists: each(
-            &root,
-            "prefix_list",
-            "[[prefix_list]]",
-            &routing::PREFIX_LIST,
-            routing::prefix_list,
-        ),
-        nat_gateways: each(
-            &root,
-            "nat_gateway",
-            "[[nat_gateway]]",
-            &vpcs::NAT_GATEWAY,
-            vpcs::nat_gateway,
-        ),
-        resources: each(
-            &root,
-            "resource",
-            "[[resource]]",
-            &endpoints::RESOURCE,
-            endpoints::resource,
-        ),
-        internet_hosts: each(
-            &root,
-            "internet_host",
-            "[[internet_host]]",
-            &endpoints::INTERNET_HOST,
-            endpoints::internet_host,
-        ),
-        private_zones: each(
-            &root,
-            "private_zone",
-            "[[private_zone]]",
-            &dns::ZONE,
-            dns::private_zone,
-        ),
-        connectors: each(
-            &root,
-            "vpc_connector",
-            "[[vpc_connector]]",
-            &services::CONNECTOR,
-            services::connector,
-        ),
+        vpcs: each(&root, "vpc", vpcs::vpc),
+        subnets: each(&root, "subnet", vpcs::subnet),
+        route_tables: each(&root, "route_table", routing::route_table),
+        vpc_endpoints: each(&root, "vpc_endpoint", routing::vpc_endpoint),
+        peerings: each(&root, "vpc_peering_connection", routing::peering),
+        security_groups: each(&root, "security_group", rules::security_group),
+        network_acls: each(&root, "network_acl", rules::network_acl),
+        prefix_lists: each(&root, "prefix_list", routing::prefix_list),
+        nat_gateways: each(&root, "nat_gateway", vpcs::nat_gateway),
+        resources: each(&root, "resource", endpoints::resource),
+        internet_hosts: each(&root, "internet_host", endpoints::internet_host),
+        private_zones: each(&root, "private_zone", dns::private_zone),
+        connectors: each(&root, "vpc_connector", services::connector),
         services: Vec::new(),
         expectations: expectations(&root),
         lint_allow: lint::allowed(&root),
         more_tasks: BTreeMap::new(),
     };
-    let read = each(&root, "service", "[[service]]", &services::SERVICE, services::service);
+    let read = each(&root, "service", services::service);
     services::add(&mut spec, read);
     spec
 }
@@ -163,20 +113,18 @@ pub(super) fn only_expectations<'a>(
     reader: &'a Reader<'a>,
     root: &'a DeTable<'a>,
 ) -> Vec<Expectation> {
-    expectations(&reader.section("the lab file", root, Span::default(), &KEYS))
+    expectations(&reader.section(&LAB_FILE, root, Span::default()))
 }
 
 fn expectations(root: &Section<'_>) -> Vec<Expectation> {
-    each(root, "expect", expect::NAME, &expect::EXPECT, expect::expect)
+    each(root, "expect", expect::expect)
 }
 
 fn each<'a, T>(
     root: &Section<'a>,
     key: &'static str,
-    name: &'static str,
-    keys: &[&str],
     read: fn(&Section<'a>) -> Option<T>,
 ) -> Vec<T> {
-    let sections = root.get(key).map(|value| value.tables(name, keys)).unwrap_or_default();
+    let sections = root.get(key).map(|value| value.tables()).unwrap_or_default();
     sections.iter().filter_map(read).collect()
 }

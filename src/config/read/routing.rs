@@ -1,6 +1,8 @@
 //! Reads `[[route_table]]`, `[[prefix_list]]`, `[[vpc_endpoint]]`, `[[vpc_peering_connection]]`.
 
 use crate::config::diagnostic::At;
+use crate::config::form;
+use crate::config::key::{Condition, Key, Table, Type, When, words};
 use crate::config::names::ObjectKind;
 use crate::config::reader::{Section, Value};
 use crate::config::spec::{
@@ -9,16 +11,54 @@ use crate::config::spec::{
 use crate::config::text;
 use crate::vpc::PeeringState;
 
-pub(super) const TABLE: [&str; 4] = ["id", "vpc", "main", "routes"];
+pub(super) static TABLE: Table = Table::new(
+    "[[route_table]]",
+    &[
+        Key::required("id", Type::Text(form::ID), "The route table's id."),
+        Key::required("vpc", Type::Text(form::REFERENCE), "The id of its VPC."),
+        Key::optional(
+            "main",
+            Type::Boolean,
+            "Whether this is the VPC's main table; false if absent.",
+        ),
+        Key::optional(
+            "routes",
+            Type::Tables(&ROUTE),
+            "Its routes, besides the local route of each CIDR block of the VPC.",
+        ),
+    ],
+);
+
+static ROUTE: Table = Table::new(
+    "a route",
+    &[
+        Key::required(
+            "destination",
+            Type::Text(form::ROUTED),
+            "The CIDR block or prefix list that the route leads to, each once in a table.",
+        ),
+        Key::required(
+            "target",
+            Type::Text(form::STRING),
+            "The id of a NAT gateway, internet gateway, endpoint, peering connection or network \
+             interface, or local or blackhole.",
+        ),
+        Key::optional(
+            "state",
+            Type::Words(&words(&ROUTE_STATES)),
+            "With blackhole the packets are dropped, and the target need not exist; active if absent.",
+        ),
+    ],
+);
+
+/// Whether a route in this state is a blackhole.
+const ROUTE_STATES: [(&str, bool); 2] = [("active", false), ("blackhole", true)];
 
 pub(super) fn route_table(section: &Section<'_>) -> Option<RouteTable> {
     let id = section.word("id");
     let vpc = section.reference("vpc", &[ObjectKind::Vpc]);
     let main = section.get("main").and_then(|v| v.boolean());
-    let routes = section
-        .get("routes")
-        .map(|v| v.tables("a route", &["destination", "target", "state"]))
-        .unwrap_or_default();
+    let routes = section.get("routes").map(|v| v.tables()).unwrap_or_default();
     let routes = routes.iter().filter_map(route).collect();
     Some(RouteTable { id: id?, vpc: vpc?, main, routes, line: section.line() })
 }
@@ -27,7 +67,7 @@ fn route(section: &Section<'_>) -> Option<Route> {
     let destination = section.required("destination").and_then(|v| destination(&v));
     let is_blackhole = section
         .get("state")
-        .and_then(|v| v.one_of(&[("active", false), ("blackhole", true)]))
+        .and_then(|v| v.one_of(&ROUTE_STATES))
         .is_some_and(|is_blackhole| *is_blackhole);
     let target = section.required("target").and_then(|v| target(section, &v, is_blackhole));
     Some(Route { destination: destination?, target: target?, line: section.line() })
@@ -121,7 +161,17 @@ fn report_unknown_target(section: &Section<'_>, id: &At<String>) {
     );
 }
 
-pub(super) const PREFIX_LIST: [&str; 2] = ["id", "entries"];
+pub(super) static PREFIX_LIST: Table = Table::new(
+    "[[prefix_list]]",
+    &[
+        Key::required("id", Type::Text(form::ID), "The prefix list's id."),
+        Key::required(
+            "entries",
+            Type::list(&Type::Text(form::CIDR)),
+            "Its CIDR blocks, for routes and for rules of security groups.",
+        ),
+    ],
+);
 
 pub(super) fn prefix_list(section: &Section<'_>) -> Option<PrefixList> {
     let id = section.word("id");
@@ -132,26 +182,68 @@ pub(super) fn prefix_list(section: &Section<'_>) -> Option<PrefixList> {
     Some(PrefixList { id: id?, entries, line: section.line() })
 }
 
-pub(super) const ENDPOINT: [&str; 11] = [
-    "id",
-    "vpc",
-    "kind",
-    "service",
-    "prefix_list",
-    "route_tables",
-    "subnets",
-    "addresses",
-    "security_groups",
-    "listen",
-    "private_dns_enabled",
+pub(super) static ENDPOINT: Table = Table::new(
+    "[[vpc_endpoint]]",
+    &[
+        Key::required("id", Type::Text(form::ID), "The endpoint's id."),
+        Key::required("vpc", Type::Text(form::REFERENCE), "The id of its VPC."),
+        Key::required(
+            "kind",
+            Type::Words(&words(&KINDS)),
+            "A route target for a prefix list, addresses in the VPC, or a fleet of appliances that \
+             routes lead through.",
+        ),
+        Key::required(
+            "service",
+            Type::Text(form::ENDPOINT_SERVICE),
+            "Its service, such as com.amazonaws.us-east-1.s3.",
+        ),
+        Key::optional(
+            "prefix_list",
+            Type::Text(form::REFERENCE),
+            "The prefix list with the public addresses of a gateway endpoint's service.",
+        ),
+        Key::optional(
+            "route_tables",
+            Type::distinct(&Type::Text(form::REFERENCE)),
+            "The route tables that get the route to a gateway endpoint.",
+        ),
+        Key::optional(
+            "subnets",
+            Type::distinct(&Type::Text(form::REFERENCE)),
+            "The subnets of an interface endpoint, one in each Availability Zone, or the one of a \
+             Gateway Load Balancer endpoint.",
+        ),
+        Key::optional(
+            "addresses",
+            Type::list(&Type::Text(form::ADDRESS)),
+            "The addresses of an interface endpoint, in the order of its subnets.",
+        ),
+        Key::optional(
+            "security_groups",
+            Type::distinct(&Type::Text(form::REFERENCE)),
+            "The security groups of an interface endpoint; the VPC's default group if absent.",
+        ),
+        Key::optional("listen", super::endpoints::LISTEN, "Where it answers, such as 443/tcp."),
+        Key::optional(
+            "private_dns_enabled",
+            Type::Boolean,
+            "Whether the service's public name leads to an interface endpoint; true if absent.",
+        ),
+    ],
+)
+.with(&[Condition::when(When::Is("kind", &["gateway"])).needs(&["prefix_list"])]);
+
+const KINDS: [(&str, EndpointKind); 3] = [
+    (EndpointKind::Gateway.as_str(), EndpointKind::Gateway),
+    (EndpointKind::Interface.as_str(), EndpointKind::Interface),
+    (EndpointKind::GatewayLoadBalancer.as_str(), EndpointKind::GatewayLoadBalancer),
 ];
 
 pub(super) fn vpc_endpoint(section: &Section<'_>) -> Option<VpcEndpoint> {
     let id = section.word("id");
     let vpc = section.reference("vpc", &[ObjectKind::Vpc]);
-    let kinds = [EndpointKind::Gateway, EndpointKind::Interface, EndpointKind::GatewayLoadBalancer];
-    let kinds = kinds.map(|kind| (kind.as_str(), kind));
-    let kind = section.required("kind").and_then(|v| v.one_of(&kinds));
+    let kind = section.required("kind").and_then(|v| v.one_of(&KINDS));
     let service = section.required("service").and_then(|v| v.parse(text::endpoint_service));
     let prefix_list = match kind.map(|kind| kind.value) {
         Some(EndpointKind::Gateway) => {
@@ -179,28 +271,45 @@ pub(super) fn vpc_endpoint(section: &Section<'_>) -> Option<VpcEndpoint> {
     })
 }
 
-pub(super) const PEERING: [&str; 6] = [
-    "id",
-    "requester_vpc",
-    "accepter_vpc",
-    "state",
-    "requester_dns_resolution",
-    "accepter_dns_resolution",
+pub(super) static PEERING: Table = Table::new(
+    "[[vpc_peering_connection]]",
+    &[
+        Key::required("id", Type::Text(form::ID), "The peering connection's id."),
+        Key::required("requester_vpc", Type::Text(form::REFERENCE), "The id of one VPC."),
+        Key::required("accepter_vpc", Type::Text(form::REFERENCE), "The id of the other VPC."),
+        Key::optional(
+            "state",
+            Type::Words(&words(&PEERING_STATES)),
+            "Its state; routes to a connection that is not active (the state if absent) drop.",
+        ),
+        Key::optional(
+            "requester_dns_resolution",
+            Type::Boolean,
+            "Whether public names of the requester's resources lead the accepter to private \
+             addresses; false if absent.",
+        ),
+        Key::optional(
+            "accepter_dns_resolution",
+            Type::Boolean,
+            "Whether public names of the accepter's resources lead the requester to private \
+             addresses; false if absent.",
+        ),
+    ],
+);
+
+const PEERING_STATES: [(&str, PeeringState); 5] = [
+    (PeeringState::Active.as_str(), PeeringState::Active),
+    (PeeringState::PendingAcceptance.as_str(), PeeringState::PendingAcceptance),
+    (PeeringState::Rejected.as_str(), PeeringState::Rejected),
+    (PeeringState::Expired.as_str(), PeeringState::Expired),
+    (PeeringState::Deleted.as_str(), PeeringState::Deleted),
 ];
 
 pub(super) fn peering(section: &Section<'_>) -> Option<Peering> {
     let id = section.word("id");
     let requester_vpc = section.reference("requester_vpc", &[ObjectKind::Vpc]);
     let accepter_vpc = section.reference("accepter_vpc", &[ObjectKind::Vpc]);
-    let states = [
-        PeeringState::Active,
-        PeeringState::PendingAcceptance,
-        PeeringState::Rejected,
-        PeeringState::Expired,
-        PeeringState::Deleted,
-    ];
-    let states = states.map(|state| (state.as_str(), state));
-    let state = section.get("state").and_then(|v| v.one_of(&states));
+    let state = section.get("state").and_then(|v| v.one_of(&PEERING_STATES));
     let allows = |key| section.get(key).and_then(|v| v.boolean()).is_some_and(|at| at.value);
     let (requester_dns_resolution, accepter_dns_resolution) =
         (allows("requester_dns_resolution"), allows("accepter_dns_resolution"));

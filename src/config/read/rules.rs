@@ -2,6 +2,8 @@
 //! their own fields.
 
 use crate::config::diagnostic::At;
+use crate::config::form;
+use crate::config::key::{Condition, Key, Table, Type, When, words};
 use crate::config::names::ObjectKind;
 use crate::config::reader::{Section, Value};
 use crate::config::spec::{AclRule, NetworkAcl, Peer, SecurityGroup, SecurityGroupRule};
@@ -9,7 +11,89 @@ use crate::config::text;
 use crate::packet::Protocol;
 use crate::vpc::{AclAction, Direction, IcmpMatch, PortMatch, ProtocolMatch, TrafficMatch};
 
-pub(super) const GROUP: [&str; 5] = ["id", "vpc", "default", "egress", "ingress"];
+pub(super) static GROUP: Table = Table::new(
+    "[[security_group]]",
+    &[
+        Key::required("id", Type::Text(form::ID), "The security group's id."),
+        Key::required("vpc", Type::Text(form::REFERENCE), "The id of its VPC."),
+        Key::optional(
+            "default",
+            Type::Boolean,
+            "Whether this is the VPC's default group; false if absent.",
+        ),
+        Key::optional(
+            "egress",
+            Type::Tables(&EGRESS_RULE),
+            "What it lets out: everything if absent, nothing if empty.",
+        ),
+        Key::optional(
+            "ingress",
+            Type::Tables(&INGRESS_RULE),
+            "What it lets in: nothing if absent.",
+        ),
+    ],
+);
+
+static EGRESS_RULE: Table = Table::new(
+    "an egress rule of a security group",
+    &[
+        Key::required(
+            "to",
+            Type::list(&Type::Text(form::PEER)),
+            "The destinations: CIDR blocks, and ids of security groups and prefix lists.",
+        ),
+        PROTOCOL,
+        PORTS,
+        ICMP_TYPE,
+        ICMP_CODE,
+    ],
+)
+.with(&TRAFFIC);
+
+static INGRESS_RULE: Table = Table::new(
+    "an ingress rule of a security group",
+    &[
+        Key::required(
+            "from",
+            Type::list(&Type::Text(form::PEER)),
+            "The sources: CIDR blocks, and ids of security groups and prefix lists.",
+        ),
+        PROTOCOL,
+        PORTS,
+        ICMP_TYPE,
+        ICMP_CODE,
+    ],
+)
+.with(&TRAFFIC);
+
+const PROTOCOL: Key = Key::required(
+    "protocol",
+    Type::TextOrInteger(form::PROTOCOL, (-1, 255)),
+    "The protocol: tcp, udp, icmp, all (or -1), or a protocol number.",
+);
+
+const PORTS: Key = Key::optional(
+    "ports",
+    Type::TextOrInteger(form::PORTS, (0, 65_535)),
+    "The destination ports of TCP and UDP: one, a range such as 1024-65535, or all.",
+);
+
+const ICMP_TYPE: Key =
+    Key::optional("icmp_type", Type::Integer(-1, 255), "The ICMP type; -1, if absent, is any.");
+
+const ICMP_CODE: Key = Key::optional(
+    "icmp_code",
+    Type::Integer(-1, 255),
+    "The ICMP code, which needs a type; -1, if absent, is any.",
+);
+
+/// What [`traffic`] asks for.
+static TRAFFIC: [Condition; 2] = [
+    Condition::when(When::IsOrNumber("protocol", &["tcp", "udp", "6", "17"], &[6, 17]))
+        .needs(&["ports"])
+        .refuses(&["icmp_type", "icmp_code"]),
+    Condition::when(When::IsOrNumber("protocol", &["icmp", "1"], &[1])).refuses(&["ports"]),
+];
 
 pub(super) fn security_group(section: &Section<'_>) -> Option<SecurityGroup> {
     let id = section.word("id");
@@ -28,13 +112,11 @@ pub(super) fn security_group(section: &Section<'_>) -> Option<SecurityGroup> {
 }
 
 fn group_rules(value: &Value<'_>, direction: Direction) -> Vec<SecurityGroupRule> {
-    let (name, peer) = match direction {
-        Direction::Egress => ("an egress rule of a security group", "to"),
-        Direction::Ingress => ("an ingress rule of a security group", "from"),
+    let peer = match direction {
+        Direction::Egress => "to",
+        Direction::Ingress => "from",
     };
-    let keys = [peer, "protocol", "ports", "icmp_type", "icmp_code"];
-    let rules = value.tables(name, &keys);
-    rules.iter().flat_map(|section| group_rule(section, peer)).collect()
+    value.tables().iter().flat_map(|section| group_rule(section, peer)).collect()
 }
 
 fn group_rule(section: &Section<'_>, key: &'static str) -> Vec<SecurityGroupRule> {
@@ -62,14 +144,49 @@ fn peer(section: &Section<'_>, value: &Value<'_>) -> Option<At<Peer>> {
     }
 }
 
-pub(super) const ACL: [&str; 4] = ["id", "vpc", "egress", "ingress"];
+pub(super) static ACL: Table = Table::new(
+    "[[network_acl]]",
+    &[
+        Key::required("id", Type::Text(form::ID), "The network ACL's id."),
+        Key::required("vpc", Type::Text(form::REFERENCE), "The id of its VPC."),
+        Key::optional(
+            "egress",
+            Type::Tables(&ACL_RULE),
+            "Its rules for packets out of the subnet; without one that matches, they are denied.",
+        ),
+        Key::optional(
+            "ingress",
+            Type::Tables(&ACL_RULE),
+            "Its rules for packets into the subnet; without one that matches, they are denied.",
+        ),
+    ],
+);
+
+static ACL_RULE: Table = Table::new(
+    "a rule of a network ACL",
+    &[
+        Key::required(
+            "rule",
+            Type::Integer(1, 32_766),
+            "The rule's number, once per direction; the matching rule with the lowest one decides.",
+        ),
+        Key::required("action", Type::Words(&words(&ACTIONS)), "What the rule does."),
+        PROTOCOL,
+        PORTS,
+        ICMP_TYPE,
+        ICMP_CODE,
+        Key::required("cidr", Type::Text(form::CIDR), "The remote side."),
+    ],
+)
+.with(&TRAFFIC);
+
+const ACTIONS: [(&str, AclAction); 2] = [("allow", AclAction::Allow), ("deny", AclAction::Deny)];
 
 pub(super) fn network_acl(section: &Section<'_>) -> Option<NetworkAcl> {
     let id = section.word("id");
     let vpc = section.reference("vpc", &[ObjectKind::Vpc]);
-    let keys = ["rule", "action", "protocol", "ports", "icmp_type", "icmp_code", "cidr"];
     let rules = |key| -> Vec<AclRule> {
-        let rules = section.get(key).map(|v| v.tables("a rule of a network ACL", &keys));
+        let rules = section.get(key).map(|v| v.tables());
         rules.unwrap_or_default().iter().filter_map(acl_rule).collect()
     };
     let (egress, ingress) = (rules("egress"), rules("ingress"));
@@ -77,9 +194,8 @@ pub(super) fn network_acl(section: &Section<'_>) -> Option<NetworkAcl> {
 }
 
 fn acl_rule(section: &Section<'_>) -> Option<AclRule> {
-    let number = section.required("rule").and_then(|v| v.integer_in(1, 32_766));
-    let actions = [("allow", AclAction::Allow), ("deny", AclAction::Deny)];
-    let action = section.required("action").and_then(|v| v.one_of(&actions));
+    let number = section.required("rule").and_then(|v| v.integer());
+    let action = section.required("action").and_then(|v| v.one_of(&ACTIONS));
     let traffic = traffic(section);
     let cidr = section.required("cidr").and_then(|v| v.cidr());
     Some(AclRule {
@@ -144,7 +260,7 @@ fn plain(protocol: ProtocolMatch) -> TrafficMatch {
 fn icmp(icmp_type: Option<Value<'_>>, icmp_code: Option<Value<'_>>) -> Option<IcmpMatch> {
     // -1 is any; an absent field is the same.
     let field = |value: Option<Value<'_>>| match value {
-        Some(value) => value.integer_in(-1, 255).map(|at| u8::try_from(*at).ok()),
+        Some(value) => value.integer().map(|at| u8::try_from(*at).ok()),
         None => Some(None),
     };
     let (icmp_type, code) = (field(icmp_type)?, field(icmp_code)?);

@@ -1,13 +1,30 @@
 //! Reads `[[vpc_connector]]` and `[[service]]`.
 
 use crate::config::diagnostic::At;
+use crate::config::form;
+use crate::config::key::{Condition, Key, Table, Type, When, words};
 use crate::config::names::ObjectKind;
 use crate::config::reader::Section;
 use crate::config::spec::{Connector, Service, Spec};
 use crate::config::text;
 use crate::vpc::ServiceKind;
 
-pub(super) const CONNECTOR: [&str; 3] = ["name", "subnets", "security_groups"];
+pub(super) static CONNECTOR: Table = Table::new(
+    "[[vpc_connector]]",
+    &[
+        Key::required("name", Type::Text(form::APP_RUNNER_NAME), "The connector's name."),
+        Key::required(
+            "subnets",
+            Type::filled_distinct(&Type::Text(form::REFERENCE)),
+            "The ids of its subnets, all of one VPC in the lab's region.",
+        ),
+        Key::optional(
+            "security_groups",
+            Type::distinct(&Type::Text(form::REFERENCE)),
+            "The ids of its security groups; the VPC's default group if absent.",
+        ),
+    ],
+);
 
 pub(super) fn connector(section: &Section<'_>) -> Option<Connector> {
     let name = section.required("name").and_then(|v| v.parse(text::apprunner_name));
@@ -28,16 +45,66 @@ fn network(section: &Section<'_>, what: &str) -> (Vec<At<String>>, Vec<At<String
     (subnets, section.references("security_groups", &[ObjectKind::SecurityGroup]))
 }
 
-pub(super) const SERVICE: [&str; 8] = [
-    "name",
-    "kind",
-    "egress",
-    "vpc_connector",
-    "subnets",
-    "security_groups",
-    "assign_public_ip",
-    "tasks",
+pub(super) static SERVICE: Table = Table::new(
+    "[[service]]",
+    &[
+        Key::required("name", Type::Text(form::APP_RUNNER_NAME), "The service's name."),
+        Key::optional(
+            "kind",
+            Type::Words(&words(&KINDS)),
+            "What runs its tasks, which decides the ENIs that they leave by; apprunner if absent.",
+        ),
+        Key::optional(
+            "egress",
+            Type::Words(&words(&EGRESS)),
+            "Whether an App Runner service leaves by its VPC connector or by App Runner's own public \
+             egress.",
+        ),
+        Key::optional(
+            "vpc_connector",
+            Type::Text(form::REFERENCE),
+            "The name of its VPC connector.",
+        ),
+        Key::optional(
+            "subnets",
+            Type::filled_distinct(&Type::Text(form::REFERENCE)),
+            "The ids of the subnets of a Lambda function or a Fargate service.",
+        ),
+        Key::optional(
+            "security_groups",
+            Type::distinct(&Type::Text(form::REFERENCE)),
+            "The ids of the security groups of a Lambda function or a Fargate service, with subnets.",
+        ),
+        Key::optional(
+            "assign_public_ip",
+            Type::Boolean,
+            "Whether each task of a Fargate service gets a public address; false if absent.",
+        ),
+        Key::optional("tasks", Type::Integer(0, 1000), "How many tasks there are; 1 if absent."),
+    ],
+)
+.with(&[
+    Condition::when(When::Is("egress", &["vpc"])).needs(&["vpc_connector"]),
+    Condition::when(When::Is("egress", &["default"])).refuses(&["vpc_connector"]),
+    Condition::when(When::IsOrAbsent("kind", &["apprunner"])).refuses(&[
+        "subnets",
+        "security_groups",
+        "assign_public_ip",
+    ]),
+    Condition::when(When::Is("kind", &["lambda"])).refuses(&["egress", "assign_public_ip"]),
+    Condition::when(When::Is("kind", &["fargate"]))
+        .needs_one_of(&["subnets", "vpc_connector"])
+        .refuses(&["egress"]),
+]);
+
+const KINDS: [(&str, ServiceKind); 3] = [
+    (ServiceKind::AppRunner.as_str(), ServiceKind::AppRunner),
+    (ServiceKind::Lambda.as_str(), ServiceKind::Lambda),
+    (ServiceKind::Fargate.as_str(), ServiceKind::Fargate),
 ];
+
+/// Whether a service with this egress leaves by its VPC connector.
+const EGRESS: [(&str, bool); 2] = [("vpc", true), ("default", false)];
 
 /// The network that a service leaves by.
 pub(super) enum Network {
@@ -52,10 +119,9 @@ pub(super) enum Network {
 /// Reads a service, and its network.
 pub(super) fn service(section: &Section<'_>) -> Option<(Service, Network)> {
     let name = section.required("name").and_then(|v| v.parse(text::apprunner_name));
-    let kinds = [ServiceKind::AppRunner, ServiceKind::Lambda, ServiceKind::Fargate];
-    let kind = section.get("kind").and_then(|v| v.one_of(&kinds.map(|kind| (kind.as_str(), kind))));
+    let kind = section.get("kind").and_then(|v| v.one_of(&KINDS));
     let kind = kind.map(|at| at.value).unwrap_or_default();
-    let tasks = section.get("tasks").and_then(|v| v.integer_in(0, 1000));
+    let tasks = section.get("tasks").and_then(|v| v.integer());
     let named = section.optional_reference("vpc_connector", &[ObjectKind::Connector]);
     only_for_their_kinds(section, kind);
     let network = match kind {
@@ -91,8 +157,7 @@ fn own_name(kind: ServiceKind, service: &At<String>) -> At<String> {
 
 /// Checks that `egress` of an App Runner service agrees with its connector.
 fn egress(section: &Section<'_>, vpc_connector: Option<&At<String>>) {
-    let through_vpc =
-        section.get("egress").and_then(|v| v.one_of(&[("vpc", true), ("default", false)]));
+    let through_vpc = section.get("egress").and_then(|v| v.one_of(&EGRESS));
     match (through_vpc, vpc_connector) {
         (Some(egress), None) if *egress && section.get("vpc_connector").is_none() => {
             section.reader.report.error(

@@ -1,6 +1,8 @@
 //! Reads `[[vpc]]`, `[[subnet]]`, `[[nat_gateway]]`.
 
 use crate::config::diagnostic::At;
+use crate::config::form;
+use crate::config::key::{Condition, Key, Table, Type, When, words};
 use crate::config::names::ObjectKind;
 use crate::config::reader::{Section, Value};
 use crate::config::spec::{NatGateway, Subnet, Vpc};
@@ -8,15 +10,43 @@ use crate::config::text;
 use crate::vpc::{Connectivity, NatGatewayState};
 use ipnetwork::Ipv4Network;
 
-pub(super) const VPC: [&str; 7] = [
-    "id",
-    "cidr",
-    "region",
-    "internet_gateway",
-    "main_route_table",
-    "enable_dns_support",
-    "enable_dns_hostnames",
-];
+pub(super) static VPC: Table = Table::new(
+    "[[vpc]]",
+    &[
+        Key::required("id", Type::Text(form::ID), "The VPC's id."),
+        Key::required(
+            "cidr",
+            Type::filled(&Type::Text(form::NETWORK)),
+            "Its CIDR blocks, the primary one first, each from /16 to /28.",
+        ),
+        Key::optional(
+            "region",
+            Type::Text(form::REGION),
+            "The region of a peered VPC elsewhere; the lab's if absent.",
+        ),
+        Key::optional(
+            "internet_gateway",
+            Type::Text(form::ID),
+            "The id of the internet gateway that is attached.",
+        ),
+        Key::optional(
+            "main_route_table",
+            Type::Text(form::REFERENCE),
+            "The route table of the subnets that name none.",
+        ),
+        Key::optional(
+            "enable_dns_support",
+            Type::Boolean,
+            "Whether the VPC's resolver answers; true if absent.",
+        ),
+        Key::optional(
+            "enable_dns_hostnames",
+            Type::Boolean,
+            "Whether private zones and private DNS names work in the VPC, with enable_dns_support; \
+             false if absent.",
+        ),
+    ],
+);
 
 pub(super) fn vpc(section: &Section<'_>) -> Option<Vpc> {
     let id = section.word("id");
@@ -47,8 +77,33 @@ pub(super) fn vpc(section: &Section<'_>) -> Option<Vpc> {
     (!vpc.cidrs.is_empty()).then_some(vpc)
 }
 
-pub(super) const SUBNET: [&str; 6] =
-    ["id", "vpc", "availability_zone", "cidr", "route_table", "network_acl"];
+pub(super) static SUBNET: Table = Table::new(
+    "[[subnet]]",
+    &[
+        Key::required("id", Type::Text(form::ID), "The subnet's id."),
+        Key::required("vpc", Type::Text(form::REFERENCE), "The id of its VPC."),
+        Key::required(
+            "availability_zone",
+            Type::Text(form::ZONE),
+            "Its Availability Zone, such as us-east-1a.",
+        ),
+        Key::required(
+            "cidr",
+            Type::Text(form::NETWORK),
+            "A block within the VPC's, from /16 to /28, without overlap with other subnets.",
+        ),
+        Key::optional(
+            "route_table",
+            Type::Text(form::REFERENCE),
+            "The id of its route table; the VPC's main table if absent.",
+        ),
+        Key::optional(
+            "network_acl",
+            Type::Text(form::REFERENCE),
+            "The id of its network ACL; the VPC's default ACL, which allows everything, if absent.",
+        ),
+    ],
+);
 
 pub(super) fn subnet(section: &Section<'_>) -> Option<Subnet> {
     let id = section.word("id");
@@ -82,18 +137,58 @@ fn aws_sized(value: &Value<'_>) -> Option<At<Ipv4Network>> {
     None
 }
 
-pub(super) const NAT_GATEWAY: [&str; 10] = [
-    "id",
-    "subnet",
-    "connectivity",
-    "availability_mode",
-    "public_ip",
-    "private_ip",
-    "secondary_public_ips",
-    "secondary_private_ips",
-    "secondary_private_ip_count",
-    "state",
-];
+pub(super) static NAT_GATEWAY: Table = Table::new(
+    "[[nat_gateway]]",
+    &[
+        Key::required("id", Type::Text(form::ID), "The NAT gateway's id."),
+        Key::required("subnet", Type::Text(form::REFERENCE), "The id of the subnet that it is in."),
+        Key::optional(
+            "connectivity",
+            Type::Words(&words(&CONNECTIVITIES)),
+            "Whether it leads to the internet (public, if absent) or to private networks only.",
+        ),
+        Key::optional(
+            "availability_mode",
+            Type::Words(&words(&MODES)),
+            "Always zonal: egret does not have regional NAT gateways.",
+        ),
+        Key::optional(
+            "public_ip",
+            Type::Text(form::PUBLIC_ADDRESS),
+            "Its Elastic IP; a free address of 198.51.100.0/24 if absent.",
+        ),
+        Key::optional(
+            "private_ip",
+            Type::Text(form::ADDRESS),
+            "Its address in the subnet; the first free one if absent.",
+        ),
+        Key::optional(
+            "secondary_public_ips",
+            Type::list(&Type::Text(form::PUBLIC_ADDRESS)),
+            "More Elastic IPs.",
+        ),
+        Key::optional(
+            "secondary_private_ips",
+            Type::list(&Type::Text(form::ADDRESS)),
+            "The private addresses of the secondary Elastic IPs, in the same order.",
+        ),
+        Key::optional(
+            "secondary_private_ip_count",
+            Type::Integer(0, 31),
+            "How many secondary private addresses egret chooses, not together with \
+             secondary_private_ips; 0 if absent.",
+        ),
+        Key::optional(
+            "state",
+            Type::Words(&words(&STATES)),
+            "Its state; routes to a gateway that is not available (the state if absent) drop.",
+        ),
+    ],
+)
+.with(&[
+    Condition::when(When::Is("connectivity", &["private"])).refuses(&["public_ip"]),
+    Condition::when(When::Is("availability_mode", &["regional"])).refuses(&["availability_mode"]),
+]);
 
 pub(super) fn nat_gateway(section: &Section<'_>) -> Option<NatGateway> {
     let id = section.word("id");
@@ -101,12 +196,10 @@ pub(super) fn nat_gateway(section: &Section<'_>) -> Option<NatGateway> {
         return None;
     }
     let subnet = section.reference("subnet", &[ObjectKind::Subnet]);
-    let connectivity = section.get("connectivity").and_then(|v| {
-        v.one_of(&[("public", Connectivity::Public), ("private", Connectivity::Private)])
-    });
+    let connectivity = section.get("connectivity").and_then(|v| v.one_of(&CONNECTIVITIES));
     let public_ip = section.get("public_ip").and_then(|v| v.parse(text::public_address));
     let private_ip = section.get("private_ip").and_then(|v| v.parse(text::address));
-    let count = section.get("secondary_private_ip_count").and_then(|v| v.integer_in(0, 31));
+    let count = section.get("secondary_private_ip_count").and_then(|v| v.integer());
     let state = section.get("state").and_then(|v| v.one_of(&STATES));
     let gateway = NatGateway {
         id: id?,
@@ -125,6 +218,12 @@ pub(super) fn nat_gateway(section: &Section<'_>) -> Option<NatGateway> {
     Some(gateway)
 }
 
+const CONNECTIVITIES: [(&str, Connectivity); 2] =
+    [("public", Connectivity::Public), ("private", Connectivity::Private)];
+
+/// Whether a gateway of this mode is zonal.
+const MODES: [(&str, bool); 2] = [("zonal", true), ("regional", false)];
+
 const STATES: [(&str, NatGatewayState); 5] = [
     (NatGatewayState::Available.as_str(), NatGatewayState::Available),
     (NatGatewayState::Pending.as_str(), NatGatewayState::Pending),
@@ -137,7 +236,7 @@ const STATES: [(&str, NatGatewayState); 5] = [
 /// own, and grow by themselves (spec 6): egret does not support them.
 fn is_zonal(section: &Section<'_>) -> bool {
     let mode = section.get("availability_mode");
-    let Some(mode) = mode.and_then(|v| v.one_of(&[("zonal", true), ("regional", false)])) else {
+    let Some(mode) = mode.and_then(|v| v.one_of(&MODES)) else {
         return true;
     };
     if !mode.value {

@@ -5,6 +5,7 @@ mod dns;
 mod errors;
 mod expectations;
 mod hidden;
+mod json_schema;
 mod kinds;
 mod lints;
 mod lints_of_paths;
@@ -63,7 +64,10 @@ fn based(addition: &str) -> String {
 #[track_caller]
 fn lab(text: &str) -> Lab {
     match Lab::parse("lab.toml", text) {
-        Ok(lab) => lab,
+        Ok(lab) => {
+            assert_eq!(json_schema::faults(text), [""; 0], "the schema refuses\n{text}");
+            lab
+        }
         Err(errors) => panic!("{errors}"),
     }
 }

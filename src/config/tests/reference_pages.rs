@@ -2,6 +2,7 @@
 //! every rule.
 
 use super::*;
+use crate::config::key::{Key, Table, Type};
 use std::collections::{BTreeMap, BTreeSet};
 
 const LAB_FILE: &str = include_str!("../../../docs/reference/lab-file.md");
@@ -124,5 +125,135 @@ fn the_page_about_the_lab_file_has_every_key_that_the_reader_takes() {
         compare(name, &in_section(section, nested));
     }
     compare("Before the first section", &top);
+    assert!(faults.is_empty(), "docs/reference/lab-file.md:\n{}", faults.join("\n"));
+}
+
+/// What the page says of a key.
+struct Item {
+    heading: String,
+    name: String,
+    /// Its type, `required` or its default, in parentheses.
+    stated: String,
+    text: String,
+}
+
+/// Returns the items of keys, in the page's order.
+fn items() -> Vec<Item> {
+    let mut found: Vec<Item> = Vec::new();
+    let (mut heading, mut is_item) = ("", false);
+    for line in LAB_FILE.lines() {
+        if let Some(title) = line.strip_prefix("## ") {
+            heading = title.trim_matches(['`', '[', ']']);
+        }
+        if let Some(item) = line.trim_start().strip_prefix("- ") {
+            let named = item.strip_prefix('`').and_then(|item| item.split_once("` ("));
+            is_item = named.is_some();
+            found.extend(named.map(|(name, text)| Item {
+                heading: heading.to_owned(),
+                name: name.to_owned(),
+                stated: String::new(),
+                text: text.to_owned(),
+            }));
+        } else if line.trim().is_empty() {
+            is_item = false;
+        } else if let Some(last) = found.last_mut().filter(|_| is_item) {
+            last.text = format!("{} {}", last.text, line.trim());
+        }
+    }
+    for item in &mut found {
+        item.stated = item.text.split(')').next().unwrap_or_default().to_owned();
+    }
+    found
+}
+
+/// Returns the types that the page may give a key.
+fn types_on_page(value: &Type) -> Vec<String> {
+    match value {
+        Type::Text(form) => vec![form.page.0.to_owned()],
+        Type::TextOrInteger(form, _) => vec![format!("{} or integer", form.page.0)],
+        Type::Boolean => vec!["boolean".to_owned()],
+        Type::Integer(low, high) => vec![format!("integer from {low} to {high}")],
+        Type::Number(low, high) => vec![format!("number from {low} to {high}")],
+        Type::Words(_) => vec!["string".to_owned()],
+        Type::List(list) => {
+            let Type::Text(form) = list.of else { return vec!["list of strings".to_owned()] };
+            let (one, several) = form.page;
+            let lists = [format!("{one} or list"), format!("list of {several}")];
+            [lists.as_slice(), &[several.to_owned(), one.to_owned()]].concat()
+        }
+        Type::Table(_) | Type::Tables(_) => vec!["list of tables".to_owned()],
+    }
+}
+
+/// Returns the default that an item states, if it is a value.
+fn literal(stated: &str) -> Option<&str> {
+    let default = stated.split_once("default ")?.1;
+    let value = default.trim_matches('`').trim_matches('"');
+    let quoted = format!("`\"{value}\"`");
+    let is_value = default == quoted && !value.contains('`')
+        || ["true", "false"].contains(&default)
+        || default.parse::<f64>().is_ok();
+    is_value.then_some(value)
+}
+
+/// Adds the faults of what the page says of a key.
+fn compare(item: &Item, table: &Table, key: &Key, faults: &mut Vec<String>) {
+    let mut fault = |what: String| faults.push(format!("{}.{}: {what}", item.heading, item.name));
+    let stated = item.stated.as_str();
+    let types = types_on_page(&key.value);
+    let rest = types.iter().filter_map(|name| stated.strip_prefix(name.as_str()));
+    if !rest.clone().any(|rest| rest.starts_with(", required") || rest.starts_with(", default")) {
+        fault(format!("({stated}) is none of {types:?}"));
+    }
+    if stated.contains("required") && !table.may_require(&item.name) {
+        fault(format!("({stated}): it is not required"));
+    }
+    if key.is_required && !stated.contains("required") {
+        fault(format!("({stated}): it is required"));
+    }
+    if stated.ends_with("required") && !key.is_required {
+        fault(format!("({stated}): it is not always required"));
+    }
+    if let Type::Words(words) = key.value {
+        let missing = words.iter().filter(|word| !item.text.contains(&format!("\"{word}\"")));
+        missing.for_each(|word| fault(format!("the word {word} is missing")));
+    }
+    if let Some(default) = literal(stated).filter(|default| !key.about.contains(default)) {
+        fault(format!("the default is {default}; the schema says: {}", key.about));
+    }
+}
+
+/// Returns the tables whose keys the page lists below a heading.
+fn tables_below(section: &Key) -> Vec<&'static Table> {
+    let (Type::Table(own) | Type::Tables(own)) = section.value else { return Vec::new() };
+    let nested = own.keys.iter().filter_map(|key| {
+        let Type::Tables(table) = key.value else { return None };
+        Some(table)
+    });
+    std::iter::once(own).chain(nested).collect()
+}
+
+#[test]
+fn the_page_gives_each_key_the_type_that_the_table_of_keys_has() {
+    let (mut faults, mut compared) = (Vec::new(), 0);
+    for item in items() {
+        let section = read::LAB_FILE.key(&item.heading);
+        let tables = section.map_or_else(|| vec![&read::LAB_FILE], tables_below);
+        let named = tables.iter().filter_map(|table| Some((*table, table.key(&item.name)?)));
+        // A section and a table in it may both have the key; the page then has two items.
+        let candidates: Vec<Vec<String>> = named
+            .map(|(table, key)| {
+                let mut faults = Vec::new();
+                compare(&item, table, key, &mut faults);
+                faults
+            })
+            .collect();
+        compared += 1;
+        match candidates.iter().min_by_key(|faults| faults.len()) {
+            Some(fewest) => faults.extend(fewest.iter().cloned()),
+            None => faults.push(format!("{}.{}: no such key", item.heading, item.name)),
+        }
+    }
+    assert!(compared > 120, "{compared}");
     assert!(faults.is_empty(), "docs/reference/lab-file.md:\n{}", faults.join("\n"));
 }
