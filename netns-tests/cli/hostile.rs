@@ -193,9 +193,9 @@ fn arguments_are_shown_by_their_numbers() {
 #[test]
 fn colours_in_an_argument_are_shown_where_the_argument_is() {
     for (words, place) in [
-        (&["flows", "--sort", "\x1b[31m"][..], "error: invalid value '\\u001b[31m'"),
-        (&["flows", "--sort", "\x1b[31merror"], "error: invalid value '\\u001b[31merror'"),
-        (&["\x1b[1m"], "error: unrecognized subcommand '\\u001b[1m'"),
+        (&["flows", "--sort", "\x1b[31m"][..], "egret: invalid value '\\u001b[31m'"),
+        (&["flows", "--sort", "\x1b[31merror"], "egret: invalid value '\\u001b[31merror'"),
+        (&["\x1b[1m"], "egret: unrecognized subcommand '\\u001b[1m'"),
     ] {
         let said = stderr(&egret(words));
         assert!(said.starts_with(place), "{said}");

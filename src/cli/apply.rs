@@ -21,15 +21,15 @@ use std::process::ExitCode;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "The file is checked first. A file with errors changes nothing.
 
-Running flows are treated as AWS does it. Security groups apply to new flows, and to those that the
-ENI of a Fargate task does not track. Network ACLs and route tables apply to every packet at once.
-A flow ends if its ENI or gateway is removed, or if it would leave by another one. Tasks, ENIs and
+Running flows are treated as AWS does it. Security groups apply to new flows, and to those that the \
+ENI of a Fargate task does not track. Network ACLs and route tables apply to every packet at once. \
+A flow ends if its ENI or gateway is removed, or if it would leave by another one. Tasks, ENIs and \
 gateways that are the same before and after stay untouched.
 
-A patch, such as `egret explain --fix` prints, changes the running lab's configuration, not the lab
+A patch, such as `egret explain --fix` prints, changes the running lab's configuration, not the lab \
 file.
 
-Programs that still run in the namespaces of removed tasks lose their network. They are listed;
+Programs that still run in the namespaces of removed tasks lose their network. They are listed; \
 --kill ends them.
 
 Exit codes:

@@ -19,15 +19,15 @@ const SAY_EVERY: Duration = Duration::from_secs(2);
 /// Arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The file has two interfaces: `inside` has what the task sends and gets, `outside` what leaves egret
-and comes back. Each packet's comment has the verdict, the reason and the rule. A dropped packet is
-on the side that it came from. A super-packet is written as the segments that a wire would have,
-with complete checksums. The inside and the outside copy of a packet have the same packet id
+The file has two interfaces: `inside` has what the task sends and gets, `outside` what leaves egret \
+and comes back. Each packet's comment has the verdict, the reason and the rule. A dropped packet is \
+on the side that it came from. A super-packet is written as the segments that a wire would have, \
+with complete checksums. The inside and the outside copy of a packet have the same packet id \
 (`epb_packetid`).
 
-A file that exists is overwritten with --force only. Only its owner can read it. Packets that come
-faster than they can be written are left out, and counted at the end and in the file
-(`isb_ifdrop`). The file has everything that egret saw before Ctrl-C, SIGTERM or the end of
+A file that exists is overwritten with --force only. Only its owner can read it. Packets that come \
+faster than they can be written are left out, and counted at the end and in the file \
+(`isb_ifdrop`). The file has everything that egret saw before Ctrl-C, SIGTERM or the end of \
 --duration. A second Ctrl-C ends the capture at once, without the last packets.
 
 Exit codes:

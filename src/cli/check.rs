@@ -22,11 +22,12 @@ use std::process::ExitCode;
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
+#[command(override_usage = "egret check [OPTIONS] <FILE|--from <SOURCE>|--lab <NAME>>")]
 #[command(after_help = "\
-The command needs no root and starts nothing. With --lab it asks a running lab, including everything
+The command needs no root and starts nothing. With --lab it asks a running lab, including everything \
 that was made through the App Runner API, and needs root.
 
-A lab with errors cannot be used. A warning is about something that probably does not work as
+A lab with errors cannot be used. A warning is about something that probably does not work as \
 intended; a note is worth knowing. A lab file turns off a rule with
 
   [lint]

@@ -19,12 +19,12 @@ fi
 /// Arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The script asks egret at each Tab, so that values are completed from what exists: services, tasks,
-ENIs and NAT gateways of the running lab, or of the lab file that --config or another word names;
+The script asks egret at each Tab, so that values are completed from what exists: services, tasks, \
+ENIs and NAT gateways of the running lab, or of the lab file that --config or another word names; \
 labs; drop reasons; rules of `egret check`; lab files. `egret` must be on the PATH.
 
-A running lab answers root only, and a shell completes as its own user, also behind `sudo`. So the
-values of a running lab are completed in a shell of root, such as that of `sudo -s`. In another one,
+A running lab answers root only, and a shell completes as its own user, also behind `sudo`. So the \
+values of a running lab are completed in a shell of root, such as that of `sudo -s`. In another one, \
 commands, options, reasons, rules, files, and the values of a lab file are.
 
 Exit codes:

@@ -29,14 +29,14 @@ use std::process::ExitCode;
   -               either of standard input; so is a pipe
   lab:NAME        the configuration of a running lab; needs root
 
-All that services may send to the interfaces of the lab's VPCs and to the internet is compared,
-from every subnet, private address, source port and NAT gateway address; FROM says which of them a
-row is about if it is not all. The resolver and the other addresses that AWS serves itself are
-compared too. A service that changes its subnets is compared in all of both. What the App Runner
+All that services may send to the interfaces of the lab's VPCs and to the internet is compared, \
+from every subnet, private address, source port and NAT gateway address; FROM says which of them a \
+row is about if it is not all. The resolver and the other addresses that AWS serves itself are \
+compared too. A service that changes its subnets is compared in all of both. What the App Runner \
 API made in a running lab counts for the other side too.
 
-Names are compared by the resolver of each service's VPC: those of resources, endpoints, internet
-hosts and private zones of either side. A name that resolves to other addresses, or on one side
+Names are compared by the resolver of each service's VPC: those of resources, endpoints, internet \
+hosts and private zones of either side. A name that resolves to other addresses, or on one side \
 only, is a change of its own.
 
 Exit codes:

@@ -16,7 +16,7 @@ const AGAIN: Duration = Duration::from_millis(100);
 /// Arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Programs that still run in the lab's namespaces lose their network. They are listed; --kill ends
+Programs that still run in the lab's namespaces lose their network. They are listed; --kill ends \
 them.
 
 Exit codes:

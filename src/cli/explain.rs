@@ -23,8 +23,8 @@ use std::time::Instant;
 /// Arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The verdict is about every packet that the question leaves open: each subnet of the
-service, each private address, source port and NAT gateway address that AWS may choose, each address
+The verdict is about every packet that the question leaves open: each subnet of the \
+service, each private address, source port and NAT gateway address that AWS may choose, each address \
 of DEST's name, each port. It is FORWARD if all pass, DROP if none does, MIXED otherwise.
 
 DEST is one of
@@ -39,11 +39,11 @@ DEST is one of
 
 With --config nothing has to run and no root is needed, so it fits in CI.
 
-A change that is proposed is written for what was asked: lines of the lab file; with --from commands
+A change that is proposed is written for what was asked: lines of the lab file; with --from commands \
 of the AWS CLI, resources of Terraform, or a fragment of the CloudFormation template.
 
-With --fix only a patch of the lab file is printed, which makes all of these packets pass and takes
-none from other services: `egret explain … --fix > fix.patch`, then `patch -p0 < fix.patch`, or
+With --fix only a patch of the lab file is printed, which makes all of these packets pass and takes \
+none from other services: `egret explain … --fix > fix.patch`, then `patch -p0 < fix.patch`, or \
 `egret apply fix.patch` for the running lab.
 
 Exit codes:

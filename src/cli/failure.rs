@@ -99,6 +99,7 @@ fn print(error: &clap::Error, words: &[OsString]) {
     // Without colours clap also leaves out parts of the words that it takes for colours.
     let text = on_one_line(text.ansi().to_string(), words);
     let text = if is_coloured { text } else { without_colours(&text) };
+    let text = if is_error { text.replacen("error:", "egret:", 1) } else { text };
     match is_error {
         true => output::note(text.trim_end()),
         // If that fails too, there is no other output.

@@ -13,14 +13,15 @@ use std::process::ExitCode;
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
+#[command(override_usage = "egret graph [OPTIONS] <FILE|--from <SOURCE>|--lab <NAME>>")]
 #[command(after_help = "\
-The picture has fixed columns: services, connectors, ENIs, subnets, route tables, the targets of
-their routes, and what lies behind those. It shows the configuration; `egret reach` says what
-packets pass. The command needs no root and starts nothing. With --lab it asks a running lab,
+The picture has fixed columns: services, connectors, ENIs, subnets, route tables, the targets of \
+their routes, and what lies behind those. It shows the configuration; `egret reach` says what \
+packets pass. The command needs no root and starts nothing. With --lab it asks a running lab, \
 including everything that was made through the App Runner API, and needs root.
 
-Without --svg or --dot the answer is a Mermaid flowchart: the only one of the three that is short
-enough to read as text, and Markdown of GitHub and GitLab shows it as a picture. A large lab is
+Without --svg or --dot the answer is a Mermaid flowchart: the only one of the three that is short \
+enough to read as text, and Markdown of GitHub and GitLab shows it as a picture. A large lab is \
 easier to read as SVG, which shows whole ids under the mouse.
 
 Exit codes:

@@ -22,9 +22,9 @@ use std::process::ExitCode;
   a CloudFormation template, JSON or YAML
   what `terraform show -json` prints, of a state or a plan
 
-The lab has the name of the folder, the file, or the stack (--parameter AWS::StackName=NAME).
-The lab file goes to standard output, or to --output. A table of what was assumed, left out or not
-understood goes to standard error. An assumption is also a comment in the lab file.
+The lab has the name of the folder, the file, or the stack (--parameter AWS::StackName=NAME). \
+The lab file goes to standard output, or to --output. A table of what was assumed, left out or not \
+understood goes to standard error. An assumption is also a comment in the lab file. \
 The command needs no root and starts nothing.
 
 Exit codes:

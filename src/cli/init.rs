@@ -23,15 +23,15 @@ const SCHEMA_FILE: &str = "lab.schema.json";
 /// Arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The lab has a service of App Runner, a VPC with a NAT gateway, a database, and two expectations; a
-comment before each section says why it is there. With --from it is that of a source, as `egret
+The lab has a service of App Runner, a VPC with a NAT gateway, a database, and two expectations; a \
+comment before each section says why it is there. With --from it is that of a source, as `egret \
 import SOURCE --output FILE` writes it, with the same table on standard error.
 
-The commands that the file can be used with are printed. The command needs no root and starts
+The commands that the file can be used with are printed. The command needs no root and starts \
 nothing.
 
-With --schema, lab.schema.json is written beside the file, whose first line names it. An editor with
-Taplo, such as VS Code with Even Better TOML, then completes keys and marks mistakes. A
+With --schema, lab.schema.json is written beside the file, whose first line names it. An editor with \
+Taplo, such as VS Code with Even Better TOML, then completes keys and marks mistakes. A \
 lab.schema.json with other contents is not overwritten without --force either.
 
 Exit codes:

@@ -29,8 +29,8 @@ pub struct PsArgs {
 /// Arguments of `egret flows`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-STATE is `denied`; for TCP `opening`, `established` or `closed`; for other protocols `unreplied` or
-`replied`. A flow stays when its rule is changed or removed, since security groups track
+STATE is `denied`; for TCP `opening`, `established` or `closed`; for other protocols `unreplied` or \
+`replied`. A flow stays when its rule is changed or removed, since security groups track \
 connections. Its rule is then shown with the generation that the rule is of.
 
 Exit codes:

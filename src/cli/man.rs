@@ -15,7 +15,7 @@ const MANUAL: &str = "egret manual";
 /// Arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-egret.1 is about egret, and egret-COMMAND.1 about a command, such as egret-task-add.1. A page that is
+egret.1 is about egret, and egret-COMMAND.1 about a command, such as egret-task-add.1. A page that is \
 there is written again. The help of a command has the same text.
 
 Exit codes:

@@ -129,7 +129,7 @@ nearest miss, and how to fix it.")]
     Drops(drops::DropsArgs),
     /// List ENIs and gateways, and what went through them
     #[command(after_help = "\
-DROPS counts a packet at the device where it was read. A packet for which a NAT gateway has no port
+DROPS counts a packet at the device where it was read. A packet for which a NAT gateway has no port \
 counts among its ENI's DROPS and the gateway's PORT-ERRORS.
 
 Exit codes:

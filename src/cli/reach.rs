@@ -22,10 +22,10 @@ use std::process::ExitCode;
 /// Arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The destinations and ports of a row have the same verdict, by the same rules, on the same paths, for
-every packet that the configuration allows, as in `egret explain`. VERDICT says how many of these
-packets pass, if not all do. The others come from another subnet or source port, or take another
-address of a NAT gateway. Destinations are the internet and the interfaces of the lab's VPCs that
+The destinations and ports of a row have the same verdict, by the same rules, on the same paths, for \
+every packet that the configuration allows, as in `egret explain`. VERDICT says how many of these \
+packets pass, if not all do. The others come from another subnet or source port, or take another \
+address of a NAT gateway. Destinations are the internet and the interfaces of the lab's VPCs that \
 take requests. With --config no lab has to run and no root is needed.
 
 Exit codes:

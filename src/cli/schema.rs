@@ -7,11 +7,11 @@ use std::process::ExitCode;
 /// Arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The schema is of draft 7. It knows every section and key of a lab file, with types, words, ranges
-and forms, and refuses unknown keys. `egret check` also finds what a schema cannot, such as a
+The schema is of draft 7. It knows every section and key of a lab file, with types, words, ranges \
+and forms, and refuses unknown keys. `egret check` also finds what a schema cannot, such as a \
 reference to an object that does not exist. A file of [[expect]] sections has the same schema.
 
-An editor with Taplo, such as VS Code with Even Better TOML, completes keys and marks errors in a
+An editor with Taplo, such as VS Code with Even Better TOML, completes keys and marks errors in a \
 lab file whose first line is
 
   #:schema ./lab.schema.json

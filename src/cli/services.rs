@@ -6,6 +6,7 @@ use super::runtime::runtime;
 use super::table_args::TableArgs;
 use super::watch::{Listing, nothing};
 use super::{CliError, LabArg};
+use crate::config::known;
 use crate::daemon::Client;
 use crate::explain::{self, ServiceRow};
 use clap_complete::engine::ArgValueCompleter;
@@ -14,8 +15,8 @@ use std::process::ExitCode;
 /// Arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-For a service of the App Runner API, the ENIs that are still coming up and the operations are shown
-too. The log of an operation says why a service failed to create or why an update was rolled back.
+For a service of the App Runner API, the ENIs that are still coming up and the operations are shown \
+too. The log of an operation says why a service failed to create or why an update was rolled back. \
 It also names the settings that App Runner requires and egret does not use.
 
 Exit codes:
@@ -73,13 +74,13 @@ pub(super) fn run(args: &ServicesArgs) -> Result<ExitCode, CliError> {
         return listing.show(async || Ok(client.get::<Vec<ServiceRow>>("/v1/services").await?));
     };
     let mut rows: Vec<ServiceRow> = runtime()?.block_on(client.get("/v1/services"))?;
-    let known: Vec<String> = rows.iter().map(|row| row.service.clone()).collect();
+    let all: Vec<String> = rows.iter().map(|row| row.service.clone()).collect();
     rows.retain(|row| row.service == *name);
     let [row] = rows.as_slice() else {
         return Err(CliError::Usage(format!(
-            "lab `{}` has no service `{name}`; it has {}",
+            "lab `{}` has no service `{name}`{}",
             args.lab.name(),
-            known.join(", ")
+            known(name, "it has", &all.iter().map(String::as_str).collect::<Vec<_>>())
         )));
     };
     args.output.format.print(&SERVICES, || &rows, |w| explain::print_service(w, row))?;

@@ -29,7 +29,7 @@ use std::time::Instant;
 /// Arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-FILE is a lab file with [[expect]] sections, which is tested against itself. With --config, --from
+FILE is a lab file with [[expect]] sections, which is tested against itself. With --config, --from \
 or --lab it is any file that has such sections, which is tested against that lab. A section is
 
   [[expect]]
@@ -42,12 +42,12 @@ or --lab it is any file that has such sections, which is tested against that lab
   protocol = \"udp\"           instead of /PROTO in `to`
   note = \"why\"               is shown if it fails
 
-`by`, `via`, `seen_as`, `protocol` and `note` may be left out. An unknown name is an error. The
-first 5 expectations of `reachable` that fail get a verified fix; with --from it is in the words of
+`by`, `via`, `seen_as`, `protocol` and `note` may be left out. An unknown name is an error. The \
+first 5 expectations of `reachable` that fail get a verified fix; with --from it is in the words of \
 the source. Without --lab and --live, the test needs no root and starts nothing. Ctrl-C ends it.
 
-With --live the lab must run, and egret sends real packets: from the first ten tasks of each kind,
-to destinations where something listens, and to any destination that is to be blocked. A line says
+With --live the lab must run, and egret sends real packets: from the first ten tasks of each kind, \
+to destinations where something listens, and to any destination that is to be blocked. A line says \
 how many packets met the verdict and which did not. Another one says what was not sent, and why.
 
 Exit codes:

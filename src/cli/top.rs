@@ -24,8 +24,8 @@ const AROUND: usize = 4;
 /// Arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Rates are per second, from tasks and back to them, of packets as they are on a wire. The busiest
-come first. If standard output is no terminal, each table is printed below the one before. A flow
+Rates are per second, from tasks and back to them, of packets as they are on a wire. The busiest \
+come first. If standard output is no terminal, each table is printed below the one before. A flow \
 that ends between two tables is not in the second one; ENIs and gateways still count its packets.
 
 Exit codes:

@@ -17,19 +17,19 @@ use std::process::ExitCode;
 /// Arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-INSIDE is the task, SERVER is the other end, and OUTSIDE is the source address that the other end
-sees. `->` leaves the task, `<-` comes back to it, and `--` is an event of a flow. Times are UTC.
-A record shows what happened under the configuration of that moment; nothing is evaluated again.
-All stages see the first packet of a flow only. Later packets are flow hits, and -v says so. Packets
+INSIDE is the task, SERVER is the other end, and OUTSIDE is the source address that the other end \
+sees. `->` leaves the task, `<-` comes back to it, and `--` is an event of a flow. Times are UTC. \
+A record shows what happened under the configuration of that moment; nothing is evaluated again. \
+All stages see the first packet of a flow only. Later packets are flow hits, and -v says so. Packets \
 that tc or a full queue drops do not reach the engine: `egret drops` counts them.
 
-While flows are watched, user space carries those that the kernel carried before. Their next packet
-after the end goes back to the kernel. User space has a lower throughput: a line says how many flows
-these are. Another one says how many packets full queues dropped meanwhile, at most once a second
+While flows are watched, user space carries those that the kernel carried before. Their next packet \
+after the end goes back to the kernel. User space has a lower throughput: a line says how many flows \
+these are. Another one says how many packets full queues dropped meanwhile, at most once a second \
 and at the end.
 
-At most 1,000 records a second are shown, and none waits for a slow reader; a line says how many
-were left out. Ctrl-C, SIGTERM or --count ends the trace after the records until then. A second
+At most 1,000 records a second are shown, and none waits for a slow reader; a line says how many \
+were left out. Ctrl-C, SIGTERM or --count ends the trace after the records until then. A second \
 Ctrl-C ends it at once.
 
 Exit codes:

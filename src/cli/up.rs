@@ -34,15 +34,15 @@ const GRACE: Duration = Duration::from_secs(5);
 /// Arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Ctrl-C, SIGTERM and the end of the terminal take the lab down in order. A second Ctrl-C, or a second
-SIGTERM more than a second later, ends egret at once. To keep a lab up without a terminal, start it
+Ctrl-C, SIGTERM and the end of the terminal take the lab down in order. A second Ctrl-C, or a second \
+SIGTERM more than a second later, ends egret at once. To keep a lab up without a terminal, start it \
 with `setsid`, or as a service.
 
-After SIGKILL no packet crosses, and the next `egret up` starts afresh. With
-`offload_grace = \"20s\"` in the file, offloaded flows continue for that time, and an `egret up`
+After SIGKILL no packet crosses, and the next `egret up` starts afresh. With \
+`offload_grace = \"20s\"` in the file, offloaded flows continue for that time, and an `egret up` \
 within it resumes them.
 
-SIGHUP reads the file or the source again and does what `egret apply FILE` does, with the
+SIGHUP reads the file or the source again and does what `egret apply FILE` does, with the \
 `--time-scale` of this command. A file with errors changes nothing.
 
 `egret check FILE` finds errors in a lab file without root.

@@ -36,7 +36,7 @@ pub use lint_names::LINTS;
 pub use overlay::Overlay;
 pub use spec::{DeviceKind, Offload, Spec};
 
-pub(crate) use names::{nearest, suggestion};
+pub(crate) use names::{known, nearest, suggestion};
 
 use crate::edge;
 use crate::vpc::{Generation, Snapshot};

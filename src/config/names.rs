@@ -242,6 +242,20 @@ pub(crate) fn suggestion(word: &str, valid: &[&str]) -> String {
     }
 }
 
+/// Returns the end of a message about an unknown word: the known one that is meant, if there is one,
+/// and all that are known. `introduction` is such as `it has`.
+pub(crate) fn known(word: &str, introduction: &str, valid: &[&str]) -> String {
+    let list = match valid.len().checked_sub(MOST_VALID) {
+        _ if valid.is_empty() => "none".to_owned(),
+        None | Some(0) => valid.join(", "),
+        Some(left_out) => format!("{} and {left_out} more", valid[..MOST_VALID].join(", ")),
+    };
+    match nearest(word, valid) {
+        Some(nearest) => format!("; did you mean `{nearest}`? ({introduction} {list})"),
+        None => format!("; {introduction} {list}"),
+    }
+}
+
 fn tables<'t, 'i>(
     root: &'t DeTable<'i>,
     section: &str,

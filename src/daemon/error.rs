@@ -2,7 +2,7 @@
 
 use super::scarce::Scarce;
 use super::state::StateError;
-use crate::config::Diagnostics;
+use crate::config::{Diagnostics, known};
 use crate::linux::SteerError;
 use crate::linux::exec;
 use crate::linux::link::LinkError;
@@ -85,7 +85,7 @@ pub enum LabError {
     #[error("writing the files for the next process: {0}")]
     Leave(#[from] io::Error),
     /// No such service.
-    #[error("lab `{lab}` has no service `{name}`; it has {}", list(known))]
+    #[error("lab `{lab}` has no service `{name}`{}", it_has(name, known))]
     UnknownService {
         /// The lab.
         lab: String,
@@ -194,8 +194,8 @@ fn soon(resting: usize) -> String {
     }
 }
 
-fn list(names: &[String]) -> String {
-    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+fn it_has(word: &str, names: &[String]) -> String {
+    known(word, "it has", &names.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
 #[cfg(test)]

@@ -399,6 +399,7 @@ mod tests {
         let query = FlowQuery { nat_gateway: Some("nat-z".to_owned()), ..FlowQuery::default() };
         let history = History::new(Arc::new(world.snapshot.clone()));
         let error = query.rows(&world.engine, world.now, &world.snapshot, &history).unwrap_err();
-        assert!(error.to_string().starts_with("no ENI or NAT gateway `nat-z` in the lab; it has"));
+        let error = error.to_string();
+        assert!(error.starts_with("no ENI or NAT gateway `nat-z` in the lab; did you mean `nat-"));
     }
 }

@@ -14,6 +14,7 @@
 //!    nor the lab knows it: a resolver knows a name that exists without an address, and every name
 //!    below a private zone, for which the zone alone decides.
 
+use crate::config::known;
 use crate::vpc::dns::{Answer, Lookup, RecordType, canonical_name, search_domain};
 use crate::vpc::{Listen, RecordData, Resource, Snapshot, VpcIx};
 use ipnetwork::Ipv4Network;
@@ -117,7 +118,7 @@ impl Unresolved {
 
 /// The error for a word that neither the resolver nor the lab knows.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{name}` is neither an IPv4 address nor a name in the lab; {known}")]
+#[error("`{name}` is neither an IPv4 address nor a name in the lab{known}")]
 pub struct UnknownDestination {
     /// The word.
     pub name: String,
@@ -366,7 +367,7 @@ impl<'s> Reader<'s> {
     fn not_resolved(self, name: String, failed: Failed) -> Result<Named, UnknownDestination> {
         let by_lab = self.by_lab(&name);
         if by_lab.is_none() && !failed.known {
-            return Err(UnknownDestination { name, known: self.known() });
+            return Err(UnknownDestination { known: self.known(&name), name });
         }
         Ok(Named::NotResolved { name, why: failed.why, by_lab })
     }
@@ -425,11 +426,10 @@ impl<'s> Reader<'s> {
         }
     }
 
-    fn known(self) -> String {
+    fn known(self, word: &str) -> String {
         let gateways = self.snapshot.parts().gateway_endpoints.iter().map(|end| end.id.as_str());
         let names = each_once(self.objects().map(|object| object.name).chain(gateways));
-        let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-        format!("its resources, endpoints and internet hosts: {names}")
+        known(word, "its resources, endpoints and internet hosts:", &names)
     }
 }
 

@@ -209,7 +209,8 @@ fn a_service_that_is_not_there_is_an_error_with_those_that_are() {
     let error = services(&["wbe".to_owned()], &snapshot(THREE_AZ)).unwrap_err().to_string();
     assert_eq!(
         error,
-        "no service `wbe` in the lab; its services: web, api, trap, isolated, public"
+        "no service `wbe` in the lab; did you mean `web`? (its services: web, api, trap, isolated, \
+         public)"
     );
 }
 

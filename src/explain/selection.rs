@@ -1,7 +1,9 @@
 //! Selects packets and flows by the lab's names, for `trace`, `capture` and `flows`.
 
+use super::short_ids::SHORT;
 use super::target::TaskRef;
 use super::{TargetError, service_name};
+use crate::config::known;
 use crate::packet::Protocol;
 use crate::pipeline::watch::{Filter, Only};
 use crate::vpc::{Snapshot, VpcIx};
@@ -30,7 +32,7 @@ pub enum SelectionError {
     #[error(transparent)]
     Task(#[from] TargetError),
     /// No such ENI or gateway.
-    #[error("no ENI or NAT gateway `{name}` in the lab; it has {known}")]
+    #[error("no ENI or NAT gateway `{name}` in the lab{known}")]
     UnknownInterface {
         /// The word.
         name: String,
@@ -38,9 +40,7 @@ pub enum SelectionError {
         known: String,
     },
     /// Neither a block of addresses nor a name.
-    #[error(
-        "`{name}` is neither an IPv4 address, a CIDR block nor a name in the lab; it has {known}"
-    )]
+    #[error("`{name}` is neither an IPv4 address, a CIDR block nor a name in the lab{known}")]
     UnknownDestination {
         /// The word.
         name: String,
@@ -62,7 +62,7 @@ pub enum SelectionError {
     #[error("unknown value `{0}`: use drops, forwards or events")]
     Only(String),
     /// The word names nothing that can be captured.
-    #[error("`{name}` is neither an ENI, a NAT gateway nor a service of the lab; it has {known}")]
+    #[error("`{name}` is neither an ENI, a NAT gateway nor a service of the lab{known}")]
     UnknownSubject {
         /// The word.
         name: String,
@@ -118,7 +118,7 @@ pub fn subject(word: &str, snapshot: &Snapshot) -> Result<Filter, SelectionError
         return Ok(Filter { service, task, ..Filter::default() });
     }
     let services = snapshot.parts().services.iter().map(|service| service.name.clone());
-    let known = list(interfaces(snapshot).map(|(id, _)| id).chain(services));
+    let known = it_has(word, interfaces(snapshot).map(|(id, _)| id).chain(services));
     Err(SelectionError::UnknownSubject { name: word.to_owned(), known })
 }
 
@@ -138,13 +138,22 @@ fn service(
     Ok((Some(service_name(snapshot, reference.service).to_owned()), reference.number))
 }
 
-/// Returns the id of the interface that has this id or this device.
+/// Returns the id of the interface that has this id or this device, or whose id alone begins so, as
+/// tables show it.
 fn interface(word: &str, snapshot: &Snapshot) -> Result<String, SelectionError> {
-    let found = interfaces(snapshot).find(|(id, device)| id == word || device == word);
-    found.map(|(id, _)| id).ok_or_else(|| SelectionError::UnknownInterface {
+    let whole = interfaces(snapshot).find(|(id, device)| id == word || device == word);
+    let mut begun = interfaces(snapshot).filter(|(id, _)| is_short_of(word, id));
+    let alone = begun.next().filter(|_| begun.next().is_none());
+    whole.or(alone).map(|(id, _)| id).ok_or_else(|| SelectionError::UnknownInterface {
         name: word.to_owned(),
-        known: list(interfaces(snapshot).map(|(id, _)| id)),
+        known: it_has(word, interfaces(snapshot).map(|(id, _)| id)),
     })
+}
+
+/// Returns whether a word is a short form of an id: at least its prefix and eight digits.
+fn is_short_of(word: &str, id: &str) -> bool {
+    let digits = word.rsplit_once('-').map_or(0, |(_, digits)| digits.len());
+    digits >= SHORT && id.starts_with(word)
 }
 
 /// Lists the ids and devices of interfaces.
@@ -191,11 +200,11 @@ fn resolved(name: &str, snapshot: &Snapshot) -> Result<Ipv4Addr, SelectionError>
         [address] => Ok(address),
         [] => Err(SelectionError::UnknownDestination {
             name: name.to_owned(),
-            known: list(names(snapshot).map(|(name, _)| name.to_owned())),
+            known: it_has(name, names(snapshot).map(|(name, _)| name.to_owned())),
         }),
         [..] => Err(SelectionError::SeveralAddresses {
             name: name.to_owned(),
-            addresses: list(addresses.iter().map(ToString::to_string)),
+            addresses: addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
         }),
     }
 }
@@ -212,9 +221,9 @@ fn public_address(private: Ipv4Addr, snapshot: &Snapshot) -> Option<Ipv4Addr> {
     resources.filter(|resource| resource.address == private).find_map(|r| r.public_address)
 }
 
-fn list(names: impl Iterator<Item = String>) -> String {
+fn it_has(word: &str, names: impl Iterator<Item = String>) -> String {
     let names: Vec<String> = names.collect();
-    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    known(word, "it has", &names.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
 #[cfg(test)]
@@ -228,6 +237,19 @@ mod tests {
 
     fn dst(word: &str) -> Result<(Vec<Ipv4Network>, Option<u16>), String> {
         destination(word, &snapshot()).map_err(|e| e.to_string())
+    }
+
+    /// The ENI's id is `eni-0a1b2c3d4e5f60718`.
+    #[test]
+    fn an_interface_may_be_named_as_tables_show_it() {
+        let found = |word: &str| interface(word, &snapshot()).ok();
+        let id = Some("eni-0a1b2c3d4e5f60718".to_owned());
+        assert_eq!(found("eni-0a1b2c3d4e5f60718"), id);
+        assert_eq!(found("eni-0a1b2c3d"), id);
+        assert_eq!(found("eni-0a1b2c3d4e5f"), id);
+        for other in ["eni-0a1b2c3", "eni-0a1b2c3e", "eni-", ""] {
+            assert_eq!(found(other), None, "{other}");
+        }
     }
 
     #[test]

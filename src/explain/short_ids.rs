@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const DIGITS: usize = 17;
 /// The number of digits that are left of one, if they are those of one id only. AWS's own ids had
 /// as many before 2016, and the devices of ENIs have these in their names.
-const SHORT: usize = 8;
+pub(super) const SHORT: usize = 8;
 
 /// The short forms of ids.
 #[derive(Debug, Default)]

@@ -2,6 +2,7 @@
 //! no destination.
 
 use super::destination_names::UnknownDestination;
+use crate::config::known;
 use crate::packet::Protocol;
 use crate::vpc::dns::RecordType;
 use crate::vpc::{RecordData, ServiceIx, Snapshot, VpcIx};
@@ -32,11 +33,11 @@ pub enum TargetError {
     )]
     Ipv6(Ipv6Addr),
     /// No such service.
-    #[error("no service `{name}` in the lab; {known}")]
+    #[error("no service `{name}` in the lab{known}")]
     UnknownService {
         /// The word.
         name: String,
-        /// The existing services.
+        /// The existing services, as [`known`] lists them.
         known: String,
     },
     /// No such protocol.
@@ -121,7 +122,7 @@ impl TaskRef {
             Some(position) => Ok(Self { service: position.into(), number }),
             None => Err(TargetError::UnknownService {
                 name: name.to_owned(),
-                known: known("its services", services.iter().map(|s| s.name.as_str())),
+                known: known_services(name, snapshot),
             }),
         }
     }
@@ -169,12 +170,9 @@ pub(super) fn address_of(name: &str, vpc: Option<VpcIx>, snapshot: &Snapshot) ->
     })
 }
 
-pub(super) fn known<'a>(what: &str, names: impl Iterator<Item = &'a str>) -> String {
-    let names: Vec<_> = names.collect();
-    match names.is_empty() {
-        true => format!("{what}: none"),
-        false => format!("{what}: {}", names.join(", ")),
-    }
+pub(super) fn known_services(word: &str, snapshot: &Snapshot) -> String {
+    let services = snapshot.parts().services.iter();
+    known(word, "its services:", &services.map(|service| &*service.name).collect::<Vec<_>>())
 }
 
 #[cfg(test)]
@@ -198,6 +196,9 @@ mod tests {
             let read = TaskRef::parse(&format!("web/{word}"), &snapshot());
             assert_eq!(read.unwrap_err().to_string(), said);
         }
-        assert_eq!(task("wbe"), Err("no service `wbe` in the lab; its services: web".into()));
+        assert_eq!(
+            task("wbe"),
+            Err("no service `wbe` in the lab; did you mean `web`? (its services: web)".into())
+        );
     }
 }

@@ -28,12 +28,12 @@ const TRY_EVERY: Duration = Duration::from_millis(50);
 /// Arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Each round measures every path once in each cell, in a rotating order. The table has medians over
-the rounds, and medians of the ratios within a round: other load on the machine affects all paths of
+Each round measures every path once in each cell, in a rotating order. The table has medians over \
+the rounds, and medians of the ratios within a round: other load on the machine affects all paths of \
 a round.
 
-TCP uses Reno: BBR paces itself by its estimate of the path, and a paced sender measures its own
-pacing. slirp4netns and pasta are measured where they are installed (apt-get install slirp4netns
+TCP uses Reno: BBR paces itself by its estimate of the path, and a paced sender measures its own \
+pacing. slirp4netns and pasta are measured where they are installed (apt-get install slirp4netns \
 passt).
 
 Exit codes:

@@ -30,8 +30,8 @@ const ATTACHED: usize = 5;
 /// Arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The curves of flows and rules are the nanoseconds that the engine takes for a packet, in this
-process. The curves of tasks are the times that a lab with so many tasks on one ENI takes to come up
+The curves of flows and rules are the nanoseconds that the engine takes for a packet, in this \
+process. The curves of tasks are the times that a lab with so many tasks on one ENI takes to come up \
 and down, and the time of one more task.
 
 Examples:

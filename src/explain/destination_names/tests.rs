@@ -351,15 +351,17 @@ fn a_resource_called_as_an_endpoint_is_the_resource() {
 
 #[test]
 fn an_unknown_word_is_an_error_with_the_names_that_there_are() {
+    let all = format!(
+        "its resources, endpoints and internet hosts: db, redis, vpce-sm, {SECRETS}, s3, vpce-s3"
+    );
     for word in ["rediss", "nobody.example.com", ""] {
         let error = read(LAB, word, APP).unwrap_err().to_string();
-        assert_eq!(
-            error,
-            format!(
-                "`{word}` is neither an IPv4 address nor a name in the lab; its resources, \
-                 endpoints and internet hosts: db, redis, vpce-sm, {SECRETS}, s3, vpce-s3"
-            )
-        );
+        let hint = match word {
+            "rediss" => format!("did you mean `redis`? ({all})"),
+            _ => all.clone(),
+        };
+        let is = format!("`{word}` is neither an IPv4 address nor a name in the lab; {hint}");
+        assert_eq!(error, is);
     }
 }
 

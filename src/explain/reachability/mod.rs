@@ -19,7 +19,7 @@ pub(super) use table::Cells;
 
 use super::asking::AskError;
 use super::names::Places;
-use super::target::{TargetError, known};
+use super::target::{TargetError, known_services};
 use crate::pipeline::reach::Addresses;
 use crate::vpc::{ServiceIx, Snapshot};
 pub use row::ReachRow;
@@ -85,7 +85,7 @@ pub fn services(words: &[String], snapshot: &Snapshot) -> Result<Vec<ServiceIx>,
         Some(position) => Ok(ServiceIx::from(position)),
         None => Err(TargetError::UnknownService {
             name: word.clone(),
-            known: known("its services", all.iter().map(|service| service.name.as_str())),
+            known: known_services(word, snapshot),
         }),
     };
     words.iter().map(find).collect()
