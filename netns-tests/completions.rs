@@ -80,6 +80,10 @@ fn bash_completes_what_exists_in_the_running_lab() {
     let compared = in_bash(egret(), &["egret", "diff", &format!("lab:{name}")]);
     // Bash replaces what is behind the colon.
     assert_eq!(compared, [name]);
+    assert!(in_bash(egret(), &["egret", "diff", "lab", ":"]).iter().any(|lab| lab == name));
+    assert_eq!(offered(&lab, "egret explain LAB web orders-db :"), [""; 0]);
+    assert_eq!(in_bash(egret(), &["egret", "graph", "--lab", name]), [name]);
+    assert_eq!(in_bash(egret(), &["egret", "ps", "--columns", "eni,na"]), ["eni,namespace"]);
 
     for command in ["exec", "explain", "capture", "trace --service", "flows --service"] {
         let web = offered(

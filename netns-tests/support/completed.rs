@@ -8,7 +8,9 @@ const IN_BASH: &str = r#"
 source <(egret completions bash)
 [[ $(complete -p egret) =~ -F\ ([^ ]+) ]] && function=${BASH_REMATCH[1]}
 COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) COMP_TYPE=9
-"$function" egret "${!#}" ""
+word=${!#}
+[[ $word == [:=] ]] && word=
+"$function" egret "$word" ""
 printf '%s\n' "${COMPREPLY[@]}"
 "#;
 

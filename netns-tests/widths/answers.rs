@@ -86,6 +86,11 @@ fn body(path: &str) -> String {
             eni("nat-086f7e437faa5a7fc", "nat-gateway", "nat-76f63ddc"),
         ])
         .to_string(),
+        "/v1/names" => json!({
+            "subnet-0a0803cf8ee70aa5f": "app-a", "sg-005e081784b117b65": "web-tier",
+            "nat-086f7e437faa5a7fc": "nat", "rtb-0e80721793c24ae14": "nat",
+        })
+        .to_string(),
         "/v1/holders" => "[]".to_owned(),
         "/v1/ps" => json!([task(1), task(12)]).to_string(),
         "/v1/services" => json!([service()]).to_string(),

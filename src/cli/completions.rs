@@ -67,9 +67,22 @@ impl Shell {
 pub(super) fn run(args: &CompletionsArgs) -> Result<ExitCode, CliError> {
     let mut script = Vec::new();
     args.shell.script().write_registration(VARIABLE, PROGRAM, PROGRAM, PROGRAM, &mut script)?;
+    if args.shell == Shell::Bash {
+        script = behind_separator(&script);
+    }
     if args.shell == Shell::Zsh {
         script.extend_from_slice(FIRST_CALL.as_bytes());
     }
     output::out(|w| w.write_all(&script))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The line of the script that takes the word at the cursor.
+const CURRENT: &str = r#"words[COMP_CWORD]="$2""#;
+
+/// Leaves a `:` or `=` at the cursor in its place. Bash says of it that the word there is empty, as
+/// if a new word began.
+fn behind_separator(script: &[u8]) -> Vec<u8> {
+    let kept = format!("[[ ${{COMP_WORDS[COMP_CWORD]}} == [:=] ]] || {CURRENT}");
+    String::from_utf8_lossy(script).replace(CURRENT, &kept).into_bytes()
 }

@@ -233,6 +233,7 @@ impl Side {
         let asked = runtime()?.block_on(waiting(name, client.get("/v1/configuration")));
         let Configuration { file, text, overlay, .. } = asked?;
         let lab = Lab::parse(&file, &text).map_err(CliError::Config)?;
+        explain::show_names(&lab.spec.name_tags);
         let side = Self { lab, overlay: Some(overlay.clone()), imported: None };
         side.with(overlay)
     }

@@ -123,7 +123,7 @@ pub(super) fn run(args: &DropsArgs) -> Result<ExitCode, CliError> {
     }
     let client = Client::new(args.lab.name());
     let (format, below) = (args.output.format, nothing);
-    let listing = Listing { args: &args.table, format, rows: &DROPS, below };
+    let listing = Listing { client: &client, args: &args.table, format, rows: &DROPS, below };
     listing.show(async || Ok(grouped(args, client.post("/v1/drops", &selection).await?)))
 }
 
@@ -158,11 +158,15 @@ fn known(reason: &str) -> Result<(), CliError> {
     Err(CliError::Usage(format!("there is no drop reason `{reason}`; {hint}")))
 }
 
-/// Returns the names nearest to a word: those that share one of its parts come first.
+/// Returns the names nearest to a word: those that begin with it or share one of its parts, or else
+/// those that look like it.
 fn near<'n>(word: &str, names: &[&'n str]) -> Vec<&'n str> {
     let has_part = |name: &str| word.split('-').any(|part| name.split('-').any(|own| own == part));
     let mut near: Vec<_> = by_likeness(word, names).into_iter().rev().map(|(_, n)| n).collect();
-    near.sort_by_key(|name| !has_part(name));
+    if near.iter().any(|name| name.starts_with(word) || has_part(name)) {
+        near.retain(|name| name.starts_with(word) || has_part(name));
+    }
+    near.sort_by_key(|name| !name.starts_with(word));
     near.truncate(NEAR);
     near
 }

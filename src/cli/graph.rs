@@ -1,5 +1,6 @@
 //! `egret graph`: draws the network of a lab.
 
+use super::completion::values;
 use super::format::{Formats, OutputArgs, Rows, each};
 use super::import::ImportArgs;
 use super::running_lab::{running_lab, running_services};
@@ -7,6 +8,7 @@ use super::{CliError, LabArg, output};
 use crate::config::lab_name;
 use crate::explain::graph::{Graph, Tasks, dot, draw, mermaid, svg};
 use crate::vpc::Generation;
+use clap_complete::engine::ArgValueCompleter;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -46,7 +48,7 @@ pub struct GraphArgs {
     #[command(flatten)]
     import: ImportArgs,
     /// In place of a lab file: a running lab
-    #[arg(long, value_name = "NAME", value_parser = lab_name, conflicts_with = "source")]
+    #[arg(long, value_name = "NAME", value_parser = lab_name, conflicts_with = "source", add = ArgValueCompleter::new(values::labs_that_run))]
     pub lab: Option<String>,
     #[command(flatten)]
     language: LanguageArgs,

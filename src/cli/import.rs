@@ -233,7 +233,9 @@ pub(super) fn imported(order: &Order) -> Result<Imported, CliError> {
 
 /// Imports a source for `up` and `explain`.
 pub(super) fn from(order: &Order) -> Result<Imported, CliError> {
-    Imported::from_source(order).map_err(CliError::Import)
+    let imported = Imported::from_source(order).map_err(CliError::Import)?;
+    explain::show_names(&imported.lab.spec.name_tags);
+    Ok(imported)
 }
 
 /// Notes how much of a source the lab does not have as it is there.
@@ -270,7 +272,11 @@ impl LabSource {
 
     pub(super) fn load(&self, quiet: bool) -> Result<Lab, CliError> {
         match self {
-            Self::File(file) => Lab::load(file).map_err(CliError::Config),
+            Self::File(file) => {
+                let lab = Lab::load(file).map_err(CliError::Config)?;
+                explain::show_names(&lab.spec.name_tags);
+                Ok(lab)
+            }
             Self::From(order) => {
                 let imported = from(order)?;
                 if !quiet {

@@ -2,8 +2,8 @@
 
 use super::import::{self, ImportArgs};
 use super::{CliError, LabArg, output};
-use crate::config::{Lab, schema};
-use crate::edge::input;
+use crate::config::{Lab, Span, schema};
+use crate::edge::input::{self, is_standard_input};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -25,7 +25,7 @@ const SCHEMA_FILE: &str = "lab.schema.json";
 #[command(after_help = "\
 The lab has a service of App Runner, a VPC with a NAT gateway, a database, and two expectations; a \
 comment before each section says why it is there. With --from it is that of a source, as `egret \
-import SOURCE --output FILE` writes it, with the same table on standard error.
+import SOURCE --output FILE` writes it, with the same list of findings on standard error.
 
 The commands that the file can be used with are printed. The command needs no root and starts \
 nothing.
@@ -64,7 +64,8 @@ pub struct InitArgs {
 }
 
 pub(super) fn run(args: &InitArgs) -> Result<ExitCode, CliError> {
-    let file = args.file.as_deref().unwrap_or(Path::new(DEFAULT_FILE));
+    let file = file(args)?;
+    let file = file.as_path();
     let imported = match &args.from {
         Some(source) => Some(import::written(&args.import.order(source, args.lab.given()))?),
         None => {
@@ -99,6 +100,21 @@ pub(super) fn run(args: &InitArgs) -> Result<ExitCode, CliError> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Returns the file to write. One whose name looks like an option is named by its folder, so that
+/// other commands take it.
+fn file(args: &InitArgs) -> Result<PathBuf, CliError> {
+    let file = args.file.as_deref().unwrap_or(Path::new(DEFAULT_FILE));
+    if is_standard_input(file) {
+        let message =
+            "`-` is no file: `egret init lab.toml` writes one, and `egret import SOURCE` prints";
+        return Err(CliError::Usage(message.to_owned()));
+    }
+    match file.to_string_lossy().starts_with('-') {
+        true => Ok(Path::new(".").join(file)),
+        false => Ok(file.to_owned()),
+    }
+}
+
 /// Returns the starter, with the lab's name if one is given.
 fn starter(lab: Option<&str>) -> String {
     let Some(lab) = lab else { return STARTER.to_owned() };
@@ -125,7 +141,12 @@ fn print(w: &mut dyn Write, file: &Path, with_schema: bool, lab: &Lab) -> io::Re
         true => format!(", and {} for an editor", file.with_file_name(SCHEMA_FILE).display()),
         false => String::new(),
     };
-    writeln!(w, "wrote {}{beside}\nnext:", file.display())?;
+    let own = &lab.spec.lab;
+    let named = match own.span == Span::default() {
+        true => String::new(),
+        false => format!(" of lab `{}`", own.value),
+    };
+    writeln!(w, "wrote {}{named}{beside}\nnext:", file.display())?;
     for (command, what) in next(file, lab) {
         writeln!(w, "  {command}\n      {what}")?;
     }

@@ -4,6 +4,7 @@ use super::completion::values;
 use super::{CliError, output};
 use crate::config::{Diagnostics, Lab, Span, lab_name};
 use crate::daemon::DEFAULT_LAB;
+use crate::explain::show_names;
 use clap_complete::engine::ArgValueCompleter;
 use std::path::Path;
 
@@ -56,7 +57,9 @@ impl LabArg {
     /// # Errors
     /// As [`Lab::load`].
     pub(super) fn load(&self, file: &Path) -> Result<Lab, Diagnostics> {
-        Lab::load(file).map(|lab| self.rename(lab))
+        let lab = Lab::load(file)?;
+        show_names(&lab.spec.name_tags);
+        Ok(self.rename(lab))
     }
 
     /// Gives a lab the name that was given in place of its file's.

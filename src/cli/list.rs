@@ -2,6 +2,7 @@
 
 use super::completion::values;
 use super::format::{Format, Formats, OutputArgs, Rows, each};
+use super::number;
 use super::selection::SelectionArgs;
 use super::table_args::TableArgs;
 use super::watch::{Listing, nothing};
@@ -12,7 +13,6 @@ use crate::daemon::requests::STATES;
 use crate::explain::{self, EniRow, FlowRow, HolderRow, PsRow, Row};
 use clap_complete::engine::ArgValueCompleter;
 use std::io::{self, Write};
-use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
 /// Arguments of `egret ps`.
@@ -70,8 +70,8 @@ pub struct FlowsArgs {
     #[arg(long)]
     reverse: bool,
     /// Show at most N flows
-    #[arg(long, value_name = "N")]
-    limit: Option<NonZeroUsize>,
+    #[arg(long, value_name = "N", value_parser = number::positive)]
+    limit: Option<u64>,
 }
 
 /// Arguments of `egret enis`.
@@ -96,11 +96,11 @@ pub(super) fn flows(args: &FlowsArgs) -> Result<ExitCode, CliError> {
         state: args.state.clone(),
         sort: args.sort,
         reverse: args.reverse,
-        limit: args.limit.map(NonZeroUsize::get),
+        limit: args.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)),
     };
     let client = Client::new(args.lab.name());
     let (format, below) = (args.output.format, nothing);
-    let listing = Listing { args: &args.table, format, rows: &FLOWS, below };
+    let listing = Listing { client: &client, args: &args.table, format, rows: &FLOWS, below };
     listing.show(async || Ok(client.post::<Vec<FlowRow>>("/v1/flows", &query).await?))
 }
 
@@ -109,17 +109,17 @@ pub(super) fn enis(args: &EnisArgs) -> Result<ExitCode, CliError> {
     let client = Client::new(args.lab.name());
     let (args, format) = (&args.table, args.output.format);
     if holders {
-        let listing = Listing { args, format, rows: &HOLDERS, below: nothing };
+        let listing = Listing { client: &client, args, format, rows: &HOLDERS, below: nothing };
         return listing.show(async || Ok(client.get::<Vec<HolderRow>>("/v1/holders").await?));
     }
-    let listing = Listing { args, format, rows: &ENIS, below: dead_workers };
+    let listing = Listing { client: &client, args, format, rows: &ENIS, below: dead_workers };
     listing.show(async || Ok(client.get::<Vec<EniRow>>("/v1/enis").await?))
 }
 
 pub(super) fn ps(args: &PsArgs) -> Result<ExitCode, CliError> {
     let client = Client::new(args.lab.name());
     let (args, format) = (&args.table, args.output.format);
-    let listing = Listing { args, format, rows: &TASKS, below: broken_tasks };
+    let listing = Listing { client: &client, args, format, rows: &TASKS, below: broken_tasks };
     listing.show(async || Ok(client.get::<Vec<PsRow>>("/v1/ps").await?))
 }
 

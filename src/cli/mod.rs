@@ -29,6 +29,7 @@ mod lines;
 pub mod list;
 mod live;
 pub mod man;
+mod number;
 pub mod output;
 mod program;
 mod progress;

@@ -2,6 +2,8 @@
 
 use super::format::{Formats, OutputArgs, Rows, Stream};
 use super::lines::Lines;
+use super::number;
+use super::running_lab::fetch_names;
 use super::runtime::runtime;
 use super::screen::Screen;
 use super::stop::Stop;
@@ -46,10 +48,10 @@ pub struct TopArgs {
     #[arg(long, value_enum, default_value_t = TopBy::Flows)]
     by: TopBy,
     /// The time between two tables
-    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = number::period)]
     interval: Duration,
     /// End after N tables
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = number::positive)]
     count: Option<u64>,
     #[command(flatten)]
     output: OutputArgs<Tables>,
@@ -96,7 +98,9 @@ async fn top(args: &TopArgs) -> Result<ExitCode, CliError> {
         count: args.count,
         limit: if live { MOST } else { ROWS },
     };
-    let answer = Client::new(args.lab.name()).follow("/v1/top", &request).await?;
+    let client = Client::new(args.lab.name());
+    let answer = client.follow("/v1/top", &request).await?;
+    fetch_names(&client).await;
     let screen = if live { Screen::take()? } else { None };
     tokio::select! {
         shown = show(answer, args, screen.as_ref()) => shown,

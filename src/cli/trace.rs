@@ -5,6 +5,7 @@ use super::follow::{self, Asked, Following};
 use super::format::{Formats, OutputArgs, Rows, Stream};
 use super::lines::Lines;
 use super::output::{self, ColorChoice};
+use super::running_lab::fetch_names;
 use super::selection::SelectionArgs;
 use super::{CliError, LabArg};
 use crate::daemon::Client;
@@ -117,7 +118,9 @@ async fn trace(args: TraceArgs, color: ColorChoice, asked: Asked) -> Result<Exit
         steps: args.verbose,
         count: args.count,
     };
-    let answer = Client::new(args.lab.name()).follow("/v1/trace", &request).await?;
+    let client = Client::new(args.lab.name());
+    let answer = client.follow("/v1/trace", &request).await?;
+    fetch_names(&client).await;
     let mut answer = Following::new(answer, asked, None);
     output::note(&format!("watching lab `{}`; Ctrl-C ends it", args.lab.name()));
     let mut text =

@@ -1,11 +1,13 @@
 //! Shows the answer of a running lab once, or again and again.
 
 use super::format::{Format, Rows, Stream};
+use super::running_lab::fetch_names;
 use super::runtime::runtime;
 use super::screen::Screen;
 use super::stop::Stop;
 use super::table_args::TableArgs;
 use super::{CliError, output};
+use crate::daemon::Client;
 use crate::explain::{self, Row};
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -13,6 +15,7 @@ use tokio::time::MissedTickBehavior;
 
 /// A table of a running lab, and the way in which it is shown.
 pub(super) struct Listing<'a, A, R> {
+    pub(super) client: &'a Client,
     pub(super) args: &'a TableArgs<A>,
     pub(super) format: Format,
     pub(super) rows: &'static Rows,
@@ -33,6 +36,9 @@ impl<A, R: Row> Listing<'_, A, R> {
         self.args.style::<R>(self.format)?;
         let runtime = runtime()?;
         let shown = runtime.block_on(async {
+            if self.format == Format::Table {
+                fetch_names(self.client).await;
+            }
             match self.args.watch {
                 None => self.print(&get().await?),
                 Some(_) => self.watch(get).await,

@@ -136,6 +136,7 @@ fn objects(lab: &Lab) -> Vec<Object> {
         expectations: _,
         lint_allow: _,
         more_tasks: _,
+        name_tags,
     } = &lab.spec;
     let mut facts = vec![fact("region", region)];
     let own = lab.plan.apprunner_address;
@@ -163,6 +164,10 @@ fn objects(lab: &Lab) -> Vec<Object> {
     objects.extend(declared.map(connector));
     objects.extend(lab.plan.enis.iter().map(eni));
     objects.extend(services.iter().map(|of| service(&lab.spec, of)));
+    for object in &mut objects {
+        let tag = name_tags.get(&object.id);
+        object.facts.extend(tag.map(|tag| fact("name_tag", tag)));
+    }
     objects
 }
 

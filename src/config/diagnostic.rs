@@ -151,7 +151,7 @@ impl Diagnostic {
         let message = format!("cannot read {file}: {error}");
         let is = |kind| error.kind() == kind;
         let help = if is(ErrorKind::IsADirectory) {
-            "give a lab file, or a source by --from: `egret up`, check, explain, reach and test take \
+            "give a lab file, or a source by --from: `egret up`, check, explain, reach, graph and test take \
              one, and `egret import` makes a lab file from it"
         } else if is(ErrorKind::FileTooLarge) {
             "this is too long for a lab file: give another file"

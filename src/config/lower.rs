@@ -24,6 +24,7 @@ pub(super) fn parts(spec: &Spec, plan: &Plan) -> Parts {
         limits: spec.limits,
         timeouts: spec.timeouts.scaled(spec.time_scale),
         mtu: spec.mtu,
+        name_tags: spec.name_tags.clone(),
         ..Parts::default()
     };
     let mut lowering = Lowering::new(spec);

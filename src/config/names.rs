@@ -215,7 +215,10 @@ pub(super) fn default_id(vpc: &str) -> String {
 
 /// Returns the valid word that the user probably meant.
 pub(crate) fn nearest<'v>(word: &str, valid: &[&'v str]) -> Option<&'v str> {
-    by_likeness(word, valid).pop().filter(|(likeness, _)| *likeness >= 0.6).map(|(_, word)| word)
+    let alike = by_likeness(word, valid).pop().filter(|(likeness, _)| *likeness >= 0.6);
+    let mut begun = valid.iter().filter(|valid| word.len() >= 3 && valid.starts_with(word));
+    let alone = begun.next().filter(|_| begun.next().is_none()).copied();
+    alike.map(|(_, word)| word).or(alone)
 }
 
 /// Sorts the valid words by their likeness to a word, from 0 to 1; the most alike is the last.

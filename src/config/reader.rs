@@ -135,6 +135,11 @@ impl<'a> Value<'a> {
         self.without(&is_hidden)
     }
 
+    /// Returns a string, without a report of what is wrong with the value.
+    pub(super) fn text(&self) -> Option<&'a str> {
+        self.value.as_str()
+    }
+
     /// Reads a string of several lines.
     pub(super) fn lines(&self) -> Option<At<String>> {
         self.without(&|c| is_hidden(c) && !matches!(c, '\n' | '\t'))

@@ -80,6 +80,8 @@ pub struct Spec {
     /// The tasks of Fargate services that exist beside those that `tasks` counts, by service: each
     /// needs an ENI.
     pub more_tasks: BTreeMap<String, BTreeSet<u16>>,
+    /// `name_tag` of each object that has one, by the object's id.
+    pub name_tags: BTreeMap<String, String>,
 }
 
 /// `device`: the kind of TUN device that the lab uses.

@@ -40,6 +40,14 @@ pub(super) fn word(text: &str) -> Result<String, Fault> {
     }
 }
 
+/// Parses the value of a tag `Name`.
+pub(super) fn name_tag(text: &str) -> Result<String, Fault> {
+    match text.is_empty() {
+        true => Err(fault("bad-name", "a name is not empty", "write a name, or remove the key")),
+        false => Ok(text.to_owned()),
+    }
+}
+
 /// Parses `ServiceName` and `VpcConnectorName` (spec 1.4), without AWS's minimum of 4 characters.
 pub(super) fn apprunner_name(text: &str) -> Result<String, Fault> {
     let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');

@@ -34,6 +34,7 @@ use axum::{Json, Router};
 use hyper::service::Service as _;
 use hyper_util::service::TowerToHyperService;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
@@ -174,6 +175,7 @@ fn router(shared: Shared) -> Router {
         .route("/v1/flows", post(flows))
         .route("/v1/drops", post(drops))
         .route("/v1/enis", get(enis))
+        .route("/v1/names", get(names))
         .route("/v1/holders", get(holders))
         .route("/v1/ps", get(ps))
         .route("/v1/services", get(services))
@@ -240,6 +242,11 @@ async fn drops(State(shared): State<Shared>, Checked(selection): Checked<Selecti
 
 async fn enis(State(shared): State<Shared>) -> Json<Vec<EniRow>> {
     Json(shared.running.lock().await.eni_rows().await)
+}
+
+/// Returns the names of objects by their ids.
+async fn names(State(shared): State<Shared>) -> Json<BTreeMap<String, String>> {
+    Json(shared.running.lock().await.snapshot().parts().name_tags.clone())
 }
 
 async fn holders(State(shared): State<Shared>) -> Json<Vec<HolderRow>> {

@@ -30,7 +30,7 @@ const LAST_MOMENTS: Duration = Duration::from_secs(10);
 pub enum StateError {
     /// Another process has the lab.
     #[error(
-        "lab `{lab}` is up already (process {pid}): end it with `egret down --lab {lab}`, or give this one another name with `lab = \"…\"` in its file"
+        "lab `{lab}` is up already (process {pid}): end it with `egret down --lab {lab}`, or give this one another name with `--lab NAME`"
     )]
     Busy {
         /// The lab.

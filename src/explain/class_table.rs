@@ -24,30 +24,30 @@ struct Form {
     rules: bool,
     /// The number of items of a list.
     items: usize,
-    /// Set if ids are shortened.
-    short_ids: bool,
+    /// Set if names or short ids take the place of ids.
+    shown_ids: bool,
     /// The widest cell; wider ones are cut.
     cell: Option<usize>,
 }
 
 /// From whole to narrow.
 const FORMS: [Form; 12] = [
-    Form { rules: true, items: 8, short_ids: false, cell: None },
-    Form { rules: true, items: 8, short_ids: true, cell: None },
-    Form { rules: true, items: 4, short_ids: true, cell: None },
-    Form { rules: true, items: 3, short_ids: true, cell: None },
-    Form { rules: true, items: 2, short_ids: true, cell: None },
-    Form { rules: false, items: 3, short_ids: true, cell: None },
-    Form { rules: false, items: 2, short_ids: true, cell: None },
-    Form { rules: false, items: 1, short_ids: true, cell: None },
-    Form { rules: false, items: 1, short_ids: true, cell: Some(26) },
-    Form { rules: false, items: 1, short_ids: true, cell: Some(22) },
-    Form { rules: false, items: 1, short_ids: true, cell: Some(18) },
+    Form { rules: true, items: 8, shown_ids: false, cell: None },
+    Form { rules: true, items: 8, shown_ids: true, cell: None },
+    Form { rules: true, items: 4, shown_ids: true, cell: None },
+    Form { rules: true, items: 3, shown_ids: true, cell: None },
+    Form { rules: true, items: 2, shown_ids: true, cell: None },
+    Form { rules: false, items: 3, shown_ids: true, cell: None },
+    Form { rules: false, items: 2, shown_ids: true, cell: None },
+    Form { rules: false, items: 1, shown_ids: true, cell: None },
+    Form { rules: false, items: 1, shown_ids: true, cell: Some(26) },
+    Form { rules: false, items: 1, shown_ids: true, cell: Some(22) },
+    Form { rules: false, items: 1, shown_ids: true, cell: Some(18) },
     NARROWEST,
 ];
 
 /// The narrowest form with all columns.
-const NARROWEST: Form = Form { rules: false, items: 1, short_ids: true, cell: Some(14) };
+const NARROWEST: Form = Form { rules: false, items: 1, shown_ids: true, cell: Some(14) };
 
 /// One class: each column's list.
 #[derive(Clone, Debug)]
@@ -75,8 +75,8 @@ struct Column {
 }
 
 impl Column {
-    fn with_short_ids(&self) -> Self {
-        Self { heading: self.heading, cells: tables::with_short_ids(self.cells.clone()) }
+    fn with_shown_ids(&self) -> Self {
+        Self { heading: self.heading, cells: tables::with_shown_ids(self.cells.clone()) }
     }
 }
 
@@ -124,8 +124,8 @@ pub(super) fn write(
     beyond: usize,
 ) -> io::Result<()> {
     let columns = columns(listings);
-    let short: Vec<Column> = columns.iter().map(Column::with_short_ids).collect();
-    let columns = |form: &Form| if form.short_ids { &short } else { &columns };
+    let short: Vec<Column> = columns.iter().map(Column::with_shown_ids).collect();
+    let columns = |form: &Form| if form.shown_ids { &short } else { &columns };
     let fits =
         |lines: &Vec<String>| lines.iter().all(|line| line.chars().count() + indent <= width());
     let mut drawn = FORMS.iter().map(|form| draw(columns(form), listings.len(), form));
@@ -156,7 +156,7 @@ fn with_fewer_columns(columns: &[Column], rows: usize, width: usize) -> Vec<Stri
 
 /// Writes the table with every column that is not empty, nothing cut.
 pub(super) fn write_wide(w: &mut dyn Write, listings: &[Listing]) -> io::Result<()> {
-    let whole = Form { rules: true, items: usize::MAX, short_ids: false, cell: None };
+    let whole = Form { rules: true, items: usize::MAX, shown_ids: false, cell: None };
     let lines = draw(&all_columns(listings), listings.len(), &whole);
     lines.iter().try_for_each(|line| writeln!(w, "{line}"))
 }
@@ -304,7 +304,7 @@ mod tests {
     fn a_cell_is_shortened_from_its_end() {
         let items = ["1024-32767", "61000-65535"].map(str::to_owned);
         let cell = |items_shown, cell| {
-            Form { rules: true, items: items_shown, short_ids: false, cell }.cell(&items)
+            Form { rules: true, items: items_shown, shown_ids: false, cell }.cell(&items)
         };
         assert_eq!(cell(2, None), "1024-32767, 61000-65535");
         assert_eq!(cell(1, None), "1024-32767, … and 1 more");

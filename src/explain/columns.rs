@@ -4,6 +4,8 @@ use std::cmp::Reverse;
 
 /// The blanks between two columns.
 pub(super) const GAP: usize = 2;
+/// The cell of a row that has no value in a column.
+pub(super) const NOTHING: &str = "-";
 /// The narrowest column to which a terminal that is too narrow for any table cuts one.
 const NARROWEST: usize = 4;
 /// The least part of a name that says something.
@@ -123,7 +125,12 @@ pub(super) struct Fitted {
 /// Fits a table into a width.
 pub(super) fn fitted(columns: &[Column], rows: &[Vec<String>], width: usize) -> Fitted {
     let natural: Vec<usize> = (0..columns.len()).map(|at| natural(columns, rows, at)).collect();
-    let mut widths = Widths { columns, natural: &natural, own: vec![None; columns.len()], width };
+    let has_content = |at: usize| {
+        columns[at].place == Place::First(0) || rows.iter().any(|row| row[at] != NOTHING)
+    };
+    let has_content = (0..columns.len()).map(has_content).collect();
+    let own = vec![None; columns.len()];
+    let mut widths = Widths { columns, natural: &natural, has_content, own, width };
     widths.take_first();
     widths.grow();
     widths.take_further();
@@ -149,6 +156,8 @@ fn natural(columns: &[Column], rows: &[Vec<String>], at: usize) -> usize {
 struct Widths<'c> {
     columns: &'c [Column],
     natural: &'c [usize],
+    /// Whether a column has a cell that is not a dash. The first one always counts as such.
+    has_content: Vec<bool>,
     /// `None` for a column that is not shown.
     own: Vec<Option<usize>>,
     /// The width of the table.
@@ -166,10 +175,10 @@ impl Widths<'_> {
         (own.clone().sum::<usize>() + GAP * own.count()).saturating_sub(GAP)
     }
 
-    /// Lists the columns of a kind of place, the most important ones first.
+    /// Lists the columns of a kind of place that have content, the most important ones first.
     fn ranked(&self, is_wanted: fn(Place) -> bool) -> Vec<usize> {
-        let mut ranked: Vec<usize> =
-            (0..self.columns.len()).filter(|at| is_wanted(self.columns[*at].place)).collect();
+        let is_wanted = |at: &usize| self.has_content[*at] && is_wanted(self.columns[*at].place);
+        let mut ranked: Vec<usize> = (0..self.columns.len()).filter(is_wanted).collect();
         ranked.sort_by_key(|at| self.columns[*at].place);
         ranked
     }

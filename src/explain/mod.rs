@@ -34,7 +34,7 @@ mod selection;
 mod services;
 mod set_text;
 mod shell;
-mod short_ids;
+mod shown_ids;
 mod tables;
 mod target;
 mod text;
@@ -109,6 +109,7 @@ pub use rule_identity::{RuleIdentity, RuleIndex};
 pub use selection::{Selection, SelectionError, protocol, subject};
 pub use services::{ApiService, ServiceEni, ServiceOperation, ServiceRow, print_service};
 pub use shell::shell_word;
+pub use shown_ids::show_names;
 pub use tables::{Row, TableStyle, position_of, print};
 pub use target::{TargetError, TaskRef};
 pub use trace::{

@@ -1,6 +1,6 @@
 //! Selects packets and flows by the lab's names, for `trace`, `capture` and `flows`.
 
-use super::short_ids::SHORT;
+use super::shown_ids::SHORT;
 use super::target::TaskRef;
 use super::{TargetError, service_name};
 use crate::config::known;

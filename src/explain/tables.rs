@@ -1,8 +1,8 @@
 //! Writes tables of rows: columns without rules, one row per line, so that grep and awk work.
 
-use super::columns::{Column, Fitted, GAP, fitted};
+use super::columns::{Column, Fitted, GAP, NOTHING, fitted};
 use super::rows::{DropRow, EniRow, FlowRow, HolderRow, Offloaded, ProcessRow, PsRow, TopRow};
-use super::short_ids::ShortIds;
+use super::shown_ids::ShownIds;
 use super::width::width;
 use crate::edge::shown;
 use comfy_table::{ContentArrangement, Table, presets};
@@ -47,7 +47,7 @@ pub fn print<R: Row>(w: &mut dyn Write, rows: &[R], style: &TableStyle) -> io::R
     let Fitted { columns, rows } = match &style.columns {
         Some(chosen) => only(chosen, &rows),
         None if style.wide => only(&(0..R::COLUMNS.len()).collect::<Vec<_>>(), &rows),
-        None => fitted(R::COLUMNS, &with_short_ids(rows), width()),
+        None => fitted(R::COLUMNS, &with_shown_ids(rows), width()),
     };
     let headings: Vec<&str> = columns.iter().map(|at| R::COLUMNS[*at].heading).collect();
     let lines = lines(&headings, rows.into_iter());
@@ -65,10 +65,10 @@ fn only(columns: &[usize], rows: &[Vec<String>]) -> Fitted {
     Fitted { columns: columns.to_vec(), rows: rows.iter().map(row).collect() }
 }
 
-/// Shortens the ids in all cells.
-pub(super) fn with_short_ids(rows: Vec<Vec<String>>) -> Vec<Vec<String>> {
-    let ids = ShortIds::of(rows.iter().flatten().map(String::as_str));
-    let row = |row: Vec<String>| row.iter().map(|cell| ids.shorten(cell)).collect();
+/// Shows names or short ids in all cells.
+pub(super) fn with_shown_ids(rows: Vec<Vec<String>>) -> Vec<Vec<String>> {
+    let ids = ShownIds::of(rows.iter().flatten().map(String::as_str));
+    let row = |row: Vec<String>| row.iter().map(|cell| ids.show(cell)).collect();
     rows.into_iter().map(row).collect()
 }
 
@@ -192,7 +192,7 @@ impl Row for EniRow {
         Column::first("IN", 2).steady(10),
         Column::further("OFFLOADED", 3),
         Column::first("DROPS", 3),
-        Column::further("PORT-ERRORS", 4),
+        Column::first("PORT-ERRORS", 4),
         Column::wide("STATE"),
         Column::wide("INTERFACE-TYPE"),
         Column::wide("MANAGED"),
@@ -223,7 +223,8 @@ impl Row for EniRow {
                 self.bytes_out.saturating_add(self.bytes_in),
             ),
             self.drops.to_string(),
-            self.port_errors.to_string(),
+            // Nothing of them takes no room.
+            or_dash((self.port_errors > 0).then_some(self.port_errors)),
             or_dash(self.state.as_ref()),
             or_dash(self.interface_type.as_ref()),
             if self.requester_managed { "yes" } else { "no" }.to_owned(),
@@ -355,7 +356,7 @@ fn thousands(number: u64) -> String {
 }
 
 fn or_dash(value: Option<impl Display>) -> String {
-    value.map_or_else(|| "-".to_owned(), |v| v.to_string())
+    value.map_or_else(|| NOTHING.to_owned(), |v| v.to_string())
 }
 
 /// Writes `443/tcp` as a lab file does, or the protocol of packets without ports.

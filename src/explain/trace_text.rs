@@ -5,7 +5,7 @@ use super::evidence::Endpoints;
 use super::layout::paragraph;
 use super::packet::end;
 use super::paint::{Look, Style};
-use super::short_ids::ShortIds;
+use super::shown_ids::ShownIds;
 use super::text::{mark_of, step_columns};
 use super::trace::TraceRow;
 use super::width::width;
@@ -116,8 +116,8 @@ impl TraceText {
 
     /// Writes a line with its rule: beside it as much of the rule as fits, or below it the whole.
     fn rule(&self, w: &mut dyn Write, line: &str, used: usize, rule: String) -> io::Result<()> {
-        let ids = ShortIds::of(std::iter::once(&*rule));
-        let rule = if self.look.wide { rule } else { ids.shorten(&rule) };
+        let ids = ShownIds::of(std::iter::once(&*rule));
+        let rule = if self.look.wide { rule } else { ids.show(&rule) };
         if self.has_room(used, rule.chars().count()) {
             return writeln!(w, "{line}  {rule}");
         }

@@ -5,6 +5,7 @@ use super::{
     NatGateway, NetworkAcl, Peering, PrefixList, PrivateZone, Resource, RouteTable, SecurityGroup,
     Service, Subnet, Timeouts, Vpc,
 };
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 /// The tables as the config layer hands them over: validated, with references in range, not indexed
@@ -58,4 +59,6 @@ pub struct Parts {
     pub timeouts: Timeouts,
     /// MTU of each kind of link.
     pub mtu: Mtu,
+    /// The names of objects, which tables show in place of their ids.
+    pub name_tags: BTreeMap<String, String>,
 }

@@ -81,6 +81,13 @@ pub fn destinations(current: &OsStr) -> Vec<CompletionCandidate> {
     })
 }
 
+/// Lists the words that can follow in a list with commas, each with the list before it.
+pub fn of_list(current: &OsStr, words: &[String]) -> Vec<CompletionCandidate> {
+    let text = current.to_string_lossy();
+    let before = text.rfind(',').map_or("", |at| &text[..=at]);
+    fitting(current, words.iter().map(|word| alone(format!("{before}{word}"))))
+}
+
 /// Lists the reasons of drops.
 pub fn reasons(current: &OsStr) -> Vec<CompletionCandidate> {
     let all = Reason::ALL.iter();
@@ -104,12 +111,6 @@ pub fn lab_files(current: &OsStr) -> Vec<CompletionCandidate> {
 
 /// Lists what `egret diff` compares: files, folders, and the labs that run as `lab:NAME`.
 pub fn configurations(current: &OsStr) -> Vec<CompletionCandidate> {
-    // Bash gives an empty word behind `lab:`, and inserts what is completed there.
-    let is_behind_colon =
-        current.is_empty() && known::words().iter().rev().nth(1).is_some_and(|w| w == "lab");
-    if is_behind_colon {
-        return labs_that_run(current);
-    }
     let running = fitting(current, labs().into_iter().map(|lab| alone(format!("lab:{lab}"))));
     let is_configuration = |file: &Path| {
         file.extension().is_some_and(|end| {

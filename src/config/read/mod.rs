@@ -6,6 +6,7 @@ mod dns;
 mod endpoints;
 mod expect;
 mod lint;
+mod name_tag;
 mod routing;
 mod rules;
 mod services;
@@ -17,6 +18,7 @@ use super::expectation::Expectation;
 use super::key::{Key, Table, Type, joined};
 use super::reader::{Reader, Section};
 use super::spec::Spec;
+use name_tag::{NameTags, tagged};
 use std::collections::BTreeMap;
 use toml::de::DeTable;
 
@@ -71,6 +73,7 @@ const fn sections(name: &'static str, table: &'static Table, about: &'static str
 pub(super) fn file<'a>(reader: &'a Reader<'a>, root: &'a DeTable<'a>) -> Spec {
     let root = reader.section(&LAB_FILE, root, Span::default());
     let settings = settings::read(&root);
+    let tags = NameTags::default();
     let mut spec = Spec {
         lab: settings.lab,
         region: settings.region,
@@ -85,15 +88,15 @@ pub(super) fn file<'a>(reader: &'a Reader<'a>, root: &'a DeTable<'a>) -> Spec {
         limits: settings.limits,
         timeouts: settings.timeouts,
         time_scale: settings.time_scale,
-        vpcs: each(&root, "vpc", vpcs::vpc),
-        subnets: each(&root, "subnet", vpcs::subnet),
-        route_tables: each(&root, "route_table", routing::route_table),
-        vpc_endpoints: each(&root, "vpc_endpoint", routing::vpc_endpoint),
-        peerings: each(&root, "vpc_peering_connection", routing::peering),
-        security_groups: each(&root, "security_group", rules::security_group),
-        network_acls: each(&root, "network_acl", rules::network_acl),
-        prefix_lists: each(&root, "prefix_list", routing::prefix_list),
-        nat_gateways: each(&root, "nat_gateway", vpcs::nat_gateway),
+        vpcs: tagged(&root, &tags, "vpc", vpcs::vpc),
+        subnets: tagged(&root, &tags, "subnet", vpcs::subnet),
+        route_tables: tagged(&root, &tags, "route_table", routing::route_table),
+        vpc_endpoints: tagged(&root, &tags, "vpc_endpoint", routing::vpc_endpoint),
+        peerings: tagged(&root, &tags, "vpc_peering_connection", routing::peering),
+        security_groups: tagged(&root, &tags, "security_group", rules::security_group),
+        network_acls: tagged(&root, &tags, "network_acl", rules::network_acl),
+        prefix_lists: tagged(&root, &tags, "prefix_list", routing::prefix_list),
+        nat_gateways: tagged(&root, &tags, "nat_gateway", vpcs::nat_gateway),
         resources: each(&root, "resource", endpoints::resource),
         internet_hosts: each(&root, "internet_host", endpoints::internet_host),
         private_zones: each(&root, "private_zone", dns::private_zone),
@@ -102,7 +105,9 @@ pub(super) fn file<'a>(reader: &'a Reader<'a>, root: &'a DeTable<'a>) -> Spec {
         expectations: expectations(&root),
         lint_allow: lint::allowed(&root),
         more_tasks: BTreeMap::new(),
+        name_tags: BTreeMap::new(),
     };
+    spec.name_tags = tags.take();
     let read = each(&root, "service", services::service);
     services::add(&mut spec, read);
     spec

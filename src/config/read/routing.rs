@@ -1,5 +1,6 @@
 //! Reads `[[route_table]]`, `[[prefix_list]]`, `[[vpc_endpoint]]`, `[[vpc_peering_connection]]`.
 
+use super::name_tag::NAME_TAG;
 use crate::config::diagnostic::At;
 use crate::config::form;
 use crate::config::key::{Condition, Key, Table, Type, When, words};
@@ -15,6 +16,7 @@ pub(super) static TABLE: Table = Table::new(
     "[[route_table]]",
     &[
         Key::required("id", Type::Text(form::ID), "The route table's id."),
+        NAME_TAG,
         Key::required("vpc", Type::Text(form::REFERENCE), "The id of its VPC."),
         Key::optional(
             "main",
@@ -165,6 +167,7 @@ pub(super) static PREFIX_LIST: Table = Table::new(
     "[[prefix_list]]",
     &[
         Key::required("id", Type::Text(form::ID), "The prefix list's id."),
+        NAME_TAG,
         Key::required(
             "entries",
             Type::list(&Type::Text(form::CIDR)),
@@ -186,6 +189,7 @@ pub(super) static ENDPOINT: Table = Table::new(
     "[[vpc_endpoint]]",
     &[
         Key::required("id", Type::Text(form::ID), "The endpoint's id."),
+        NAME_TAG,
         Key::required("vpc", Type::Text(form::REFERENCE), "The id of its VPC."),
         Key::required(
             "kind",
@@ -275,6 +279,7 @@ pub(super) static PEERING: Table = Table::new(
     "[[vpc_peering_connection]]",
     &[
         Key::required("id", Type::Text(form::ID), "The peering connection's id."),
+        NAME_TAG,
         Key::required("requester_vpc", Type::Text(form::REFERENCE), "The id of one VPC."),
         Key::required("accepter_vpc", Type::Text(form::REFERENCE), "The id of the other VPC."),
         Key::optional(

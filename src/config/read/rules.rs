@@ -1,6 +1,7 @@
 //! Reads `[[security_group]]` and `[[network_acl]]`: the traffic fields that their rules share, and
 //! their own fields.
 
+use super::name_tag::NAME_TAG;
 use crate::config::diagnostic::At;
 use crate::config::form;
 use crate::config::key::{Condition, Key, Table, Type, When, words};
@@ -15,6 +16,7 @@ pub(super) static GROUP: Table = Table::new(
     "[[security_group]]",
     &[
         Key::required("id", Type::Text(form::ID), "The security group's id."),
+        NAME_TAG,
         Key::required("vpc", Type::Text(form::REFERENCE), "The id of its VPC."),
         Key::optional(
             "default",
@@ -148,6 +150,7 @@ pub(super) static ACL: Table = Table::new(
     "[[network_acl]]",
     &[
         Key::required("id", Type::Text(form::ID), "The network ACL's id."),
+        NAME_TAG,
         Key::required("vpc", Type::Text(form::REFERENCE), "The id of its VPC."),
         Key::optional(
             "egress",

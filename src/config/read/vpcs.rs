@@ -1,5 +1,6 @@
 //! Reads `[[vpc]]`, `[[subnet]]`, `[[nat_gateway]]`.
 
+use super::name_tag::NAME_TAG;
 use crate::config::diagnostic::At;
 use crate::config::form;
 use crate::config::key::{Condition, Key, Table, Type, When, words};
@@ -14,6 +15,7 @@ pub(super) static VPC: Table = Table::new(
     "[[vpc]]",
     &[
         Key::required("id", Type::Text(form::ID), "The VPC's id."),
+        NAME_TAG,
         Key::required(
             "cidr",
             Type::filled(&Type::Text(form::NETWORK)),
@@ -81,6 +83,7 @@ pub(super) static SUBNET: Table = Table::new(
     "[[subnet]]",
     &[
         Key::required("id", Type::Text(form::ID), "The subnet's id."),
+        NAME_TAG,
         Key::required("vpc", Type::Text(form::REFERENCE), "The id of its VPC."),
         Key::required(
             "availability_zone",
@@ -141,6 +144,7 @@ pub(super) static NAT_GATEWAY: Table = Table::new(
     "[[nat_gateway]]",
     &[
         Key::required("id", Type::Text(form::ID), "The NAT gateway's id."),
+        NAME_TAG,
         Key::required("subnet", Type::Text(form::REFERENCE), "The id of the subnet that it is in."),
         Key::optional(
             "connectivity",

@@ -2,7 +2,8 @@
 //! of their lists.
 
 use super::super::columns::{GAP, beginning};
-use super::super::tables::{self, with_short_ids};
+use super::super::shown_ids::ShownIds;
+use super::super::tables;
 use super::super::width::width as line;
 use std::io::{self, Write};
 
@@ -28,7 +29,10 @@ impl Cells {
 
     /// Writes the table.
     pub(in crate::explain) fn write(&self, w: &mut dyn Write) -> io::Result<()> {
-        let rows = self.rows.iter().cloned().map(with_short_ids).collect();
+        let items = self.rows.iter().flatten().flatten();
+        let ids = ShownIds::of(items.map(String::as_str));
+        let cell = |items: &Vec<String>| items.iter().map(|item| ids.show(item)).collect();
+        let rows = self.rows.iter().map(|row| row.iter().map(cell).collect()).collect();
         let short = Self { headings: self.headings.clone(), rows };
         let widest = short.widest();
         let lines =

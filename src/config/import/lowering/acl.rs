@@ -17,7 +17,7 @@ impl<'a> Lowering<'a, '_> {
             (name, false) => name.clone(),
         };
         let mut section = Section::new("network_acl", title.as_deref(), &acl.origin);
-        section.string("id", self.words.of(ObjectKind::NetworkAcl, &acl.id));
+        section.id(self.words.of(ObjectKind::NetworkAcl, &acl.id), acl.name.as_deref());
         section.string("vpc", self.words.of(ObjectKind::Vpc, &acl.vpc));
         let ways = [("ingress", AclDirection::Ingress), ("egress", AclDirection::Egress)];
         for (key, direction) in ways {

@@ -129,6 +129,18 @@ impl Section {
         self.entries.push(KeyValue { key, value });
     }
 
+    /// Adds the object's id, and its name if it has another one that a lab file can hold. A title
+    /// that says no more than that is left out.
+    pub(super) fn id(&mut self, id: impl Display, name: Option<&str>) {
+        let id = id.to_string();
+        self.string("id", &id);
+        let is_name = |name: &&str| !name.is_empty() && *name != id && !name.contains(is_hidden);
+        if let Some(name) = name.filter(is_name) {
+            self.string("name_tag", name);
+            self.title.take_if(|title| title == name);
+        }
+    }
+
     pub(super) fn boolean(&mut self, key: &'static str, value: bool) {
         self.entries.push(KeyValue { key, value: Value::Plain(value.to_string()) });
     }

@@ -49,7 +49,7 @@ impl<'a> Lowering<'a, '_> {
         }
         let title = endpoint.name.as_deref();
         let mut section = Section::new("vpc_endpoint", title, &endpoint.origin);
-        section.string("id", self.words.of(ObjectKind::VpcEndpoint, &endpoint.id));
+        section.id(self.words.of(ObjectKind::VpcEndpoint, &endpoint.id), endpoint.name.as_deref());
         section.string("vpc", self.words.of(ObjectKind::Vpc, &vpc.id));
         match &endpoint.endpoint_type {
             EndpointType::Gateway => {

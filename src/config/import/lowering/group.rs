@@ -20,13 +20,13 @@ struct Together<'a> {
 
 impl<'a> Lowering<'a, '_> {
     pub(super) fn security_group(&mut self, group: &'a SecurityGroup) {
-        let title = group.name.as_deref().unwrap_or(&group.group_name);
+        let name = group.name.as_deref().unwrap_or(&group.group_name);
         let title = match group.description.as_deref().filter(|said| !said.is_empty()) {
-            Some(said) => format!("{title}: {said}"),
-            None => title.to_owned(),
+            Some(said) => format!("{name}: {said}"),
+            None => name.to_owned(),
         };
         let mut section = Section::new("security_group", Some(&title), &group.origin);
-        section.string("id", self.words.of(ObjectKind::SecurityGroup, &group.id));
+        section.id(self.words.of(ObjectKind::SecurityGroup, &group.id), Some(name));
         section.string("vpc", self.words.of(ObjectKind::Vpc, &group.vpc));
         if group.default {
             section.boolean("default", true);

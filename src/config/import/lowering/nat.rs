@@ -54,7 +54,7 @@ impl<'a> Lowering<'a, '_> {
             return;
         }
         let mut section = Section::new("nat_gateway", gateway.name.as_deref(), &gateway.origin);
-        section.string("id", self.words.of(ObjectKind::NatGateway, &gateway.id));
+        section.id(self.words.of(ObjectKind::NatGateway, &gateway.id), gateway.name.as_deref());
         section.string("subnet", self.words.of(ObjectKind::Subnet, id));
         if gateway.private {
             section.string("connectivity", "private");

@@ -86,7 +86,7 @@ impl<'a> Lowering<'a, '_> {
 
     pub(super) fn network(&mut self, vpc: &'a Vpc) {
         let mut section = Section::new("vpc", vpc.name.as_deref(), &vpc.origin);
-        section.string("id", self.words.of(ObjectKind::Vpc, &vpc.id));
+        section.id(self.words.of(ObjectKind::Vpc, &vpc.id), vpc.name.as_deref());
         section.strings("cidr", &vpc.cidr_blocks);
         if let Some(region) = self.region_by_peering(vpc) {
             section.string("region", region);
@@ -181,7 +181,7 @@ impl<'a> Lowering<'a, '_> {
             Some(zone) => zone.clone(),
             None => self.assumed_zone(vpc, subnet, &mut section),
         };
-        section.string("id", self.words.of(ObjectKind::Subnet, &subnet.id));
+        section.id(self.words.of(ObjectKind::Subnet, &subnet.id), subnet.name.as_deref());
         section.string("vpc", self.words.of(ObjectKind::Vpc, &vpc.id));
         section.string("availability_zone", zone);
         section.string("cidr", subnet.cidr_block);
@@ -218,7 +218,7 @@ impl<'a> Lowering<'a, '_> {
             }
             let name = peering.name.as_deref();
             let mut section = Section::new("vpc_peering_connection", name, &peering.origin);
-            section.string("id", self.words.of(ObjectKind::Peering, &peering.id));
+            section.id(self.words.of(ObjectKind::Peering, &peering.id), peering.name.as_deref());
             section.string("requester_vpc", self.words.of(ObjectKind::Vpc, requester));
             section.string("accepter_vpc", self.words.of(ObjectKind::Vpc, accepter));
             let dns = [
@@ -256,7 +256,10 @@ impl<'a> Lowering<'a, '_> {
             }
             let name = prefix_list.name.as_deref();
             let mut section = Section::new("prefix_list", name, &prefix_list.origin);
-            section.string("id", self.words.of(ObjectKind::PrefixList, &prefix_list.id));
+            section.id(
+                self.words.of(ObjectKind::PrefixList, &prefix_list.id),
+                prefix_list.name.as_deref(),
+            );
             let mut seen = BTreeSet::new();
             let once: Vec<_> = entries.iter().filter(|entry| seen.insert(**entry)).collect();
             section.strings("entries", &once);

@@ -32,7 +32,7 @@ impl<'a> Lowering<'a, '_> {
             (name, false) => name.clone(),
         };
         let mut section = Section::new("route_table", title.as_deref(), &table.origin);
-        section.string("id", self.words.of(ObjectKind::RouteTable, &table.id));
+        section.id(self.words.of(ObjectKind::RouteTable, &table.id), table.name.as_deref());
         section.string("vpc", self.words.of(ObjectKind::Vpc, &vpc.id));
         let mut routes = Vec::new();
         let mut seen = BTreeSet::new();
