@@ -36,12 +36,14 @@ impl<A, R: Row> Listing<'_, A, R> {
         self.args.style::<R>(self.format)?;
         let runtime = runtime()?;
         let shown = runtime.block_on(async {
+            // Without a lab there is nothing to clear a screen for.
+            let first = get().await?;
             if self.format == Format::Table {
                 fetch_names(self.client).await;
             }
             match self.args.watch {
-                None => self.print(&get().await?),
-                Some(_) => self.watch(get).await,
+                None => self.print(&first),
+                Some(_) => self.watch(first, get).await,
             }
         });
         // A read for a key that is never pressed is not waited for.
@@ -50,7 +52,8 @@ impl<A, R: Row> Listing<'_, A, R> {
     }
 
     fn print(&self, list: &[R]) -> Result<ExitCode, CliError> {
-        let text = self.text(list)?;
+        // No text is made of what no person reads.
+        let text = if self.format.is_text() { self.text(list)? } else { Vec::new() };
         self.format.print(self.rows, || list, |w| w.write_all(&text))?;
         Ok(ExitCode::SUCCESS)
     }
@@ -64,11 +67,10 @@ impl<A, R: Row> Listing<'_, A, R> {
 
     async fn watch(
         &self,
+        first: Vec<R>,
         get: impl AsyncFn() -> Result<Vec<R>, CliError>,
     ) -> Result<ExitCode, CliError> {
         let mut stop = Stop::listen()?;
-        // Without a lab there is nothing to clear the screen for.
-        let first = get().await?;
         let screen = if self.format.is_text() { Screen::take()? } else { None };
         tokio::select! {
             shown = self.repeat(first, get, screen.as_ref()) => shown,
