@@ -95,7 +95,9 @@ fn regression_ipv6_of_a_task_has_a_drop_row_with_its_task_and_fails_at_once(devi
             });
             assert_eq!((row.service.as_deref(), row.task), (Some(service), Some(number)));
             assert_eq!((row.destination, row.port), (Some(IpAddr::V6(HOST)), Some(port)));
-            assert_eq!((row.protocol.as_deref(), row.packets), (Some(protocol), 1));
+            assert_eq!(row.protocol.as_deref(), Some(protocol));
+            // On a busy machine a SYN may be sent again before the answer to the first arrives.
+            assert!(row.packets == 1 || protocol == "tcp", "{row:?}");
         };
         refused("tcp", 443, "ENETUNREACH");
         refused("udp", 53, "EACCES");

@@ -13,6 +13,7 @@
 
 mod applies;
 mod apprunner;
+mod attach;
 mod bench;
 mod changes_under_load;
 mod completions;

@@ -3,8 +3,9 @@
 
 use crate::support::{Namespaces, is_root, run_ok};
 use egret::linux::exec::{ExecError, run_dressed};
-use egret::linux::link::link_task;
+use egret::linux::link::Far;
 use egret::linux::listen::{Endpoint, ListenError, spawn_echo};
+use egret::linux::task_link::{lead_to_router, link_task};
 use egret::linux::{Device, DeviceKind, Links, Netns, NetnsError, Steer, netns};
 use egret::packet::Protocol;
 use std::io::{Read, Write};
@@ -46,7 +47,9 @@ fn a_child_sees_the_interfaces_of_its_namespace_and_the_host_keeps_its_own() {
     let address = Ipv4Addr::new(100, 64, 0, 2);
     runtime.block_on(async {
         let links = Links::open(&router).unwrap();
-        link_task(&links, &task, address, 1400).await.unwrap();
+        let far = Far { netns: &task, interface: "eth0" };
+        let link = link_task(&links, far, address, 1400).await.unwrap();
+        lead_to_router(far, link, address).await.unwrap();
         assert!(links.ifindex("nothing").await.unwrap_err().to_string().contains("`nothing`"));
     });
     assert_eq!(run_ok(&task, "ls /sys/class/net"), "eth0\nlo\n");
@@ -118,7 +121,9 @@ fn a_thousand_tasks() {
     for count in 1..=1000 {
         let address = Ipv4Addr::from_bits(Ipv4Addr::new(100, 64, 0, 0).to_bits() + count);
         let task = namespaces.create(&count.to_string());
-        let link = runtime.block_on(link_task(&links, &task, address, 1500)).unwrap();
+        let link = runtime
+            .block_on(link_task(&links, Far { netns: &task, interface: "eth0" }, address, 1500))
+            .unwrap();
         let name = egret::linux::link::task_link_name(address);
         assert_eq!(steer.attach_task(&name, address, tun).unwrap(), link.ifindex);
         steer.deliver_task(address, link).unwrap();

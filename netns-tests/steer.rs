@@ -2,7 +2,8 @@
 
 use crate::support::lab::snmp;
 use crate::support::{Namespaces, far_host, iperf, is_root, pings, run_ok};
-use egret::linux::link::{link_space, link_task};
+use egret::linux::link::{Far, link_space};
+use egret::linux::task_link::{lead_to_router, link_task};
 use egret::linux::{
     Action, Device, DeviceKind, Judge, Link, Links, Netns, Steer, SteerReason, Worker, WorkerHandle,
 };
@@ -352,8 +353,11 @@ impl Bed {
         let (task, vpc) = (namespaces.create("task"), namespaces.create("vpc"));
         let (task_link, vpc_link, far) = runtime.block_on(async {
             let links = Links::open(&router).unwrap();
-            let task_link = link_task(&links, &task, TASK, 1500).await.unwrap();
-            let vpc_link = link_space(&links, "s-1", &vpc, "vpc0", SPACE, &[DB], 1500).await;
+            let far = Far { netns: &task, interface: "eth0" };
+            let task_link = link_task(&links, far, TASK, 1500).await.unwrap();
+            lead_to_router(far, task_link, TASK).await.unwrap();
+            let far = Far { netns: &vpc, interface: "vpc0" };
+            let vpc_link = link_space(&links, "s-1", far, SPACE, &[DB], 1500).await;
             (task_link, vpc_link.unwrap(), far_host(&mut namespaces, &vpc, FAR).await)
         });
         let device = Device::open(&router, "eni-0a1b2c3d", kind, 1500).unwrap();
@@ -389,7 +393,8 @@ impl Bed {
         let internet = self.namespaces.create("internet");
         let link = self.runtime.block_on(async {
             let links = Links::open(&self.router).unwrap();
-            link_space(&links, "s-2", &internet, "net0", INTERNET, &[HOST], 1500).await.unwrap()
+            let far = Far { netns: &internet, interface: "net0" };
+            link_space(&links, "s-2", far, INTERNET, &[HOST], 1500).await.unwrap()
         });
         self.steer.attach_space("s-2", INTERNET).unwrap();
         (internet, link)

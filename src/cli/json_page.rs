@@ -5,7 +5,7 @@ use super::format::fields::fields;
 use crate::explain::graph::{Area, Edge, Graph, Node};
 use crate::explain::{
     DropRow, Endpoints, EniRow, FlowRow, HolderRow, Offloaded, ProcessRow, PsRow, Reload,
-    ServiceRow, TopRow, TraceRow,
+    ResourceRow, ServiceRow, TopRow, TraceRow,
 };
 use crate::pipeline::NatMetrics;
 use std::collections::BTreeSet;
@@ -38,6 +38,7 @@ fn every_field_of_the_rows_is_on_the_page() {
         ("### Offloaded", fields::<Offloaded>()),
         ("## ps", fields::<PsRow>()),
         ("## services", fields::<ServiceRow>()),
+        ("## resource list", fields::<ResourceRow>()),
         ("## enis\n", fields::<EniRow>().into_iter().chain(fields::<NatMetrics>()).collect()),
         ("### enis --holders", fields::<HolderRow>()),
         ("## flows", fields::<FlowRow>()),

@@ -29,12 +29,14 @@ mod lines;
 pub mod list;
 mod live;
 pub mod man;
+mod namespace_args;
 mod number;
 pub mod output;
 mod program;
 mod progress;
 pub mod reach;
 mod remaining;
+pub mod resource;
 mod running_lab;
 mod runtime;
 pub mod schema;
@@ -103,6 +105,8 @@ pub enum Command {
     Exec(exec::ExecArgs),
     /// Add, remove, repair or list tasks
     Task(task::TaskArgs),
+    /// Attach containers or processes that answer at resources' addresses, detach or list them
+    Resource(resource::ResourceArgs),
     /// Say whether a service reaches a destination, and which rule decides
     #[command(long_about = "Say whether a service reaches a destination, and which rule decides.
 
@@ -187,6 +191,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Down(args) => down::run(&args),
         Command::Exec(args) => exec::run(&args),
         Command::Task(args) => task::run(&args),
+        Command::Resource(args) => resource::run(&args),
         Command::Trace(args) => trace::run(args, cli.color),
         Command::Capture(args) => capture::run(args),
         Command::Top(args) => top::run(&args),
@@ -273,6 +278,8 @@ mod tests {
             "graph",
             "ps",
             "reach",
+            "resource attach",
+            "resource list",
             "services",
             "task add",
             "task list",

@@ -3,7 +3,7 @@
 
 use super::format::{Format, Formats, Rows, each};
 use super::output;
-use crate::daemon::{Client, state, task_namespace};
+use crate::daemon::{Client, attached_namespaces, state, task_namespace};
 use crate::explain::{self, ProcessRow, PsRow};
 use crate::linux::Netns;
 use crate::linux::processes::{Ending, Process, end, in_namespaces};
@@ -74,8 +74,12 @@ impl Held {
     pub(super) fn hold_new(&mut self) {
         // If the list cannot be read, the command's next step fails with that error.
         let names = state::namespaces(&self.lab).unwrap_or_default();
+        // Programs of an attached namespace are not the lab's.
+        let attached = attached_namespaces(&self.lab);
         let is_known = |name: &String| self.namespaces.iter().any(|netns| netns.name() == name);
-        let new: Vec<String> = names.into_iter().filter(|name| !is_known(name)).collect();
+        let is_own = |name: &String| !attached.contains(name);
+        let new = names.into_iter().filter(|name| !is_known(name) && is_own(name));
+        let new: Vec<String> = new.collect();
         self.namespaces.extend(new.iter().filter_map(|name| Netns::open(name).ok()));
     }
 

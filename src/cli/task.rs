@@ -4,11 +4,12 @@ use super::completion::values;
 use super::exec::parse_task;
 use super::format::OutputArgs;
 use super::list::{PsArgs, TASKS, Tasks};
+use super::namespace_args::NamespaceArgs;
 use super::remaining::{Held, KillArg, Processes};
 use super::runtime::runtime;
 use super::{CliError, LabArg, list, output};
-use crate::daemon::Client;
-use crate::daemon::control::{Maker, Removed, TaskAnswer, TaskRequest};
+use crate::daemon::control::{AttachTaskRequest, Maker, Removed, TaskAnswer, TaskRequest};
+use crate::daemon::{Client, attached_namespaces, task_namespace};
 use crate::explain::PsRow;
 use clap_complete::engine::ArgValueCompleter;
 use std::process::ExitCode;
@@ -17,6 +18,7 @@ use std::process::ExitCode;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   sudo egret task add web --count 3
+  sudo egret task add web --pid 4711
   sudo egret task remove web/2
   sudo egret task list --json")]
 pub struct TaskArgs {
@@ -26,15 +28,21 @@ pub struct TaskArgs {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    /// Add tasks to a service
+    /// Add tasks to a service: new ones, or one of a namespace that another program made
+    ///
+    /// With --netns or --pid, that namespace becomes the task: it gets an interface, an address and a default route, and
+    /// its traffic leaves as the service's does. `egret task remove` detaches it; the namespace and its programs stay.
     #[command(after_help = "Examples:
   sudo egret task add web
   sudo egret task add web --count 3 --json
-  task=$(sudo egret task add web -o name)")]
+  task=$(sudo egret task add web -o name)
+  sudo egret task add web --netns /run/netns/blue
+  sudo egret task add web --pid \"$(podman inspect -f '{{.State.Pid}}' app)\"")]
     Add(AddArgs),
     /// Remove a task, with its flows
     #[command(after_help = "\
 Programs that still run in its namespace lose their network. They are listed; --kill ends them.
+A task of a namespace that another program made is detached: namespace and programs stay.
 
 Exit codes:
   0  removed, and no program is left there
@@ -73,8 +81,10 @@ struct AddArgs {
     #[arg(add = ArgValueCompleter::new(values::services))]
     service: String,
     /// How many
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000), conflicts_with = "namespace")]
     count: u16,
+    #[command(flatten)]
+    namespace: Option<NamespaceArgs>,
     #[command(flatten)]
     output: OutputArgs<Tasks>,
 }
@@ -110,7 +120,22 @@ pub(super) fn run(args: &TaskArgs) -> Result<ExitCode, CliError> {
     }
 }
 
+async fn attach(args: &AddArgs, namespace: &NamespaceArgs) -> Result<ExitCode, CliError> {
+    let client = Client::new(args.lab.name());
+    let service = args.service.clone();
+    let (number, interface) = (None, namespace.interface().to_owned());
+    let request = AttachTaskRequest { service, number, interface };
+    let descriptor = namespace.open()?;
+    let TaskAnswer { task, notes } =
+        client.post_with("/v1/tasks/attach", &request, descriptor).await?;
+    notes.iter().for_each(|note| output::note(&format!("egret: {note}")));
+    list::print(&[task], args.output.format, &TASKS)
+}
+
 async fn add(args: &AddArgs) -> Result<ExitCode, CliError> {
+    if let Some(namespace) = &args.namespace {
+        return attach(args, namespace).await;
+    }
     let client = Client::new(args.lab.name());
     let service = args.service.clone();
     let request = TaskRequest { service, number: None, maker: Maker::TaskAdd };
@@ -135,10 +160,15 @@ async fn add(args: &AddArgs) -> Result<ExitCode, CliError> {
 async fn remove(args: &RemoveArgs) -> Result<ExitCode, CliError> {
     let (service, number) = numbered(&args.task)?;
     let path = format!("/v1/tasks/{service}/{number}");
+    let lab = args.lab.name();
+    let is_attached = attached_namespaces(lab).contains(&task_namespace(lab, &service, number));
     let held = Held::of_task(args.lab.name(), &service, number).await;
     let Removed { notes } = Client::new(args.lab.name()).delete(&path).await?;
     notes.iter().for_each(|note| output::note(&format!("egret: {note}")));
-    output::note(&format!("removed task {}", args.task));
+    output::note(&match is_attached {
+        true => format!("detached task {}; its namespace and programs stay", args.task),
+        false => format!("removed task {}", args.task),
+    });
     Ok(held.remaining(args.kill)?.print(args.output.format)?)
 }
 

@@ -236,14 +236,14 @@ impl Lab {
     }
 
     /// Returns the lab as the successor of another: an object that exists in both keeps the ids and
-    /// addresses that egret chose for it there, and tasks that were created by hand keep their
-    /// ENIs.
+    /// addresses that egret chose for it there, tasks that were created by hand keep their ENIs, and
+    /// attached resources stay attached.
     ///
     /// # Errors
     /// The objects for which no address is free beside those that are kept.
     pub fn following(&self, before: &Self) -> Result<Self, Diagnostics> {
-        let tasks_by_hand = before.overlay.tasks_by_hand.clone();
-        let overlay = Overlay { tasks_by_hand, ..self.overlay.clone() };
+        let Overlay { tasks_by_hand, attached_resources, .. } = before.overlay.clone();
+        let overlay = Overlay { tasks_by_hand, attached_resources, ..self.overlay.clone() };
         let lab = Self::parse_with(Some(&before.plan), &self.file, self.source(), overlay)?;
         Ok(self.settings_for(lab))
     }

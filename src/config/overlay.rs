@@ -11,8 +11,8 @@ use crate::vpc::ServiceKind;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// All objects that were created through the API, and the tasks that were created by hand, which
-/// the lab itself records.
+/// All objects that were created through the API; and the tasks that were created by hand and the
+/// resources that are attached, which the lab itself records.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Overlay {
     /// VPC connectors. One that no service uses has no ENI (spec 1.6).
@@ -22,6 +22,8 @@ pub struct Overlay {
     /// The tasks that `egret task add` created, by service: each task of a Fargate service needs an
     /// ENI of its own.
     pub tasks_by_hand: BTreeMap<String, BTreeSet<u16>>,
+    /// The resources whose address an attached namespace has, in place of the lab's own.
+    pub attached_resources: BTreeSet<String>,
 }
 
 /// A VPC connector.
@@ -123,6 +125,8 @@ impl Overlay {
         };
         self.tasks_by_hand.retain(|name, _| is_fargate(name));
         spec.more_tasks.clone_from(&self.tasks_by_hand);
+        let is_there = |name: &String| spec.resources.iter().any(|own| own.name.value == *name);
+        self.attached_resources.retain(is_there);
     }
 
     /// Decides whether a service has its connector. A connector of the overlay that does not fit is

@@ -1,14 +1,17 @@
 //! Attaches tasks to a running lab, and detaches them: a namespace, a link, an address, an ENI.
 
 use super::aside::aside;
-use super::attachment::{Attachment, device_of, task_namespace};
+use super::attachment::{Attachment, INTERFACE, device_of, task_namespace};
 use super::error::{LabError, left};
+use super::foreign::{Attachable, require_room};
 use super::origin::Origin;
 use super::running::Running;
+use super::state::StateDir;
 use crate::flow::Instant;
-use crate::linux::link::{LinkError, link_task, task_link_name};
+use crate::linux::link::{Far, LinkError, task_link_name};
 use crate::linux::netns::Netns;
-use crate::linux::{clock, ipv6};
+use crate::linux::task_link::{lead_to_router, link_task};
+use crate::linux::{Link, Mac, clock, ipv6};
 use crate::pipeline::{Device, DeviceId};
 use crate::vpc::dns::search_domain;
 use crate::vpc::{ServiceIx, Snapshot, Space, Task, exempt};
@@ -26,12 +29,57 @@ pub(super) fn tasks_by_hand(running: &Running) -> BTreeMap<String, BTreeSet<u16>
     tasks
 }
 
+/// The namespace of a new task.
+pub(super) enum Home {
+    /// The lab makes it.
+    Own,
+    /// Another program made it, and the lab gives it a name.
+    Foreign(Attachable),
+    /// Another program made it, and a killed process gave it its name and its address.
+    Named { netns: Netns, interface: String, address: Ipv4Addr },
+}
+
+impl Home {
+    fn is_foreign(&self) -> bool {
+        match self {
+            Self::Own => false,
+            Self::Foreign(_) | Self::Named { .. } => true,
+        }
+    }
+
+    fn interface(&self) -> &str {
+        match self {
+            Self::Own => INTERFACE,
+            Self::Foreign(Attachable { interface, .. }) | Self::Named { interface, .. } => {
+                interface
+            }
+        }
+    }
+
+    fn address(&self) -> Option<Ipv4Addr> {
+        match self {
+            Self::Own | Self::Foreign(_) => None,
+            Self::Named { address, .. } => Some(*address),
+        }
+    }
+
+    /// Makes or names the namespace.
+    fn open(self, state: &StateDir, name: &str) -> Result<Netns, LabError> {
+        Ok(match self {
+            Self::Own => state.make_namespace(name)?,
+            Self::Foreign(attachable) => state.name_namespace(name, &attachable.namespace)?,
+            Self::Named { netns, .. } => netns,
+        })
+    }
+}
+
 /// Makes a task.
 pub(super) async fn add(
     running: &mut Running,
     service: ServiceIx,
     number: u16,
     origin: Origin,
+    home: Home,
 ) -> Result<Task, LabError> {
     let snapshot = running.snapshot();
     let device = device_of(&snapshot, service, number);
@@ -46,43 +94,64 @@ pub(super) async fn add(
         Device::Eni(eni) => Some(eni),
         Device::AppRunner | Device::NatGateway(_) => None,
     };
-    let task = Task { service, number, address: free_address(running, &snapshot)?, eni };
+    let address = free_address(running, &snapshot, home.address())?;
+    let task = Task { service, number, address, eni };
     let namespace = task_namespace(&running.lab.name, &snapshot.service(service).name, number);
-    let netns = running.state.make_namespace(&namespace)?;
+    let (is_foreign, interface) = (home.is_foreign(), home.interface().to_owned());
+    let netns = home.open(&running.state, &namespace)?;
     let device = DeviceId::of(&snapshot, device);
-    let attached = attach(running, &snapshot, task, origin, &netns, device, tun).await;
-    let Err(error) = attached else { return Ok(task) };
-    let link = running.router.ifindex(&task_link_name(task.address)).await.ok();
-    let detached = detach(running, task.address, netns.name(), link).await;
-    Err(error.and_left(left(&format!("namespace {namespace}"), detached)))
+    let link = NO_LINK;
+    let mut attachment = Attachment {
+        service: snapshot.service(service).name.clone(),
+        number,
+        address,
+        origin,
+        namespace,
+        interface,
+        is_foreign,
+        link,
+        device: Some(device),
+        mtu: snapshot.parts().mtu.task,
+        half_removed: false,
+    };
+    match attach(running, &snapshot, task, &mut attachment, &netns, tun).await {
+        Ok(()) => {
+            running.tasks.insert(address, attachment);
+            Ok(task)
+        }
+        Err(error) => {
+            let detached = detach(running, &attachment).await;
+            Err(error.and_left(left(&format!("namespace {}", attachment.namespace), detached)))
+        }
+    }
 }
 
+/// The link of a task before it is made: no interface has the index 0.
+const NO_LINK: Link = Link { ifindex: 0, near: Mac([0; 6]), far: Mac([0; 6]) };
+
+/// Attaches a task. Its default route comes last: until the engine has the task, nothing leads out.
 async fn attach(
     running: &mut Running,
     snapshot: &Snapshot,
     task: Task,
-    origin: Origin,
+    attachment: &mut Attachment,
     netns: &Netns,
-    device: DeviceId,
     tun: u32,
 ) -> Result<(), LabError> {
-    let (namespace, mtu) = (netns.name().to_owned(), snapshot.parts().mtu.task);
-    write_overlays(running, snapshot, &namespace, &task)?;
-    let link = link_task(&running.router, netns, task.address, mtu).await?;
-    // If the kernel refuses, the IPv6 packets that still arrive are counted at the link.
-    let _ = ipv6::lead_to_router(netns, task.address, link.near).await;
+    let (address, far) = (task.address, Far { netns, interface: &attachment.interface });
+    if attachment.is_foreign {
+        require_room(netns, far.interface).await?;
+        netns.bring_loopback_up()?;
+    }
+    write_overlays(running, snapshot, &attachment.namespace, &task)?;
+    let link = link_task(&running.router, far, address, attachment.mtu).await?;
+    attachment.link = link;
     running.current.store(Arc::new(snapshot.with_task(task)));
-    running.steer.deliver_task(task.address, link)?;
+    running.steer.deliver_task(address, link)?;
     // Services see the task's own address, and answer it.
-    running.steer.own(u32::from(Space::SERVICES.0), task.address, tun)?;
-    running.steer.attach_task(&task_link_name(task.address), task.address, tun)?;
-    let (Task { number, address, .. }, device) = (task, Some(device));
-    let service = snapshot.service(task.service).name.clone();
-    let half_removed = false;
-    let attachment =
-        Attachment { service, number, address, origin, namespace, link, device, mtu, half_removed };
-    running.tasks.insert(address, attachment);
-    Ok(())
+    running.steer.own(u32::from(Space::SERVICES.0), address, tun)?;
+    running.steer.attach_task(&task_link_name(address), address, tun)?;
+    Ok(lead_to_router(far, link, address).await?)
 }
 
 /// Writes the files that programs of a task see in place of those in `/etc`. A file that already
@@ -102,27 +171,23 @@ pub(super) fn write_overlays(
 pub(super) async fn take_down(running: &mut Running, address: Ipv4Addr) -> Result<(), LabError> {
     let Some(attachment) = running.tasks.get_mut(&address) else { return Ok(()) };
     attachment.half_removed = true;
-    let (namespace, ifindex) = (attachment.namespace.clone(), attachment.link.ifindex);
-    detach(running, address, &namespace, Some(ifindex)).await?;
+    let attachment = attachment.clone();
+    detach(running, &attachment).await?;
     running.tasks.remove(&address);
     Ok(())
 }
 
 /// Undoes an attachment, whole or half. Parts that no longer exist are no error.
-async fn detach(
-    running: &mut Running,
-    address: Ipv4Addr,
-    namespace: &str,
-    ifindex: Option<u32>,
-) -> Result<(), LabError> {
+async fn detach(running: &mut Running, attachment: &Attachment) -> Result<(), LabError> {
+    let &Attachment { address, link: Link { ifindex, .. }, .. } = attachment;
     let steered = match ifindex {
-        Some(ifindex) => {
+        0 => Ok(()),
+        ifindex => {
             let detached = running.steer.detach_task(ifindex);
             let last = detached.as_deref().unwrap_or_default();
             running.keep_drops_at_link(ifindex, Some(address), last).await;
             detached.map(drop)
         }
-        None => Ok(()),
     };
     let withdrawn = running.steer.withdraw_task(address);
     let disowned = running.steer.disown(u32::from(Space::SERVICES.0), address);
@@ -137,7 +202,13 @@ async fn detach(
         Err(LinkError::Missing { .. }) => Ok(()),
         deleted => deleted,
     };
-    let removed = running.state.remove_namespace(namespace);
+    if attachment.is_foreign
+        && let Ok(netns) = Netns::open(&attachment.namespace)
+    {
+        // An address that stays there leads nowhere without the interface.
+        let _ = ipv6::forget(&netns, address).await;
+    }
+    let removed = running.state.remove_namespace(&attachment.namespace);
     quiesced?;
     steered?;
     withdrawn?;
@@ -163,9 +234,16 @@ pub(super) fn find<'a>(running: &'a Running, service: &str, number: u16) -> Opti
     running.tasks.values().find(|task| task.number == number && task.service == service)
 }
 
-fn free_address(running: &Running, snapshot: &Snapshot) -> Result<Ipv4Addr, LabError> {
+/// Returns an address for a task: the one that it had before, if that is free.
+fn free_address(
+    running: &Running,
+    snapshot: &Snapshot,
+    before: Option<Ipv4Addr>,
+) -> Result<Ipv4Addr, LabError> {
     let taken = |address| snapshot.task(address).is_some() || running.tasks.contains_key(&address);
-    running.addresses.free(taken).ok_or_else(|| LabError::PoolEmpty {
+    let before = before.filter(|own| running.lab.task_cidr.contains(*own) && !taken(*own));
+    let free = before.or_else(|| running.addresses.free(taken));
+    free.ok_or_else(|| LabError::PoolEmpty {
         pool: running.lab.task_cidr,
         resting: running.addresses.resting(),
     })

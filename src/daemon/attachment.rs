@@ -8,6 +8,7 @@ use std::net::Ipv4Addr;
 
 /// A task with its namespace, its link and its device. It outlives configurations, so it holds
 /// names and no positions: those of the committed one are in [`Snapshot::task`].
+#[derive(Clone, Debug)]
 pub(super) struct Attachment {
     /// The service's name.
     pub(super) service: String,
@@ -16,6 +17,10 @@ pub(super) struct Attachment {
     pub(super) address: Ipv4Addr,
     pub(super) origin: Origin,
     pub(super) namespace: String,
+    /// The task's interface there.
+    pub(super) interface: String,
+    /// True if another program made the namespace, which stays without the task.
+    pub(super) is_foreign: bool,
     pub(super) link: Link,
     /// The device that its packets go to; `None` while a resumed task still leads to a device of
     /// the killed process.
@@ -24,6 +29,9 @@ pub(super) struct Attachment {
     /// True once its removal has begun and failed: no configuration has it from then on.
     pub(super) half_removed: bool,
 }
+
+/// The interface of a task whose namespace the lab makes.
+pub(super) const INTERFACE: &str = "eth0";
 
 /// Returns the device that a task's packets go to. A service that is to leave through a VPC and
 /// cannot has none: it must not leave through App Runner's own.

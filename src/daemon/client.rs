@@ -1,5 +1,6 @@
 //! Calls the control API of a running lab.
 
+use super::passing::PassingStream;
 use super::process;
 use super::shared::Problem;
 use super::silence::{Silence, Silent, is_stopped};
@@ -13,6 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::future::Future;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::time::{Duration, Instant};
@@ -133,6 +135,21 @@ impl Client {
         self.call(Method::POST, path, body).await
     }
 
+    /// Calls with POST, and passes a descriptor with the request.
+    ///
+    /// # Errors
+    /// No such lab, or the lab refused.
+    pub async fn post_with<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+        descriptor: OwnedFd,
+    ) -> Result<T, ClientError> {
+        let body = serde_json::to_vec(body).map_err(|error| self.broken(&error))?;
+        let sent = self.send(Method::POST, path, body, Some(descriptor));
+        self.in_time(path, async { self.answer_of(sent.await?).await }).await
+    }
+
     /// Calls with DELETE.
     ///
     /// # Errors
@@ -147,7 +164,7 @@ impl Client {
     /// No such lab, or the lab refused.
     pub async fn follow(&self, path: &str, body: &impl Serialize) -> Result<Answer, ClientError> {
         let body = serde_json::to_vec(body).map_err(|error| self.broken(&error))?;
-        let sent = self.send(Method::POST, path, body);
+        let sent = self.send(Method::POST, path, body, None);
         let (response, driver) = self.in_time(path, sent).await?;
         let status = response.status();
         let stream = response.headers().get(STREAM).and_then(|id| id.to_str().ok());
@@ -179,7 +196,13 @@ impl Client {
         path: &str,
         body: Vec<u8>,
     ) -> Result<T, ClientError> {
-        let (response, _driver) = self.send(method, path, body).await?;
+        self.answer_of(self.send(method, path, body, None).await?).await
+    }
+
+    async fn answer_of<T: DeserializeOwned>(
+        &self,
+        (response, _driver): (Response<Incoming>, Driver),
+    ) -> Result<T, ClientError> {
         let status = response.status();
         let body = response.into_body().collect().await.map_err(|e| self.broken(&e))?.to_bytes();
         self.answer(status, &body)
@@ -226,6 +249,7 @@ impl Client {
         method: Method,
         path: &str,
         body: Vec<u8>,
+        descriptor: Option<OwnedFd>,
     ) -> Result<(Response<Incoming>, Driver), ClientError> {
         let path_of_socket = state::socket(&self.lab);
         let stream = UnixStream::connect(&path_of_socket).await.map_err(|error| {
@@ -239,9 +263,9 @@ impl Client {
                 self.not_running()
             }
         })?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|e| self.broken(&e))?;
+        let stream = TokioIo::new(PassingStream::passing(stream, descriptor));
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(stream).await.map_err(|e| self.broken(&e))?;
         // The reader of the connection sees what goes wrong with it.
         let driver = Driver(tokio::spawn(async { drop(connection.await) }));
         let request = Request::builder()

@@ -8,22 +8,27 @@ use super::error::LabError;
 use super::explain::explain;
 pub use super::explain::{ExplainAnswer, ExplainRequest, no_task};
 use super::flows::FlowQuery;
+use super::foreign::{AttachError, Attachable};
 use super::http::{self, Bounds, HEAD};
 pub use super::origin::Maker;
+use super::passing::{PassingListener, PassingStream};
 use super::peer::Peer;
 use super::reach::reach;
 pub use super::reach::{ReachAnswer, ReachRequest};
 use super::reload;
+pub use super::resources::ResourceAnswer;
 use super::running::Running;
 use super::shared::{Problem, Shared, refused, withdrawn};
 use super::top::top;
 use super::watch::{capture, trace};
 use crate::config::Lab;
-use crate::explain::{EniRow, HolderRow, PsRow, Selection, ServiceRow};
+use crate::explain::{EniRow, HolderRow, PsRow, ResourceRow, Selection, ServiceRow};
 use crate::flow::Instant;
+use crate::linux::Foreign;
 use crate::linux::clock;
 use crate::linux::descriptors::Shares;
 use crate::linux::remedy::remedy;
+use crate::vpc::Task;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequestParts, Path, Request, State};
 use axum::http::StatusCode;
@@ -38,7 +43,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixListener;
 use tokio::sync::{OwnedMutexGuard, watch};
 
 /// Bytes of the largest request.
@@ -98,7 +103,27 @@ pub struct TaskAnswer {
     pub notes: Vec<String>,
 }
 
-/// The answer to `DELETE /v1/tasks/SERVICE/N`.
+/// The request of `POST /v1/tasks/attach`: a namespace, whose descriptor the client passes with the
+/// request, becomes a task.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AttachTaskRequest {
+    /// The service.
+    pub service: String,
+    /// The task's number; without it, the lowest free one.
+    pub number: Option<u16>,
+    /// The name of the task's interface in the namespace.
+    pub interface: String,
+}
+
+/// The request of `POST /v1/resources/NAME/attach`: a namespace, whose descriptor the client passes
+/// with the request, answers at the resource's address.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AttachResourceRequest {
+    /// The name of the resource's interface in the namespace.
+    pub interface: String,
+}
+
+/// The answer to `DELETE /v1/tasks/SERVICE/N` and to `DELETE /v1/resources/NAME/attach`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Removed {
     /// Notes on what failed although the task was removed.
@@ -125,12 +150,12 @@ pub fn listen(socket: &std::path::Path) -> io::Result<UnixListener> {
 pub async fn serve(shared: Shared, listener: UnixListener, ended: watch::Receiver<bool>) {
     let bodies = Bodies::new(BODIES, PATIENCE);
     let api = TowerToHyperService::new(router(shared));
-    let respond = |stream: &UnixStream| {
+    let respond = |stream: &PassingStream| {
         let (peer, bodies, api) = (Peer::of(stream), bodies.clone(), api.clone());
         move |request| respond(request, peer.clone(), bodies.clone(), api.clone())
     };
     let bounds = Bounds { connections: Shares::now().control, head: HEAD, life: None };
-    http::serve(listener, bounds, respond, ended).await;
+    http::serve(PassingListener(listener), bounds, respond, ended).await;
 }
 
 /// Answers a request once its body is read.
@@ -180,8 +205,11 @@ fn router(shared: Shared) -> Router {
         .route("/v1/ps", get(ps))
         .route("/v1/services", get(services))
         .route("/v1/tasks", post(add_task))
+        .route("/v1/tasks/attach", post(attach_task))
         .route("/v1/tasks/{service}/{number}", delete(remove_task))
         .route("/v1/tasks/{service}/{number}/repair", post(repair_task))
+        .route("/v1/resources", get(resources))
+        .route("/v1/resources/{name}/attach", post(attach_resource).delete(detach_resource))
         .route("/v1/explain", post(explain))
         .route("/v1/reach", post(reach))
         .route(APPLY_PATH, post(apply))
@@ -260,6 +288,10 @@ async fn ps(State(shared): State<Shared>) -> Json<Vec<PsRow>> {
     Json(rows)
 }
 
+async fn resources(State(shared): State<Shared>) -> Json<Vec<ResourceRow>> {
+    Json(shared.running.lock().await.resource_rows())
+}
+
 async fn services(State(shared): State<Shared>) -> Json<Vec<ServiceRow>> {
     Json(shared.running.lock().await.service_rows())
 }
@@ -274,17 +306,90 @@ async fn add_task(
     shared.for_client(&client, add).await
 }
 
+async fn attach_task(
+    State(shared): State<Shared>,
+    ConnectInfo(client): ConnectInfo<Peer>,
+    Checked(request): Checked<AttachTaskRequest>,
+) -> Response {
+    let AttachTaskRequest { service, number, interface } = request;
+    let attachable = match attachable(&client, interface) {
+        Ok(attachable) => attachable,
+        Err(error) => return LabError::from(error).into_response(),
+    };
+    let attach = |mut running: OwnedMutexGuard<Running>| async move {
+        let task = running.add_foreign_task(&service, number, attachable).await?;
+        task_answer(&mut running, &service, task).await
+    };
+    shared.for_client(&client, attach).await
+}
+
+/// Takes the namespace that a client has passed with its request.
+fn attachable(client: &Peer, interface: String) -> Result<Attachable, AttachError> {
+    let descriptor = client.take_descriptor().ok_or(AttachError::Nothing)?;
+    Attachable::new(Foreign::passed(descriptor)?, interface)
+}
+
+async fn attach_resource(
+    State(shared): State<Shared>,
+    ConnectInfo(client): ConnectInfo<Peer>,
+    OfResource(name): OfResource,
+    Checked(request): Checked<AttachResourceRequest>,
+) -> Response {
+    let attachable = match attachable(&client, request.interface) {
+        Ok(attachable) => attachable,
+        Err(error) => return LabError::from(error).into_response(),
+    };
+    let attach = |mut running: OwnedMutexGuard<Running>| async move {
+        running.add_foreign_resource(&name, attachable).await.map(Json)
+    };
+    shared.for_client(&client, attach).await
+}
+
+async fn detach_resource(
+    State(shared): State<Shared>,
+    ConnectInfo(client): ConnectInfo<Peer>,
+    OfResource(name): OfResource,
+) -> Response {
+    let detach = |mut running: OwnedMutexGuard<Running>| async move {
+        running.detach_resource(&name).await?;
+        Ok::<_, LabError>(Json(Removed { notes: running.take_notes() }))
+    };
+    shared.for_client(&client, detach).await
+}
+
+/// The resource that a request's path names.
+struct OfResource(String);
+
+impl<S: Send + Sync> FromRequestParts<S> for OfResource {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        let named = Path::<String>::from_request_parts(parts, state).await;
+        let Path(name) = named.map_err(|error| checked::refused(&error.body_text()))?;
+        checked::words("resource", [&name]).map_err(|error| checked::refused(&error))?;
+        Ok(Self(name))
+    }
+}
+
 async fn added(running: &mut Running, request: TaskRequest) -> Result<Json<TaskAnswer>, LabError> {
     let task = match request.number {
         Some(number) => running.ensure_task(&request.service, number, request.maker).await?,
         None => running.add_task(&request.service, request.maker).await?,
     };
+    task_answer(running, &request.service, task).await
+}
+
+async fn task_answer(
+    running: &mut Running,
+    service: &str,
+    task: Task,
+) -> Result<Json<TaskAnswer>, LabError> {
     let notes = running.take_notes();
     let mut rows = running.ps_rows();
     rows.retain(|row| row.address == task.address);
     running.look_at_links(&mut rows).await;
     let answer = rows.pop().map(|task| Json(TaskAnswer { task, notes }));
-    answer.ok_or(LabError::UnknownTask { service: request.service, number: task.number })
+    answer.ok_or(LabError::UnknownTask { service: service.to_owned(), number: task.number })
 }
 
 /// The task that a request's path names.

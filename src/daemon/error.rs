@@ -1,5 +1,6 @@
 //! The errors of a lab that does not start or cannot be changed.
 
+use super::foreign::AttachError;
 use super::scarce::Scarce;
 use super::state::StateError;
 use crate::config::{Diagnostics, known};
@@ -36,6 +37,9 @@ pub enum LabError {
     /// The tc programs.
     #[error(transparent)]
     Steer(#[from] SteerError),
+    /// A namespace that cannot be attached.
+    #[error(transparent)]
+    Attach(#[from] AttachError),
     /// A listener.
     #[error(transparent)]
     Listen(#[from] ListenError),

@@ -73,7 +73,7 @@ pub(super) fn leave_nothing(running: &Running) -> Result<(), LabError> {
 }
 
 /// The number of the format of [`Left`]; the pinned maps have a number of their own.
-const FORMAT: u32 = 6;
+const FORMAT: u32 = 7;
 
 /// Limits the wait for the end of the killed process and of its devices.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
@@ -109,8 +109,10 @@ pub(super) struct LeftNamespace {
     pub(super) id: NamespaceId,
     pub(super) name: String,
     pub(super) near: String,
+    pub(super) far: String,
     pub(super) macs: [[u8; 6]; 2],
     pub(super) space: u16,
+    pub(super) source: Option<Ipv4Addr>,
     pub(super) mtu: u16,
     pub(super) addresses: Vec<Ipv4Addr>,
 }
@@ -123,6 +125,8 @@ pub(super) struct LeftTask {
     pub(super) address: Ipv4Addr,
     pub(super) origin: Origin,
     pub(super) namespace: String,
+    pub(super) interface: String,
+    pub(super) is_foreign: bool,
     pub(super) mtu: u16,
 }
 
@@ -211,8 +215,10 @@ fn left_namespace(id: &NamespaceId, namespace: &Namespace) -> LeftNamespace {
         id: id.clone(),
         name: namespace.netns.name().to_owned(),
         near: namespace.near.clone(),
+        far: namespace.far.clone(),
         macs: [namespace.link.near.0, namespace.link.far.0],
         space: namespace.space.0,
+        source: namespace.source,
         mtu: namespace.mtu,
         addresses: namespace.addresses.clone(),
     }
@@ -225,6 +231,8 @@ fn left_task(attachment: &Attachment) -> LeftTask {
         address: attachment.address,
         origin: attachment.origin,
         namespace: attachment.namespace.clone(),
+        interface: attachment.interface.clone(),
+        is_foreign: attachment.is_foreign,
         mtu: attachment.mtu,
     }
 }

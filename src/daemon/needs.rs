@@ -25,6 +25,8 @@ pub(super) enum NamespaceId {
     Internet,
     /// A VPC, by its id.
     Vpc(String),
+    /// An attached resource, by its name: another program's namespace that answers at its address.
+    Resource(String),
     /// The services behind a gateway endpoint, by its id.
     GatewayEndpoint(String),
     /// The services at the exempt addresses. This namespace exists as long as the lab does.
@@ -68,9 +70,14 @@ pub(super) struct DeliveryNeeds {
 impl Needs {
     /// Returns the needs of a configuration.
     pub(super) fn of(lab: &Lab, snapshot: &Snapshot) -> Self {
-        let devices = Device::all(snapshot)
-            .map(|device| (DeviceId::of(snapshot, device), DeviceNeeds::of(snapshot, device)));
-        Self { namespaces: namespaces(lab, snapshot), devices: devices.collect() }
+        let attached = &lab.overlay.attached_resources;
+        let devices = Device::all(snapshot).map(|device| {
+            let mut needs = DeviceNeeds::of(snapshot, device);
+            needs.lead_to_attached(snapshot, attached);
+            (DeviceId::of(snapshot, device), needs)
+        });
+        let devices = devices.collect();
+        Self { namespaces: namespaces(lab, snapshot), devices }
     }
 
     /// Lists the private addresses that have a public one, each in its address space, with it.
@@ -114,6 +121,36 @@ impl DeviceNeeds {
     }
 }
 
+impl DeviceNeeds {
+    /// Delivers packets for attached resources to their own namespaces, in place of the VPC's.
+    fn lead_to_attached(&mut self, snapshot: &Snapshot, attached: &BTreeSet<String>) {
+        for resource in snapshot.parts().resources.iter().filter(|r| attached.contains(&r.name)) {
+            let vpc = &snapshot.vpc(snapshot.subnet(resource.subnet).vpc).id;
+            let own = NamespaceId::Resource(resource.name.clone());
+            for delivery in self.deliveries.values_mut() {
+                if delivery.private == Some(resource.address) && delivery.is_to_vpc(vpc) {
+                    delivery.namespace = own.clone();
+                }
+            }
+            let holds = |prefix: &&Ipv4Network| prefix.contains(resource.address);
+            let longest = self.deliveries.keys().filter(holds).max_by_key(|p| p.prefix());
+            let is_led_to_vpc = longest
+                .and_then(|prefix| self.deliveries.get(prefix))
+                .is_some_and(|delivery| delivery.private.is_none() && delivery.is_to_vpc(vpc));
+            if is_led_to_vpc {
+                let delivery = DeliveryNeeds { namespace: own, private: None };
+                self.deliveries.insert(resource.address.into(), delivery);
+            }
+        }
+    }
+}
+
+impl DeliveryNeeds {
+    fn is_to_vpc(&self, vpc: &str) -> bool {
+        matches!(&self.namespace, NamespaceId::Vpc(id) if id == vpc)
+    }
+}
+
 fn delivery(snapshot: &Snapshot, link: Link) -> Option<DeliveryNeeds> {
     let private = match link {
         Link::PublicEndpoint(ix) => Some(snapshot.resource(ix).address),
@@ -139,7 +176,7 @@ fn namespace_of(snapshot: &Snapshot, link: Link) -> Option<NamespaceId> {
 }
 
 fn namespaces(lab: &Lab, snapshot: &Snapshot) -> BTreeMap<NamespaceId, NamespaceNeeds> {
-    let parts = snapshot.parts();
+    let (parts, attached) = (snapshot.parts(), &lab.overlay.attached_resources);
     let name = |role: &str| format!("{}-{role}", lab.name);
     let internet = NamespaceNeeds {
         name: name("internet"),
@@ -151,7 +188,8 @@ fn namespaces(lab: &Lab, snapshot: &Snapshot) -> BTreeMap<NamespaceId, Namespace
     };
     let vpcs = parts.vpcs.iter().map(|vpc| {
         let here = |subnet| snapshot.vpc(snapshot.subnet(subnet).vpc).space == vpc.space;
-        let resources = || parts.resources.iter().filter(|r| here(r.subnet));
+        let resources =
+            || parts.resources.iter().filter(|r| here(r.subnet) && !attached.contains(&r.name));
         let namespace = NamespaceNeeds {
             name: name(&vpc.id),
             space: vpc.space,
@@ -161,6 +199,18 @@ fn namespaces(lab: &Lab, snapshot: &Snapshot) -> BTreeMap<NamespaceId, Namespace
             mtu: parts.mtu.vpc,
         };
         (NamespaceId::Vpc(vpc.id.clone()), namespace)
+    });
+    let resources = parts.resources.iter().filter(|r| attached.contains(&r.name)).map(|resource| {
+        let namespace = NamespaceNeeds {
+            name: resource_namespace(&lab.name, &resource.name),
+            space: snapshot.space(snapshot.subnet(resource.subnet).vpc),
+            addresses: vec![resource.address],
+            // Its own programs answer.
+            listens: BTreeSet::new(),
+            public_addresses: BTreeMap::new(),
+            mtu: parts.mtu.vpc,
+        };
+        (NamespaceId::Resource(resource.name.clone()), namespace)
     });
     // Behind a gateway endpoint are the internet's hosts that have an address of its service. They
     // see the private addresses of the VPC, so they cannot be in the internet's namespace, where no
@@ -179,7 +229,13 @@ fn namespaces(lab: &Lab, snapshot: &Snapshot) -> BTreeMap<NamespaceId, Namespace
         };
         (NamespaceId::GatewayEndpoint(endpoint.id.clone()), namespace)
     });
-    std::iter::once((NamespaceId::Internet, internet)).chain(vpcs).chain(endpoints).collect()
+    let internet = std::iter::once((NamespaceId::Internet, internet));
+    internet.chain(vpcs).chain(resources).chain(endpoints).collect()
+}
+
+/// Returns the name of an attached resource's namespace.
+pub(super) fn resource_namespace(lab: &str, resource: &str) -> String {
+    format!("{lab}-resource-{resource}")
 }
 
 fn public_addresses(snapshot: &Snapshot, space: Space) -> BTreeMap<Ipv4Addr, Ipv4Addr> {

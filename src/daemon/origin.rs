@@ -25,6 +25,9 @@ pub enum Maker {
     Exec,
     /// `egret bench`.
     Bench,
+    /// `egret task add --netns` or `--pid`, a CNI plugin or a Docker network: the namespace is
+    /// another program's.
+    Attach,
 }
 
 impl Origin {
@@ -44,6 +47,7 @@ impl Origin {
             Self::Command(Maker::TaskAdd) => "task add",
             Self::Command(Maker::Exec) => "exec",
             Self::Command(Maker::Bench) => "bench",
+            Self::Command(Maker::Attach) => "attached",
         }
     }
 }

@@ -1,23 +1,29 @@
 //! The client of a call. A client that has closed its connection before its turn has withdrawn its
 //! request.
 
+use super::passing::{Passed, PassingStream};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
-use tokio::net::UnixStream;
-
 /// The client at the other end of a connection.
 #[derive(Clone, Debug)]
 pub(super) struct Peer {
     /// A duplicate of the connection's descriptor, which hyper keeps to itself; `None` if it could
     /// not be duplicated.
     socket: Option<Arc<OwnedFd>>,
+    passed: Passed,
 }
 
 impl Peer {
     /// Returns the client of a connection.
-    pub(super) fn of(stream: &UnixStream) -> Self {
-        Self { socket: stream.as_fd().try_clone_to_owned().ok().map(Arc::new) }
+    pub(super) fn of(stream: &PassingStream) -> Self {
+        let socket = stream.stream().as_fd().try_clone_to_owned().ok().map(Arc::new);
+        Self { socket, passed: stream.passed() }
+    }
+
+    /// Takes the descriptor that the client has passed with its request.
+    pub(super) fn take_descriptor(&self) -> Option<OwnedFd> {
+        self.passed.take()
     }
 
     /// Returns whether the client has closed its end.
@@ -40,7 +46,7 @@ mod tests {
     #[test]
     fn client_that_has_closed_its_end_has_left_whatever_it_has_sent() {
         let (own, mut other) = UnixStream::pair().unwrap();
-        let peer = Peer { socket: Some(Arc::new(own.into())) };
+        let peer = Peer { socket: Some(Arc::new(own.into())), passed: Passed::default() };
         assert!(!peer.has_left());
         other.write_all(b"POST /v1/tasks").unwrap();
         assert!(!peer.has_left());

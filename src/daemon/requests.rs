@@ -1,7 +1,7 @@
 //! The requests to the control API, each with the range of every field.
 
 use super::checked::{Check, number, read, visible, words};
-use super::control::TaskRequest;
+use super::control::{AttachResourceRequest, AttachTaskRequest, TaskRequest};
 use super::explain::ExplainRequest;
 use super::flows::FlowQuery;
 use super::reach::ReachRequest;
@@ -28,6 +28,8 @@ pub const STATES: [&str; 6] =
 pub fn check(path: &str, body: &[u8]) -> Result<(), String> {
     match path {
         "/v1/tasks" => read::<TaskRequest>(body).map(drop),
+        "/v1/tasks/attach" => read::<AttachTaskRequest>(body).map(drop),
+        "/v1/resources/attach" => read::<AttachResourceRequest>(body).map(drop),
         "/v1/flows" => read::<FlowQuery>(body).map(drop),
         "/v1/drops" => read::<Selection>(body).map(drop),
         "/v1/explain" => read::<ExplainRequest>(body).map(drop),
@@ -44,6 +46,20 @@ impl Check for TaskRequest {
     fn check(&self) -> Result<(), String> {
         words("service", [&self.service])?;
         number("number", self.number, (1, u16::MAX))
+    }
+}
+
+impl Check for AttachTaskRequest {
+    fn check(&self) -> Result<(), String> {
+        words("service", [&self.service])?;
+        number("number", self.number, (1, u16::MAX))?;
+        words("interface", [&self.interface])
+    }
+}
+
+impl Check for AttachResourceRequest {
+    fn check(&self) -> Result<(), String> {
+        words("interface", [&self.interface])
     }
 }
 
@@ -140,6 +156,8 @@ mod tests {
         let selection = json!({"service": "web", "interface": "eni-a", "destination": "10.0.0.0/8", "only": "drops"});
         vec![
             ("/v1/tasks", json!({"service": "web", "number": 1, "maker": "exec"})),
+            ("/v1/tasks/attach", json!({"service": "web", "number": 1, "interface": "eth0"})),
+            ("/v1/resources/attach", json!({"interface": "eth0"})),
             (
                 "/v1/flows",
                 json!({"selection": selection, "nat_gateway": "nat-a", "protocol": "tcp", "state": "opening",
@@ -189,6 +207,8 @@ mod tests {
     fn every_word_is_refused_that_is_too_long_or_has_control_characters() {
         for (path, pointers) in [
             ("/v1/tasks", &["/service"][..]),
+            ("/v1/tasks/attach", &["/service", "/interface"]),
+            ("/v1/resources/attach", &["/interface"]),
             (
                 "/v1/flows",
                 &[
@@ -228,6 +248,7 @@ mod tests {
     fn every_number_is_refused_that_is_out_of_range() {
         for (path, pointer, values) in [
             ("/v1/tasks", "/number", json!([0, 65_536, -1, 1.5])),
+            ("/v1/tasks/attach", "/number", json!([0, 65_536, -1, 1.5])),
             ("/v1/explain", "/source_port", json!([0, 65_536])),
             ("/v1/apply", "/time_scale", json!([0.0, -0.0, -1.0, 1e300, 1e-300, 100_001.0])),
             ("/v1/trace", "/count", json!([0, -1])),

@@ -14,16 +14,16 @@
 use super::attachment::Attachment;
 use super::error::LabError;
 use super::handover::{AGAIN, Left, LeftNamespace, LeftTask, PATIENCE, stays};
-use super::namespace::{Namespace, far_of};
+use super::namespace::{Namespace, attach_origin};
 use super::needs::Needs;
 use super::running::Running;
 use super::{handover, lost_flows, reload};
 use crate::config::Lab;
 use crate::explain::{LostFlow, Resumed};
 use crate::flow::Instant;
-use crate::linux::link::find_task;
 use crate::linux::netns::Netns;
 use crate::linux::pinned_maps::LONG_AGO;
+use crate::linux::task_link::find_task;
 use crate::linux::{Heartbeat, Link, Mac, clock};
 use crate::vpc::{Generation, Space};
 use std::collections::{BTreeMap, HashSet};
@@ -104,16 +104,16 @@ pub(super) fn leave_closed(mut running: Running, left: &str) -> Result<(), LabEr
 }
 
 fn resume_namespace(running: &mut Running, namespace: LeftNamespace) -> Result<(), LabError> {
-    let Some(far) = far_of(&namespace.id) else { return Ok(()) };
-    let space = Space(namespace.space);
-    let ifindex = running.steer.attach_space(&namespace.near, u32::from(space.0))?;
+    let (space, source) = (Space(namespace.space), namespace.source);
+    let ifindex = attach_origin(&mut running.steer, &namespace.near, space, source)?;
     let [near, other] = namespace.macs.map(Mac);
     let built = Namespace {
         netns: Netns::open(&namespace.name)?,
         near: namespace.near,
-        far,
+        far: namespace.far,
         link: Link { ifindex, near, far: other },
         space,
+        source,
         mtu: namespace.mtu,
         addresses: namespace.addresses,
         listeners: BTreeMap::new(),
@@ -123,13 +123,22 @@ fn resume_namespace(running: &mut Running, namespace: LeftNamespace) -> Result<(
 }
 
 async fn resume_task(running: &mut Running, task: LeftTask) -> Result<(), LabError> {
-    let LeftTask { service, number, address, origin, namespace, mtu } = task;
-    let link = find_task(&running.router, address).await?;
-    running.steer.deliver_task(address, link)?;
-    let (device, half_removed) = (None, false);
-    let attachment =
-        Attachment { service, number, address, origin, namespace, link, device, mtu, half_removed };
-    running.tasks.insert(address, attachment);
+    let link = find_task(&running.router, task.address).await?;
+    running.steer.deliver_task(task.address, link)?;
+    let attachment = Attachment {
+        service: task.service,
+        number: task.number,
+        address: task.address,
+        origin: task.origin,
+        namespace: task.namespace,
+        interface: task.interface,
+        is_foreign: task.is_foreign,
+        link,
+        device: None,
+        mtu: task.mtu,
+        half_removed: false,
+    };
+    running.tasks.insert(attachment.address, attachment);
     Ok(())
 }
 

@@ -4,15 +4,17 @@ use super::aside::aside;
 use super::attachment::Attachment;
 use super::flow_row::offloaded;
 use super::flows::FlowQuery;
+use super::needs::NamespaceId;
 use super::running::Running;
 use crate::explain::{
-    EniRow, FlowRow, HolderRow, Offloaded, PsRow, security_group_id, service_name, subnet_id,
+    EniRow, FlowRow, HolderRow, Offloaded, PsRow, ResourceRow, security_group_id, service_name,
+    subnet_id,
 };
 use crate::flow::Instant;
 use crate::linux::clock;
 use crate::packet::Protocol;
 use crate::pipeline::{Device, DeviceId, NatPair, Reason};
-use crate::vpc::{Egress, EniIx, NatGatewayIx, ServiceKind, Snapshot, SubnetIx};
+use crate::vpc::{Egress, EniIx, NatGatewayIx, Resource, ServiceKind, Snapshot, SubnetIx};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -142,6 +144,28 @@ impl Running {
             way_out: None,
             generation: snapshot.generation.0,
             time_scale: self.lab.time_scale,
+        }
+    }
+
+    /// Lists the resources in the lab file's order, for `egret resource list`.
+    pub fn resource_rows(&self) -> Vec<ResourceRow> {
+        let snapshot = self.snapshot();
+        let resources = snapshot.parts().resources.iter();
+        resources.map(|resource| self.resource_row(&snapshot, resource)).collect()
+    }
+
+    fn resource_row(&self, snapshot: &Snapshot, resource: &Resource) -> ResourceRow {
+        let attached = self.namespaces.get(&NamespaceId::Resource(resource.name.clone()));
+        let groups = resource.security_groups.iter();
+        let listens = resource.listen.iter().map(|at| format!("{}/{}", at.port, at.protocol));
+        ResourceRow {
+            resource: resource.name.clone(),
+            address: resource.address,
+            subnet: subnet_id(snapshot, resource.subnet).to_owned(),
+            security_groups: groups.map(|ix| security_group_id(snapshot, *ix).to_owned()).collect(),
+            listens: if attached.is_some() { Vec::new() } else { listens.collect() },
+            namespace: attached.map(|namespace| namespace.netns.name().to_owned()),
+            interface: attached.map(|namespace| namespace.far.clone()),
         }
     }
 

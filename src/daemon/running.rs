@@ -8,7 +8,7 @@ use super::history::History;
 use super::kept_drops::KeptDrops;
 use super::link_drops::{LinkDrops, NearEnd};
 use super::losses::Losses;
-use super::namespace::Namespace;
+use super::namespace::{Incoming, Namespace};
 use super::needs::{NamespaceId, Needs};
 use super::services::Services;
 use super::startup::Startup;
@@ -26,7 +26,7 @@ use crate::linux::{FlowCache, Heartbeat};
 use crate::pipeline::{DeviceId, Engine, SpaceAddr};
 use crate::vpc::{Generation, Snapshot};
 use arc_swap::ArcSwap;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -53,8 +53,11 @@ pub struct Running {
     pub(super) router: Links,
     pub(super) router_netns: Netns,
     pub(super) namespaces: BTreeMap<NamespaceId, Namespace>,
-    /// The number of namespaces that were made for gateway endpoints: it numbers their veths.
+    /// The number of namespaces that were made or attached for gateway endpoints and resources: it
+    /// numbers their veths.
     pub(super) namespaces_made: u32,
+    /// The namespaces that the reload in progress is to attach.
+    pub(super) incoming: BTreeMap<NamespaceId, Incoming>,
     pub(super) workers: BTreeMap<DeviceId, WorkerHandle>,
     /// The workers that hang.
     pub(super) hanging: Hanging,
@@ -92,6 +95,11 @@ impl Running {
     /// Returns the lab.
     pub fn lab(&self) -> &Lab {
         &self.lab
+    }
+
+    /// Returns the names of the attached resources.
+    pub(super) fn attached_resources(&self) -> BTreeSet<String> {
+        self.lab.overlay.attached_resources.clone()
     }
 
     /// Returns the committed configuration.

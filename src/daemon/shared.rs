@@ -1,7 +1,10 @@
 //! A running lab as its clients share it, and the answers to calls that fail.
 
+use super::attached;
 use super::error::LabError;
+use super::foreign::AttachError;
 use super::peer::Peer;
+use super::reattach;
 use super::reload::{self, ReloadError, Request};
 use super::running::Running;
 use super::streams::Streams;
@@ -20,6 +23,7 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 
 /// Limits how often housekeeping runs, which holds the lock and looks at every flow. The next
@@ -228,12 +232,17 @@ impl Shared {
     }
 
     /// Takes the lab down once no call is at work on it; other holders are left with a lab that has
-    /// ended. Must not be called from within a runtime's thread.
+    /// ended. Must be called on a thread that the runtime has for blocking work.
     ///
     /// # Errors
     /// As [`Running::stop`].
     pub fn stop(&self) -> Result<(), LabError> {
-        self.running.blocking_lock().stop()
+        let mut running = self.running.blocking_lock();
+        let detached = match attached::is_any(&running) {
+            true => Handle::current().block_on(reattach::detach_all(&mut running)),
+            false => Ok(()),
+        };
+        running.stop().and(detached)
     }
 }
 
@@ -256,7 +265,12 @@ impl LabError {
     fn status(&self) -> StatusCode {
         match self {
             Self::NotUndone { error, .. } => error.status(),
-            Self::UnknownService { .. } | Self::UnknownTask { .. } => StatusCode::NOT_FOUND,
+            Self::UnknownService { .. }
+            | Self::UnknownTask { .. }
+            | Self::Attach(AttachError::UnknownResource { .. } | AttachError::NotAttached(_)) => {
+                StatusCode::NOT_FOUND
+            }
+            Self::Attach(_) => StatusCode::BAD_REQUEST,
             Self::ServiceFull(_)
             | Self::AtRest { .. }
             | Self::HalfRemoved { .. }

@@ -15,7 +15,7 @@ use super::services::Services;
 use super::startup::Startup;
 use super::state::StateDir;
 use super::steer_drops::SteerDrops;
-use super::{reload, resume};
+use super::{attached, reattach, reload, resume};
 use crate::config::{Lab, Offload};
 use crate::linux::link::Links;
 use crate::linux::netns::Netns;
@@ -78,8 +78,13 @@ impl Running {
             say(&format!("cannot resume the lab of a killed run: {why}; starting afresh"));
             None
         });
+        let attached = match handover {
+            Some(_) => Vec::new(),
+            None => attached::left_attached(&state),
+        };
         if handover.is_none() {
-            let cleared = state.clear()?;
+            let kept = attached.iter().map(|attached| attached.namespace.clone()).collect();
+            let cleared = state.clear_except(&kept)?;
             if !cleared.is_empty() {
                 say(&format!("cleared what a killed run left: {}", cleared.join(", ")));
             }
@@ -122,6 +127,7 @@ impl Running {
             router_netns,
             namespaces: BTreeMap::new(),
             namespaces_made: 0,
+            incoming: BTreeMap::new(),
             workers: BTreeMap::new(),
             hanging: Hanging::default(),
             device_mtu: BTreeMap::new(),
@@ -147,6 +153,7 @@ impl Running {
         };
         match (up.and_then(|()| resume::begin_to_stay(&mut running)), text) {
             (Ok(()), _) => {
+                reattach::attach_again(&mut running, attached, say).await;
                 running.take_notes().iter().for_each(|note| say(note));
                 Ok(running)
             }

@@ -4,9 +4,10 @@
 use super::process;
 use crate::edge::own;
 use crate::linux::netns::{self, Netns, NetnsError};
-use crate::linux::{Pins, PinsError, remedy};
+use crate::linux::{Foreign, Pins, PinsError, remedy};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
@@ -20,6 +21,8 @@ const NAMESPACES: &str = "namespaces";
 const LEFT: &str = "left.json";
 const LEFT_NEXT: &str = "left.next";
 const TRIED_ROOM: &str = "room";
+const ATTACHED: &str = "attached.json";
+const ATTACHED_NEXT: &str = "attached.next";
 /// Bytes that a lab needs in its directory, and for the places of its namespaces.
 const ROOM: usize = 256 << 10;
 /// Limits the time that the kernel may take to close what a killed process had open.
@@ -164,6 +167,11 @@ impl StateDir {
         Ok((state, cleared))
     }
 
+    /// Returns the lab's name.
+    pub fn lab(&self) -> &str {
+        &self.lab
+    }
+
     /// Returns the process that had the directory before, if that was killed.
     pub fn process_before(&self) -> Option<u32> {
         self.before
@@ -218,6 +226,23 @@ impl StateDir {
     /// The namespace exists, or `/etc/netns` has files for it: these belong to someone else and are
     /// left alone.
     pub fn make_namespace(&self, name: &str) -> Result<Netns, StateError> {
+        self.own_namespace(name, || Netns::create(name))
+    }
+
+    /// Gives a namespace that another program made a name. The name belongs to the lab from here on,
+    /// as in [`StateDir::make_namespace`].
+    ///
+    /// # Errors
+    /// As [`StateDir::make_namespace`].
+    pub fn name_namespace(&self, name: &str, namespace: &Foreign) -> Result<Netns, StateError> {
+        self.own_namespace(name, || Netns::adopt(name, namespace))
+    }
+
+    fn own_namespace(
+        &self,
+        name: &str,
+        make: impl FnOnce() -> Result<Netns, NetnsError>,
+    ) -> Result<Netns, StateError> {
         if netns::exists(name) {
             return Err(NetnsError::Exists(name.to_owned()).into());
         }
@@ -228,13 +253,28 @@ impl StateDir {
         // Noted first: a run that is killed in between leaves a note too many, not a namespace too
         // many.
         self.note(name)?;
-        Netns::create(name).map_err(|error| {
+        make().map_err(|error| {
             // Another process has made it, or it does not exist: either way it is not the lab's.
             if matches!(error, NetnsError::Exists(_)) || !netns::exists(name) {
                 let _ = self.forget(name);
             }
             error.into()
         })
+    }
+
+    /// Records the attached namespaces for the next process, if this one is killed; `None` removes
+    /// the record.
+    ///
+    /// # Errors
+    /// The record cannot be written. The earlier one may still be there.
+    pub fn record_attached(&self, text: Option<&str>) -> Result<(), StateError> {
+        let path = self.path.join(ATTACHED);
+        let Some(text) = text else { return remove_file(&path) };
+        if own::read(&path).is_ok_and(|there| there == text) {
+            return Ok(());
+        }
+        let next = self.path.join(ATTACHED_NEXT);
+        own::replace(&path, &next, own::PRIVATE, text).map_err(io_error("writing", &path))
     }
 
     /// Removes a namespace of the lab's own, and its overlay. One that no longer exists is no
@@ -257,13 +297,14 @@ impl StateDir {
 
     fn forget(&self, name: &str) -> Result<(), StateError> {
         let path = self.list();
-        let kept: String = read_list(&path)?
-            .lines()
-            .filter(|noted| *noted != name)
-            .map(|noted| format!("{noted}\n"))
-            .collect();
-        // A run that is killed in between leaves the whole list, old or new.
-        let next = self.path.join("namespaces.next");
+        let listed = read_list(&path)?;
+        self.list_again(&listed.lines().filter(|noted| *noted != name).collect::<Vec<_>>())
+    }
+
+    /// Writes the list. A run that is killed meanwhile leaves the whole list, old or new.
+    fn list_again(&self, names: &[&str]) -> Result<(), StateError> {
+        let (path, next) = (self.list(), self.path.join("namespaces.next"));
+        let kept: String = names.iter().map(|name| format!("{name}\n")).collect();
         own::replace(&path, &next, own::PRIVATE, &kept).map_err(io_error("writing", &path))
     }
 
@@ -294,18 +335,31 @@ impl StateDir {
     /// # Errors
     /// The first namespace that could not be removed; the list is kept then.
     pub fn clear(&self) -> Result<Vec<String>, StateError> {
+        self.clear_except(&BTreeSet::new())
+    }
+
+    /// Clears as [`StateDir::clear`] does, except some namespaces, which stay on the list.
+    ///
+    /// # Errors
+    /// As [`StateDir::clear`].
+    pub fn clear_except(&self, kept: &BTreeSet<String>) -> Result<Vec<String>, StateError> {
         Pins::remove(&self.lab)?;
         let path = self.list();
         let listed = read_list(&path)?;
-        let own: Vec<&str> = own_names(&self.lab, &listed).collect();
+        let (left, own): (Vec<&str>, Vec<&str>) =
+            own_names(&self.lab, &listed).partition(|name| kept.contains(*name));
         let present: Vec<String> =
             own.iter().filter(|name| netns::exists(name)).map(|name| (*name).to_owned()).collect();
         netns::remove_all(&present)?;
         own.into_iter().for_each(remove_overlay);
         let others =
-            ["namespaces.next", LEFT, LEFT_NEXT, TRIED_ROOM].map(|name| self.path.join(name));
-        for leftover in others.iter().chain([&path, &self.socket()]) {
-            remove_file(leftover)?;
+            ["namespaces.next", LEFT, LEFT_NEXT, TRIED_ROOM, ATTACHED_NEXT, ATTACHED, NAMESPACES];
+        let left_over = if left.is_empty() { &others[..] } else { &others[..5] };
+        for leftover in left_over.iter().map(|name| self.path.join(name)).chain([self.socket()]) {
+            remove_file(&leftover)?;
+        }
+        if !left.is_empty() {
+            self.list_again(&left)?;
         }
         Ok(present)
     }
@@ -409,6 +463,24 @@ pub fn namespaces(lab: &str) -> Result<Vec<String>, StateError> {
     Ok(own_names(lab, &listed).map(str::to_owned).collect())
 }
 
+/// Returns the record of attached namespaces that a lab has, whichever process holds it; empty if
+/// there is none.
+///
+/// # Errors
+/// The record cannot be read.
+pub fn attached(lab: &str) -> Result<String, StateError> {
+    read_list(&directory(lab).join(ATTACHED))
+}
+
+/// Returns all labs that have a directory, sorted, running or not.
+pub fn all() -> Vec<String> {
+    let Ok(entries) = fs::read_dir(ROOT) else { return Vec::new() };
+    let mut labs: Vec<String> =
+        entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    labs.sort();
+    labs
+}
+
 /// Returns the directory of a lab.
 pub fn directory(lab: &str) -> PathBuf {
     Path::new(ROOT).join(lab)
@@ -421,14 +493,7 @@ pub fn socket(lab: &str) -> PathBuf {
 
 /// Returns the labs that have a control socket, sorted: those that run, and those that were killed.
 pub fn labs() -> Vec<String> {
-    let Ok(entries) = fs::read_dir(ROOT) else { return Vec::new() };
-    let mut labs: Vec<String> = entries
-        .flatten()
-        .filter(|entry| entry.path().join("control.sock").exists())
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect();
-    labs.sort();
-    labs
+    all().into_iter().filter(|lab| socket(lab).exists()).collect()
 }
 
 /// Locks at once, or waits on a thread of its own: the kernel has no lock with a time limit.

@@ -6,9 +6,10 @@ use super::error::LabError;
 use super::running::Running;
 use super::{handover, reload};
 use crate::explain::{BrokenTask, PsRow};
-use crate::linux::link::{LinkError, Links, link_task, task_link_name};
+use crate::linux::link::{Far, LinkError, Links, task_link_name};
 use crate::linux::netns::Netns;
-use crate::linux::{LinkFault, Remedy, TaskLink, ipv6};
+use crate::linux::task_link::{lead_to_router, link_task};
+use crate::linux::{LinkFault, Remedy, TaskLink};
 use crate::vpc::{ServiceIx, Task};
 use std::net::Ipv4Addr;
 
@@ -79,8 +80,9 @@ impl Running {
 }
 
 fn task_link(attachment: &Attachment) -> TaskLink {
-    let &Attachment { address, ref namespace, link, mtu, .. } = attachment;
-    TaskLink { namespace: namespace.clone(), address, link, mtu }
+    let &Attachment { address, link, mtu, .. } = attachment;
+    let (namespace, interface) = (attachment.namespace.clone(), attachment.interface.clone());
+    TaskLink { namespace, interface, address, link, mtu }
 }
 
 /// Looks at the link of a task; `None` if it is as the lab made it.
@@ -89,7 +91,7 @@ async fn broken(router: &Links, attachment: &Attachment) -> Option<BrokenTask> {
     match task_link(attachment).faults(router).await {
         Ok(faults) => {
             let repair = faults.iter().map(LinkFault::remedy).max()?;
-            let way_out = way_out(repair, &task, &attachment.namespace);
+            let way_out = way_out(repair, &task, attachment);
             Some(BrokenTask {
                 task,
                 faults: faults.iter().map(ToString::to_string).collect(),
@@ -97,17 +99,22 @@ async fn broken(router: &Links, attachment: &Attachment) -> Option<BrokenTask> {
             })
         }
         Err(error) => {
-            let way_out = way_out(Remedy::Settings, &task, &attachment.namespace);
+            let way_out = way_out(Remedy::Settings, &task, attachment);
             Some(BrokenTask { task, faults: vec![error.to_string()], way_out })
         }
     }
 }
 
-fn way_out(repair: Remedy, task: &str, namespace: &str) -> String {
+fn way_out(repair: Remedy, task: &str, attachment: &Attachment) -> String {
+    let Attachment { namespace, interface, .. } = attachment;
     match repair {
         Remedy::Settings | Remedy::NewLink => format!("`egret task repair {task}` repairs it"),
         Remedy::Blocked => {
-            format!("`ip -n {namespace} link del eth0`, then `egret task repair {task}` repairs it")
+            let removed = format!("`ip -n {namespace} link del {interface}`");
+            format!("{removed}, then `egret task repair {task}` repairs it")
+        }
+        Remedy::NewTask if attachment.is_foreign => {
+            format!("`egret task remove {task}`, then attach its namespace again")
         }
         Remedy::NewTask => {
             format!("`egret task remove {task}`, then `egret exec {task} -- true` makes a new one")
@@ -128,7 +135,7 @@ async fn relink(running: &mut Running, address: Ipv4Addr) -> Result<(), LabError
 async fn replace_link(running: &mut Running, address: Ipv4Addr) -> Result<(), LabError> {
     let Some(attachment) = running.tasks.get(&address) else { return Ok(()) };
     let (namespace, mtu) = (attachment.namespace.clone(), attachment.mtu);
-    let device = attachment.device.clone();
+    let (interface, device) = (attachment.interface.clone(), attachment.device.clone());
     let (name, before) = (task_link_name(address), attachment.link.ifindex);
     let detached = running.steer.detach_task(before);
     let last = detached.as_deref().unwrap_or_default();
@@ -139,9 +146,8 @@ async fn replace_link(running: &mut Running, address: Ipv4Addr) -> Result<(), La
         Err(error) => return Err(error.into()),
     }
     let netns = Netns::open(&namespace)?;
-    let link = link_task(&running.router, &netns, address, mtu).await?;
-    // If the kernel refuses, the IPv6 packets that still arrive are counted at the link.
-    let _ = ipv6::lead_to_router(&netns, address, link.near).await;
+    let far = Far { netns: &netns, interface: &interface };
+    let link = link_task(&running.router, far, address, mtu).await?;
     running.steer.deliver_task(address, link)?;
     let tun = device.and_then(|id| Some(running.workers.get(&id)?.device().ifindex()));
     if let Some(tun) = tun {
@@ -150,5 +156,5 @@ async fn replace_link(running: &mut Running, address: Ipv4Addr) -> Result<(), La
     if let Some(attachment) = running.tasks.get_mut(&address) {
         attachment.link = link;
     }
-    Ok(())
+    Ok(lead_to_router(far, link, address).await?)
 }

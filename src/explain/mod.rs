@@ -102,8 +102,8 @@ pub use reload::{
 pub use repair::{Repair, repair};
 pub use resumed::{LostFlow, Resumed};
 pub use rows::{
-    DropRow, EniRow, FlowRow, HolderRow, Offloaded, ProcessRow, PsRow, TopRow, TopTable,
-    unnamed_drop,
+    DropRow, EniRow, FlowRow, HolderRow, Offloaded, ProcessRow, PsRow, ResourceRow, TopRow,
+    TopTable, unnamed_drop,
 };
 pub use rule_identity::{RuleIdentity, RuleIndex};
 pub use selection::{Selection, SelectionError, protocol, subject};

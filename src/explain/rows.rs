@@ -326,6 +326,26 @@ impl ProcessRow {
     }
 }
 
+/// A resource of a running lab, for `egret resource list`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResourceRow {
+    /// The resource.
+    pub resource: String,
+    /// Its address in the VPC.
+    pub address: Ipv4Addr,
+    /// Its subnet.
+    pub subnet: String,
+    /// Its security groups.
+    pub security_groups: Vec<String>,
+    /// Where the lab itself answers, as `PORT/PROTOCOL`; empty while the resource is attached.
+    pub listens: Vec<String>,
+    /// The network namespace that answers at the address, by the name that the lab gave it; `None`
+    /// if the lab itself does.
+    pub namespace: Option<String>,
+    /// The interface that the lab made in that namespace.
+    pub interface: Option<String>,
+}
+
 /// A row of `egret ps`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PsRow {
@@ -345,8 +365,8 @@ pub struct PsRow {
     pub availability_zone: Option<String>,
     /// `vpc` or `default`.
     pub egress: String,
-    /// The origin: the lab `file`, the App Runner `api`, or the command `task add`, `exec` or
-    /// `bench`.
+    /// The origin: the lab `file`, the App Runner `api`, the command `task add`, `exec` or `bench`,
+    /// or `attached` if another program made the namespace.
     #[serde(default)]
     pub origin: String,
     /// `ok`, or `broken` if its link is not as the lab made it.

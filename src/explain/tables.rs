@@ -1,7 +1,9 @@
 //! Writes tables of rows: columns without rules, one row per line, so that grep and awk work.
 
 use super::columns::{Column, Fitted, GAP, NOTHING, fitted};
-use super::rows::{DropRow, EniRow, FlowRow, HolderRow, Offloaded, ProcessRow, PsRow, TopRow};
+use super::rows::{
+    DropRow, EniRow, FlowRow, HolderRow, Offloaded, ProcessRow, PsRow, ResourceRow, TopRow,
+};
 use super::shown_ids::ShownIds;
 use super::width::width;
 use crate::edge::shown;
@@ -294,6 +296,31 @@ impl Row for PsRow {
             or_dash((!self.origin.is_empty()).then_some(&self.origin)),
             self.egress.clone(),
             self.generation.to_string(),
+        ]
+    }
+}
+
+impl Row for ResourceRow {
+    const COLUMNS: &'static [Column] = &[
+        Column::first("RESOURCE", 0),
+        Column::first("ADDRESS", 1),
+        Column::first("NAMESPACE", 2),
+        Column::first("INTERFACE", 3),
+        Column::first("LISTENS", 4).list(9),
+        Column::first("SUBNET", 5),
+        Column::first("SECURITY-GROUPS", 6).list(12),
+    ];
+    const EMPTY: &'static str = "no resources";
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.resource.clone(),
+            self.address.to_string(),
+            or_dash(self.namespace.as_ref()),
+            or_dash(self.interface.as_ref()),
+            list(&self.listens),
+            self.subnet.clone(),
+            list(&self.security_groups),
         ]
     }
 }

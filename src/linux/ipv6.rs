@@ -14,8 +14,7 @@ use std::path::Path;
 
 /// Bytes of the smallest MTU of a link that carries IPv6 (RFC 8200 5).
 pub const MIN_MTU: u16 = 1280;
-/// A task's interface, and the one that has its IPv6 address.
-const INTERFACE: &str = "eth0";
+/// The interface that has a task's IPv6 address.
 const LOOPBACK: &str = "lo";
 
 /// The reason why a task has no IPv6.
@@ -28,7 +27,7 @@ pub enum Ipv6Error {
     #[error("setting {setting}: {source}")]
     Setting {
         /// The setting, below `/proc/sys/net`.
-        setting: &'static str,
+        setting: String,
         /// The kernel's error.
         source: io::Error,
     },
@@ -37,14 +36,10 @@ pub enum Ipv6Error {
     Link(#[from] LinkError),
 }
 
-/// Keeps the kernel from sending anything by itself: no link-local address, and no router
-/// advertisements.
-const SETTINGS: [(&str, &str); 4] = [
-    ("ipv6/conf/eth0/addr_gen_mode", "1"),
-    ("ipv6/conf/eth0/accept_ra", "0"),
-    ("ipv6/conf/eth0/disable_ipv6", "0"),
-    ("ipv6/conf/lo/disable_ipv6", "0"),
-];
+/// Keeps the kernel from sending anything by itself on a task's interface: no link-local address,
+/// and no router advertisements.
+const SETTINGS: [(&str, &str); 3] =
+    [("addr_gen_mode", "1"), ("accept_ra", "0"), ("disable_ipv6", "0")];
 
 /// Returns why no task of the lab will have IPv6; `None` if the kernel has it. Any namespace of the
 /// lab will do.
@@ -61,20 +56,39 @@ pub fn refusal(netns: &Netns) -> Option<String> {
 /// # Errors
 ///
 /// The kernel has no IPv6, or refuses it on this link, as with an MTU below [`MIN_MTU`].
-pub async fn lead_to_router(task: &Netns, address: Ipv4Addr, router: Mac) -> Result<(), Ipv6Error> {
-    task.run(settle)??;
+pub async fn lead_to_router(
+    task: &Netns,
+    interface: &str,
+    address: Ipv4Addr,
+    router: Mac,
+) -> Result<(), Ipv6Error> {
+    task.run(|| settle(interface))??;
     let links = Links::open(task)?;
     let own = of_task(address);
-    let (loopback, interface) = (links.ifindex(LOOPBACK).await?, links.ifindex(INTERFACE).await?);
+    let (loopback, interface) = (links.ifindex(LOOPBACK).await?, links.ifindex(interface).await?);
     links.add_address(loopback, own).await?;
     links.add_neighbour(interface, GATEWAY, router).await?;
     Ok(links.add_ipv6_default_route(interface, GATEWAY, own).await?)
 }
 
+/// Takes the task's address from a namespace that outlives the task. One that is not there is no
+/// error.
+///
+/// # Errors
+///
+/// The kernel refuses.
+pub async fn forget(netns: &Netns, address: Ipv4Addr) -> Result<(), LinkError> {
+    let links = Links::open(netns)?;
+    let loopback = links.ifindex(LOOPBACK).await?;
+    links.remove_address(loopback, of_task(address)).await
+}
+
 /// Makes the settings. Runs in the task's namespace.
-fn settle() -> Result<(), Ipv6Error> {
-    for (setting, value) in SETTINGS {
-        std::fs::write(Path::new("/proc/sys/net").join(setting), value)
+fn settle(interface: &str) -> Result<(), Ipv6Error> {
+    let own = SETTINGS.map(|(setting, value)| (format!("ipv6/conf/{interface}/{setting}"), value));
+    let all = own.into_iter().chain([(format!("ipv6/conf/{LOOPBACK}/disable_ipv6"), "0")]);
+    for (setting, value) in all {
+        std::fs::write(Path::new("/proc/sys/net").join(&setting), value)
             .map_err(|source| Ipv6Error::Setting { setting, source })?;
     }
     Ok(())

@@ -166,7 +166,7 @@ impl Links {
     }
 
     /// Makes a veth pair, `near` here and `far` in another namespace, both up, with an MTU in
-    /// bytes. Returns the index of `near`.
+    /// bytes. `far` has no IPv6. Returns the index of `near`.
     ///
     /// # Errors
     ///
@@ -190,6 +190,8 @@ impl Links {
             .build();
         let added = self.handle.link().add(pair).execute().await;
         added.map_err(self.kernel("making veth", near.name))?;
+        // While it is down: once up, the kernel would solicit routers by itself (RFC 4861 6.3.7).
+        far_links.netns.turn_ipv6_off(far.name)?;
         far_links.up(far.name).await?;
         self.up(near.name).await?;
         self.ifindex(near.name).await
@@ -296,13 +298,17 @@ impl Links {
     /// # Errors
     ///
     /// No interface has that index.
-    pub async fn remove_address(&self, ifindex: u32, address: Ipv4Addr) -> Result<(), LinkError> {
+    pub async fn remove_address(
+        &self,
+        ifindex: u32,
+        address: impl Into<IpAddr>,
+    ) -> Result<(), LinkError> {
         let what = "removing an address from";
         let addresses = self.handle.address();
         let mut found = addresses
             .get()
             .set_link_index_filter(ifindex)
-            .set_address_filter(IpAddr::V4(address))
+            .set_address_filter(address.into())
             .execute();
         while let Some(message) =
             found.try_next().await.map_err(self.kernel(what, &number(ifindex)))?
@@ -465,22 +471,17 @@ impl Drop for Links {
     }
 }
 
-/// Links a task: `eth0` with its address there, an interface with a short name here.
-///
-/// # Errors
-///
-/// The address is linked already, or the namespace has an `eth0`.
-pub async fn link_task(
-    router: &Links,
-    task: &Netns,
-    address: Ipv4Addr,
-    mtu: u16,
-) -> Result<Link, LinkError> {
-    link_far(router, &task_link_name(address), task, "eth0", address, &[address], mtu).await
+/// The far end of a link: an interface to be made in another namespace.
+#[derive(Clone, Copy, Debug)]
+pub struct Far<'a> {
+    /// The namespace.
+    pub netns: &'a Netns,
+    /// The interface's name there.
+    pub interface: &'a str,
 }
 
-/// Links a VPC (`vpc0` there) or the internet (`net0` there): it has all the `addresses`, and sends
-/// the rest here. `id` distinguishes such links of one lab and is part of their hardware addresses.
+/// Links a VPC (`vpc0` there), the internet (`net0` there) or an attached resource: it has all the
+/// `addresses`, and sends the rest here. `id` distinguishes such links of one lab and is part of their hardware addresses.
 ///
 /// # Errors
 ///
@@ -488,22 +489,14 @@ pub async fn link_task(
 pub async fn link_space(
     router: &Links,
     near: &str,
-    space: &Netns,
-    far: &str,
+    far: Far<'_>,
     id: u32,
     addresses: &[Ipv4Addr],
     mtu: u16,
 ) -> Result<Link, LinkError> {
-    link_far(router, near, space, far, Ipv4Addr::from_bits(id), addresses, mtu).await
-}
-
-/// Finds the link that [`link_task`] made for the earlier process.
-///
-/// # Errors
-///
-/// The link does not exist.
-pub async fn find_task(router: &Links, address: Ipv4Addr) -> Result<Link, LinkError> {
-    find(router, &task_link_name(address), address).await
+    let (far_links, link) = veth_to(router, near, far, Ipv4Addr::from_bits(id), mtu).await?;
+    readdress(&far_links, far.interface, link, addresses, &[]).await?;
+    Ok(link)
 }
 
 /// Finds the link that [`link_space`] made for the earlier process.
@@ -515,27 +508,30 @@ pub async fn find_space(router: &Links, near: &str, id: u32) -> Result<Link, Lin
     find(router, near, Ipv4Addr::from_bits(id)).await
 }
 
-async fn find(router: &Links, near: &str, named_after: Ipv4Addr) -> Result<Link, LinkError> {
+/// Finds a link that an earlier process made.
+pub(super) async fn find(
+    router: &Links,
+    near: &str,
+    named_after: Ipv4Addr,
+) -> Result<Link, LinkError> {
     let ifindex = router.ifindex(near).await?;
     Ok(Link { ifindex, near: Mac::near(named_after), far: Mac::far(named_after) })
 }
 
-async fn link_far(
+/// Makes a veth whose hardware addresses are made from an address, and opens the far end's
+/// namespace.
+pub(super) async fn veth_to(
     router: &Links,
     near: &str,
-    netns: &Netns,
-    far: &str,
+    far: Far<'_>,
     named_after: Ipv4Addr,
-    addresses: &[Ipv4Addr],
     mtu: u16,
-) -> Result<Link, LinkError> {
-    let far_links = Links::open(netns)?;
+) -> Result<(Links, Link), LinkError> {
+    let far_links = Links::open(far.netns)?;
     let near_end = End { name: near, mac: Mac::near(named_after) };
-    let far_end = End { name: far, mac: Mac::far(named_after) };
+    let far_end = End { name: far.interface, mac: Mac::far(named_after) };
     let ifindex = router.veth(near_end, &far_links, far_end, mtu).await?;
-    let link = Link { ifindex, near: near_end.mac, far: far_end.mac };
-    readdress(&far_links, far, link, addresses, &[]).await?;
-    Ok(link)
+    Ok((far_links, Link { ifindex, near: near_end.mac, far: far_end.mac }))
 }
 
 /// Gives the far end of a link addresses, and takes others from it. Its routes to this end exist

@@ -60,6 +60,40 @@ impl Links {
         Ok(false)
     }
 
+    /// Returns whether an interface has that name.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses.
+    pub async fn exists(&self, link: &str) -> Result<bool, LinkError> {
+        Ok(self.state(link).await?.is_some())
+    }
+
+    /// Returns whether an interface of that name has that hardware address.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses.
+    pub async fn has_mac(&self, link: &str, mac: Mac) -> Result<bool, LinkError> {
+        Ok(self.state(link).await?.is_some_and(|state| state.mac == Some(mac)))
+    }
+
+    /// Returns whether the namespace has a default route of IPv4.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses.
+    pub async fn leads_everything(&self) -> Result<bool, LinkError> {
+        let all = RouteMessageBuilder::<Ipv4Addr>::new().build();
+        let mut routes = std::pin::pin!(self.handle().route().get(all).execute());
+        while let Some(message) = routes.try_next().await.map_err(self.reading(0))? {
+            if message.header.destination_prefix_length == 0 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Returns whether everything is sent to a gateway by an interface, except what a longer prefix
     /// matches.
     pub(super) async fn has_default_route(

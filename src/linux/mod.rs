@@ -3,6 +3,7 @@
 //! | file | what it does |
 //! |---|---|
 //! | [`netns`] | namespaces by name, and work done inside them |
+//! | [`foreign`] | namespaces that other programs made |
 //! | [`link`] | veth pairs, addresses, routes, neighbours, over netlink |
 //! | `link_state`, [`task_link`] | the present state of a link; a task's link against the lab's |
 //! | [`ipv6`] | the IPv6 of a task, which leads to its ENI and no further |
@@ -39,6 +40,7 @@ pub mod exec;
 pub mod flow_cache;
 #[cfg(test)]
 mod flow_cache_differential;
+pub mod foreign;
 pub mod handover;
 pub mod heartbeat;
 pub mod ipv6;
@@ -75,6 +77,7 @@ pub mod worker;
 pub mod worker_stats;
 
 pub use flow_cache::FlowCache;
+pub use foreign::{Foreign, ForeignError, Identity};
 pub use handover::HandedOver;
 pub use heartbeat::Heartbeat;
 pub use link::{Delivery, Link, LinkError, Links, Mac};

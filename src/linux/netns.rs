@@ -4,6 +4,7 @@
 //! meanwhile would be there too. So work inside a namespace runs on a thread that enters it first
 //! and ends there: [`Netns::run`].
 
+use super::foreign::{Foreign, Identity};
 use super::sys;
 use crate::edge::own;
 use nix::fcntl::OFlag;
@@ -11,8 +12,8 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -84,14 +85,7 @@ impl Netns {
     ///
     /// The name is taken, or the caller is not root.
     pub fn create(name: &str) -> Result<Self, NetnsError> {
-        let path = path_of(name)?;
-        share_directory().map_err(|source| kernel("preparing /run/netns for", name, source))?;
-        let place = OpenOptions::new().write(true).create_new(true).mode(0o0).open(&path);
-        place.map_err(|source| {
-            let taken = source.kind() == io::ErrorKind::AlreadyExists;
-            let exists = || NetnsError::Exists(name.to_owned());
-            if taken { exists() } else { kernel("making a place for", name, source) }
-        })?;
+        let path = place(name)?;
         let born = on_fresh_thread(name, || bear(&path));
         let opened = born
             .and_then(|born| born.map_err(|source| kernel("making", name, source)))
@@ -101,6 +95,26 @@ impl Netns {
             let _ = take_away(&path);
         }
         opened
+    }
+
+    /// Gives a namespace that another program made a name. The namespace lives until the name is
+    /// removed, whatever becomes of that program.
+    ///
+    /// # Errors
+    ///
+    /// The name is taken, or the caller is not root.
+    pub fn adopt(name: &str, namespace: &Foreign) -> Result<Self, NetnsError> {
+        let path = place(name)?;
+        let opened = format!("/proc/self/fd/{}", namespace.as_fd().as_raw_fd());
+        let none = None::<&str>;
+        let named = mount(Some(opened.as_str()), &path, none, MsFlags::MS_BIND, none)
+            .map_err(|errno| kernel("naming", name, errno.into()))
+            .and_then(|()| Self::open(name));
+        if named.is_err() {
+            // The caller gets the first error.
+            let _ = take_away(&path);
+        }
+        named
     }
 
     /// Opens the namespace of that name.
@@ -121,22 +135,41 @@ impl Netns {
         &self.name
     }
 
-    /// Returns device and inode, which identify the namespace as long as this is held.
+    /// Does in the namespace what [`Netns::create`] does in those that it makes, where programs of
+    /// a namespace that another one made depend on it: brings `lo` up.
     ///
     /// # Errors
     ///
     /// The kernel refuses.
-    pub(super) fn identity(&self) -> io::Result<(u64, u64)> {
-        let metadata = self.file.metadata()?;
-        Ok((metadata.dev(), metadata.ino()))
+    pub fn bring_loopback_up(&self) -> Result<(), NetnsError> {
+        let up = self.run(|| sys::set_up("lo"))?;
+        up.map_err(|source| kernel("bringing up lo in", &self.name, source))
+    }
+
+    /// Returns what identifies the namespace as long as this is held.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses.
+    pub fn identity(&self) -> io::Result<Identity> {
+        Identity::of(&*self.file)
     }
 
     /// Returns whether the name now belongs to no namespace or to another one.
     #[must_use]
     pub fn is_removed(&self) -> bool {
-        let named = path_of(&self.name).ok().and_then(|path| std::fs::metadata(path).ok());
-        let named = named.map(|metadata| (metadata.dev(), metadata.ino()));
-        self.identity().ok() != named
+        self.identity().ok() != identity_of(&self.name)
+    }
+
+    /// Turns IPv6 off at an interface. A kernel without IPv6 is no error.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses.
+    pub(super) fn turn_ipv6_off(&self, interface: &str) -> Result<(), NetnsError> {
+        let setting = format!("ipv6/conf/{interface}/disable_ipv6");
+        let set = self.run(|| set(&setting, "1"))?;
+        set.map_err(|source| kernel("turning IPv6 off in", &self.name, source))
     }
 
     /// Runs `work` on a fresh thread inside the namespace and waits for it.
@@ -159,6 +192,12 @@ impl AsFd for Netns {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
+}
+
+/// Returns what identifies the namespace of a name; `None` if no file has the name.
+#[must_use]
+pub fn identity_of(name: &str) -> Option<Identity> {
+    Identity::at(&path_of(name).ok()?).ok()
 }
 
 /// Returns whether a namespace has that name.
@@ -218,6 +257,19 @@ fn path_of(name: &str) -> Result<PathBuf, NetnsError> {
     Ok(Path::new(DIRECTORY).join(name))
 }
 
+/// Makes the file that a namespace of that name is mounted on.
+fn place(name: &str) -> Result<PathBuf, NetnsError> {
+    let path = path_of(name)?;
+    share_directory().map_err(|source| kernel("preparing /run/netns for", name, source))?;
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o0).open(&path);
+    made.map_err(|source| {
+        let taken = source.kind() == io::ErrorKind::AlreadyExists;
+        let exists = || NetnsError::Exists(name.to_owned());
+        if taken { exists() } else { kernel("making a place for", name, source) }
+    })?;
+    Ok(path)
+}
+
 fn missing_or(what: &'static str, name: &str, source: io::Error) -> NetnsError {
     if source.kind() == io::ErrorKind::NotFound {
         return NetnsError::Missing(name.to_owned());
@@ -262,13 +314,18 @@ fn bear(path: &Path) -> io::Result<()> {
 /// Sets all settings that matter: a new namespace may inherit any value from the host.
 fn settle() -> io::Result<()> {
     for (setting, value) in SETTINGS {
-        match std::fs::write(Path::new("/proc/sys/net").join(setting), value) {
-            // A kernel without IPv6 has no such setting, and needs none.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            written => written?,
-        }
+        set(setting, value)?;
     }
     sys::set_up("lo")
+}
+
+/// Makes a setting of the calling thread's namespace.
+fn set(setting: &str, value: &str) -> io::Result<()> {
+    match std::fs::write(Path::new("/proc/sys/net").join(setting), value) {
+        // A kernel without IPv6 has no such setting, and needs none.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        written => written,
+    }
 }
 
 const SETTINGS: [(&str, &str); 8] = [

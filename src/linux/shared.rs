@@ -26,6 +26,15 @@ pub(super) struct Owned {
     pub(super) address: Address,
 }
 
+/// Where the packets of a link of a VPC, an attached resource, an endpoint or the internet come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub(super) struct Origin {
+    pub(super) space: u32,
+    /// The only source address of its packets; 0 if they may have any.
+    pub(super) source: Address,
+}
+
 /// A prefix as the packets of one device see it. In the map its length precedes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]

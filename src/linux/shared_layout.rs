@@ -8,7 +8,7 @@ use super::flow_cache::{IN_SEQUENCE, MAX_FLOWS, OPEN};
 use super::pinned_maps::LAYOUT;
 use super::programs::CACHING;
 use super::shared::{
-    Address, Direction, DropCounterKey, FlowEntry, FlowKey, LinkEntry, Owned, Prefix,
+    Address, Direction, DropCounterKey, FlowEntry, FlowKey, LinkEntry, Origin, Owned, Prefix,
     RecordCounted, RecordPort, RecordTuple, SharedRecord, Slot, Task,
 };
 use super::steer_reason::SteerReason;
@@ -88,6 +88,7 @@ fn own_layouts() -> BTreeMap<&'static str, Layout> {
     let mut layouts = layouts! {
         "task" = Task { address, tun },
         "owned" = Owned { space, address },
+        "origin" = Origin { space, source },
         "prefix" = Prefix { tun, address },
         "link" = LinkEntry { ifindex, far, near, private },
         "drop_counter_key" = DropCounterKey { ifindex, reason },

@@ -16,7 +16,7 @@ use super::flow_cache::{self, FlowCache};
 use super::link::Delivery;
 use super::link_tables::LinkTables;
 use super::programs::{self, CACHING, PLAIN, SPACE, TASK, TUN, since};
-use super::shared::{Address, DropCounterKey, LinkEntry, Owned, Prefix, Task};
+use super::shared::{Address, DropCounterKey, LinkEntry, Origin, Owned, Prefix, Task};
 use super::steer_error::{SteerError, ignore_missing, trouble};
 use super::steer_reason::{SteerReason, number};
 use super::sys::Plain;
@@ -174,8 +174,29 @@ impl Steer {
     ///
     /// No such link exists, or 16,384 links are attached.
     pub fn attach_space(&mut self, link: &str, space: u32) -> Result<u32, SteerError> {
-        let ifindex = self.ifindex(link)?;
-        self.hash::<u32, u32>("spaces")?.insert(ifindex, space, 0).map_err(trouble("spaces"))?;
+        self.attach_origin(link, Origin { space, source: [0; 4] })
+    }
+
+    /// Assigns packets on an attached resource's `link` to the address space, as
+    /// [`Steer::attach_space`] does, if they come from its own address. Attaching again changes
+    /// space and address in one step.
+    ///
+    /// # Errors
+    ///
+    /// As [`Steer::attach_space`].
+    pub fn attach_resource(
+        &mut self,
+        link: &str,
+        space: u32,
+        address: Ipv4Addr,
+    ) -> Result<u32, SteerError> {
+        self.attach_origin(link, Origin { space, source: address.octets() })
+    }
+
+    fn attach_origin(&mut self, link: &str, origin: Origin) -> Result<u32, SteerError> {
+        let (ifindex, space) = (self.ifindex(link)?, origin.space);
+        let mut spaces = self.hash::<u32, _>("spaces")?;
+        spaces.insert(ifindex, Plain(origin), 0).map_err(trouble("spaces"))?;
         self.tables().spaces.insert(ifindex, space);
         self.attachments.attach(&mut self.bpf, link, ifindex, SPACE, None)?;
         Ok(ifindex)
@@ -190,7 +211,7 @@ impl Steer {
     pub fn detach_space(&mut self, ifindex: u32) -> Result<Vec<(SteerReason, u64)>, SteerError> {
         self.attachments.detach(&mut self.bpf, ifindex)?;
         self.tables().spaces.remove(&ifindex);
-        ignore_missing("spaces", self.hash::<u32, u32>("spaces")?.remove(&ifindex))?;
+        ignore_missing("spaces", self.hash::<u32, Plain<Origin>>("spaces")?.remove(&ifindex))?;
         self.forget_counters(ifindex)
     }
 

@@ -39,7 +39,7 @@ impl SteerReason {
     #[must_use]
     pub const fn sentence(self) -> &'static str {
         match self {
-            Self::Forged => "the source address is not the task's own",
+            Self::Forged => "the source address is not the sender's own",
             Self::NotIp => "not an IPv4 packet, or in a VLAN",
             Self::NoOwner => "no ENI, NAT gateway or public address is the destination",
             Self::NoLink => "no link leads to the destination",

@@ -33,6 +33,7 @@ mod raw {
     nix::ioctl_write_ptr_bad!(set_flags, libc::SIOCSIFFLAGS, libc::ifreq);
     nix::ioctl_write_ptr_bad!(set_mtu, libc::SIOCSIFMTU, libc::ifreq);
     nix::ioctl_write_ptr_bad!(set_queue_length, libc::SIOCSIFTXQLEN, libc::ifreq);
+    nix::ioctl_none_bad!(namespace_kind, 0xb703); // NS_GET_NSTYPE (ioctl_nsfs(2))
 }
 
 /// The kind of queue that an open `/dev/net/tun` becomes.
@@ -90,6 +91,14 @@ pub(super) fn tun_set_steering(fd: impl AsFd, program: impl AsFd) -> io::Result<
     // SAFETY: the request reads one number of the type given, which lives through the call.
     unsafe { raw::tun_set_steering(fd.as_fd().as_raw_fd(), &raw const program) }?;
     Ok(())
+}
+
+/// Returns whether a file of the kernel's namespace filesystem is a network namespace. On a file of
+/// another filesystem the request may mean anything.
+pub(super) fn is_network_namespace(fd: impl AsFd) -> io::Result<bool> {
+    // SAFETY: the request has no argument.
+    let kind = unsafe { raw::namespace_kind(fd.as_fd().as_raw_fd()) }?;
+    Ok(kind == libc::CLONE_NEWNET)
 }
 
 /// Brings an interface of the calling thread's namespace up.

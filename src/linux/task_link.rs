@@ -1,20 +1,62 @@
-//! Looks at the link of a task: programs in its namespace are root there, and may change or delete
-//! `eth0`.
+//! The link of a task, and its present state: programs in the task's namespace are root there, and
+//! may change or delete its interface.
 
-use super::link::{GATEWAY, Link, LinkError, Links, Mac, readdress, task_link_name};
+use super::link::{
+    Far, GATEWAY, Link, LinkError, Links, Mac, find, readdress, task_link_name, veth_to,
+};
 use super::link_state::LinkState;
 use super::{Netns, NetnsError, ipv6};
 use std::fmt;
 use std::net::Ipv4Addr;
 
-/// A task's interface.
-const INTERFACE: &str = "eth0";
+/// Links a task: `interface` with its address there, an interface with a short name here. The task
+/// has no route until [`lead_to_router`].
+///
+/// # Errors
+///
+/// The address is linked already, or the namespace has an interface of that name.
+pub async fn link_task(
+    router: &Links,
+    far: Far<'_>,
+    address: Ipv4Addr,
+    mtu: u16,
+) -> Result<Link, LinkError> {
+    let near = task_link_name(address);
+    let (far_links, link) = veth_to(router, &near, far, address, mtu).await?;
+    let far_index = far_links.ifindex(far.interface).await?;
+    far_links.add_address(far_index, address).await?;
+    Ok(link)
+}
+
+/// Finds the link that [`link_task`] made for the earlier process.
+///
+/// # Errors
+///
+/// The link does not exist.
+pub async fn find_task(router: &Links, address: Ipv4Addr) -> Result<Link, LinkError> {
+    find(router, &task_link_name(address), address).await
+}
+
+/// Leads everything that a task sends to the router's end of its link: IPv4, and IPv6 if the kernel
+/// takes it. If not, the IPv6 packets that still arrive are counted at the link.
+///
+/// # Errors
+///
+/// The interface is missing or down.
+pub async fn lead_to_router(far: Far<'_>, link: Link, address: Ipv4Addr) -> Result<(), LinkError> {
+    let Far { netns, interface } = far;
+    readdress(&Links::open(netns)?, interface, link, &[address], &[]).await?;
+    let _ = ipv6::lead_to_router(netns, interface, address, link.near).await;
+    Ok(())
+}
 
 /// A link of a task, as the lab made it.
 #[derive(Clone, Debug)]
 pub struct TaskLink {
     /// The task's namespace.
     pub namespace: String,
+    /// The task's interface there.
+    pub interface: String,
     /// The task's address.
     pub address: Ipv4Addr,
     /// The link.
@@ -28,10 +70,10 @@ pub struct TaskLink {
 pub enum LinkFault {
     /// The namespace no longer has its name.
     NoNamespace(String),
-    /// There is no `eth0`.
-    Missing,
-    /// `eth0` is another interface.
-    Foreign,
+    /// The interface does not exist.
+    Missing(String),
+    /// Another interface has its name.
+    Foreign(String),
     /// An end is down.
     Down(String),
     /// An end has another MTU.
@@ -43,15 +85,22 @@ pub enum LinkFault {
         /// The MTU that the lab gave it.
         own: u16,
     },
-    /// `eth0` has another hardware address.
+    /// The interface has another hardware address.
     HardwareAddress {
+        /// The interface.
+        link: String,
         /// The hardware address that it has.
         found: Option<Mac>,
         /// The hardware address that the lab gave it.
         own: Mac,
     },
-    /// `eth0` has lost the task's address.
-    NoAddress(Ipv4Addr),
+    /// The interface has lost the task's address.
+    NoAddress {
+        /// The interface.
+        link: String,
+        /// The task's address.
+        address: Ipv4Addr,
+    },
     /// The gateway's hardware address is missing or another one.
     NoNeighbour,
     /// The default route is missing.
@@ -77,12 +126,12 @@ impl LinkFault {
     pub fn remedy(&self) -> Remedy {
         match self {
             Self::NoNamespace(_) => Remedy::NewTask,
-            Self::Foreign => Remedy::Blocked,
-            Self::Missing => Remedy::NewLink,
+            Self::Foreign(_) => Remedy::Blocked,
+            Self::Missing(_) => Remedy::NewLink,
             Self::Down(_)
             | Self::Mtu { .. }
             | Self::HardwareAddress { .. }
-            | Self::NoAddress(_)
+            | Self::NoAddress { .. }
             | Self::NoNeighbour
             | Self::NoRoute => Remedy::Settings,
         }
@@ -93,17 +142,17 @@ impl fmt::Display for LinkFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoNamespace(name) => write!(f, "its namespace {name} was removed"),
-            Self::Missing => write!(f, "there is no {INTERFACE}"),
-            Self::Foreign => write!(f, "{INTERFACE} is not the interface that the lab made"),
+            Self::Missing(link) => write!(f, "there is no {link}"),
+            Self::Foreign(link) => write!(f, "{link} is not the interface that the lab made"),
             Self::Down(link) => write!(f, "{link} is down"),
             Self::Mtu { link, found, own } => write!(f, "{link} has MTU {found}, not {own}"),
-            Self::HardwareAddress { found: Some(found), own } => {
-                write!(f, "{INTERFACE} has hardware address {found}, not {own}")
+            Self::HardwareAddress { link, found: Some(found), own } => {
+                write!(f, "{link} has hardware address {found}, not {own}")
             }
-            Self::HardwareAddress { found: None, own } => {
-                write!(f, "{INTERFACE} has no hardware address {own}")
+            Self::HardwareAddress { link, found: None, own } => {
+                write!(f, "{link} has no hardware address {own}")
             }
-            Self::NoAddress(address) => write!(f, "{INTERFACE} has no address {address}"),
+            Self::NoAddress { link, address } => write!(f, "{link} has no address {address}"),
             Self::NoNeighbour => {
                 write!(f, "no neighbour entry for {GATEWAY} with the router's hardware address")
             }
@@ -125,16 +174,19 @@ impl TaskLink {
             Err(error) => return Err(error.into()),
         };
         let links = Links::open(&netns)?;
-        let Some(far) = links.state(INTERFACE).await? else { return Ok(vec![LinkFault::Missing]) };
+        let Some(far) = links.state(&self.interface).await? else {
+            return Ok(vec![LinkFault::Missing(self.interface.clone())]);
+        };
         let name = self.near_name();
         let near = router.state(&name).await?;
         let Some(near) = near.filter(|near| self.are_ends(near, &far)) else {
-            return Ok(vec![LinkFault::Foreign]);
+            return Ok(vec![LinkFault::Foreign(self.interface.clone())]);
         };
-        let mut faults = self.faults_of_end(INTERFACE, &far);
+        let mut faults = self.faults_of_end(&self.interface, &far);
         faults.extend(self.faults_of_end(&name, &near));
         if far.mac != Some(self.link.far) {
-            faults.push(LinkFault::HardwareAddress { found: far.mac, own: self.link.far });
+            let (link, found, own) = (self.interface.clone(), far.mac, self.link.far);
+            faults.push(LinkFault::HardwareAddress { link, found, own });
         }
         faults.extend(self.faults_of_ways(&links, &far).await?);
         Ok(faults)
@@ -167,7 +219,8 @@ impl TaskLink {
     ) -> Result<Vec<LinkFault>, LinkError> {
         let mut faults = Vec::new();
         if !links.has_address(far.ifindex, self.address).await? {
-            faults.push(LinkFault::NoAddress(self.address));
+            let (link, address) = (self.interface.clone(), self.address);
+            faults.push(LinkFault::NoAddress { link, address });
         }
         if !far.is_up {
             return Ok(faults);
@@ -188,15 +241,12 @@ impl TaskLink {
     /// The kernel refuses.
     pub async fn restore(&self, router: &Links) -> Result<(), LinkError> {
         let (netns, near) = (Netns::open(&self.namespace)?, self.near_name());
-        let links = Links::open(&netns)?;
-        links.set_mac(INTERFACE, self.link.far).await?;
-        for (links, end) in [(&links, INTERFACE), (router, near.as_str())] {
+        let (links, interface) = (Links::open(&netns)?, self.interface.as_str());
+        links.set_mac(interface, self.link.far).await?;
+        for (links, end) in [(&links, interface), (router, near.as_str())] {
             links.set_mtu(end, self.mtu).await?;
             links.up(end).await?;
         }
-        readdress(&links, INTERFACE, self.link, &[self.address], &[]).await?;
-        // If the kernel refuses, the IPv6 packets that still arrive are counted at the link.
-        let _ = ipv6::lead_to_router(&netns, self.address, self.link.near).await;
-        Ok(())
+        lead_to_router(Far { netns: &netns, interface }, self.link, self.address).await
     }
 }

@@ -71,7 +71,7 @@ reasons! {
         "The kernel's offload header contradicts the packet.", "Set device = \"plain\" in the lab file to go without offloads.";
 
     9 SourceForged "source-forged" SourceCheck Some("ENI_SOURCE_DEST_CHECK_RESTRICTION"),
-        "The source address is not the task's own.", "Send from the address on the task's eth0.";
+        "The source address is not the sender's own.", "Send from the address on the task's eth0, or on the attached resource's interface.";
     10 SourceUnknown "source-unknown" SourceCheck Some("ENI_SOURCE_DEST_CHECK_RESTRICTION"),
         "No task of this ENI has the source address.", "Send from the address on the task's eth0.";
     11 DestinationNotUnicast "destination-not-unicast" SourceCheck None,

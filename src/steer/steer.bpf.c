@@ -61,6 +61,13 @@ struct owned {
 	__be32 address;
 };
 
+// Where the packets of a link come from.
+struct origin {
+	enum space space;
+	// The only source address of its packets. 0: any.
+	__be32 source;
+};
+
 struct prefix {
 	__u32 length;
 	__u32 tun;
@@ -90,14 +97,14 @@ struct {
 	__type(value, struct task);
 } tasks SEC(".maps");
 
-// Router end of the veth of a VPC, of a gateway endpoint, of the internet or of the services -> its
-// address space.
+// Router end of the veth of a VPC, of an attached resource, of a gateway endpoint, of the internet or
+// of the services -> its address space.
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, MAX_LINKS);
 	__type(key, __u32);
-	__type(value, __u32);
+	__type(value, struct origin);
 } spaces SEC(".maps");
 
 // An address that egret answers for -> the TUN device of the ENI or gateway that has it. In the
@@ -293,7 +300,7 @@ int task_ingress(struct __sk_buff *skb)
 
 // Sends a packet for no address of its VPC out by the internet gateway, if its source has a public
 // address, which is the one that the lab's NATs know.
-static __always_inline int leave_by_internet_gateway(struct __sk_buff *skb, const struct iphdr *ip, __u32 space)
+static __always_inline int leave_by_internet_gateway(struct __sk_buff *skb, const struct iphdr *ip, enum space space)
 {
 	struct owned from = { .space = space, .address = ip->saddr };
 	struct owned to = { .space = INTERNET, .address = ip->daddr };
@@ -307,33 +314,35 @@ static __always_inline int leave_by_internet_gateway(struct __sk_buff *skb, cons
 	return bpf_redirect(*tun, 0);
 }
 
-// Handles packets from a VPC, a gateway endpoint, the internet or the services.
+// Handles packets from a VPC, an attached resource, a gateway endpoint, the internet or the services.
 SEC("classifier")
 int space_ingress(struct __sk_buff *skb)
 {
 	__u32 ifindex = skb->ifindex;
 	enum reason reason;
+	struct origin *origin;
 	struct owned key;
 	struct iphdr ip;
-	__u32 *space;
 	__u32 *tun;
 	int sent = send_cached(skb, ECHO_REPLY);
 
 	if (sent != MISS)
 		return sent;
-	space = bpf_map_lookup_elem(&spaces, &ifindex);
-	if (!space)
+	origin = bpf_map_lookup_elem(&spaces, &ifindex);
+	if (!origin)
 		return drop(skb, UNKNOWN_DEVICE);
 	if (skb->vlan_present || skb->protocol != bpf_htons(ETH_P_IP))
 		return drop(skb, NOT_IP);
 	reason = read_header(skb, 4, &ip);
 	if (reason)
 		return drop(skb, reason);
-	key.space = *space;
+	if (origin->source && ip.saddr != origin->source)
+		return drop(skb, FORGED);
+	key.space = origin->space;
 	key.address = ip.daddr;
 	tun = bpf_map_lookup_elem(&owners, &key);
 	if (!tun)
-		return leave_by_internet_gateway(skb, &ip, *space);
+		return leave_by_internet_gateway(skb, &ip, origin->space);
 	return bpf_redirect(*tun, 0);
 }
 
@@ -344,12 +353,12 @@ int space_ingress(struct __sk_buff *skb)
 static __always_inline enum reason refusal(const struct link *link, __be32 source)
 {
 	__u32 ifindex = link->ifindex;
-	__u32 *space = bpf_map_lookup_elem(&spaces, &ifindex);
+	struct origin *origin = bpf_map_lookup_elem(&spaces, &ifindex);
 	struct owned key = { .address = source };
 
-	if (!space)
+	if (!origin)
 		return NO_LINK;
-	key.space = link->private ? INTERNET : *space;
+	key.space = link->private ? INTERNET : origin->space;
 	return bpf_map_lookup_elem(&owners, &key) ? 0 : FOREIGN_SOURCE;
 }
 

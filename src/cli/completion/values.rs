@@ -70,6 +70,14 @@ pub fn gateway_endpoints(current: &OsStr) -> Vec<CompletionCandidate> {
     })
 }
 
+/// Lists resources.
+pub fn resources(current: &OsStr) -> Vec<CompletionCandidate> {
+    of_lab(current, |lab| {
+        let resources = lab.parts().resources.iter();
+        resources.map(|own| beside(&own.name, own.address.to_string())).collect()
+    })
+}
+
 /// Lists what has a name that packets can be sent to.
 pub fn destinations(current: &OsStr) -> Vec<CompletionCandidate> {
     of_lab(current, |lab| {

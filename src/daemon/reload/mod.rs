@@ -12,7 +12,7 @@ use super::error::{LabError, left};
 use super::needs::Needs;
 use super::origin::Origin;
 use super::running::Running;
-use super::{attach, handover};
+use super::{attach, attached, handover};
 use crate::config::changes::changes;
 use crate::config::{Diagnostics, Lab, Overlay};
 use crate::daemon::startup;
@@ -142,7 +142,7 @@ impl Running {
         say: &mut (dyn FnMut(&str) + Send),
     ) -> Result<(), ReloadError> {
         self.notes.clear();
-        let overlay = with_tasks_by_hand(self, overlay);
+        let overlay = with_those_by_hand(self, overlay);
         let lab = self.lab.with_overlay(overlay).map_err(ReloadError::Config)?;
         if lab.overlay == self.lab.overlay {
             return Ok(());
@@ -191,9 +191,11 @@ pub(super) async fn warned(
     Reload { warnings, warnings_left_out, old_warnings, ..reload }
 }
 
-/// Adds the tasks made by hand to an overlay: the file decides which of them need ENIs.
-fn with_tasks_by_hand(running: &Running, overlay: Overlay) -> Overlay {
-    Overlay { tasks_by_hand: attach::tasks_by_hand(running), ..overlay }
+/// Adds the tasks made by hand and the attached resources to an overlay: the file decides which of
+/// them stay.
+fn with_those_by_hand(running: &Running, overlay: Overlay) -> Overlay {
+    let attached_resources = running.attached_resources();
+    Overlay { tasks_by_hand: attach::tasks_by_hand(running), attached_resources, ..overlay }
 }
 
 /// Reads the lab of a request.
@@ -202,7 +204,7 @@ fn with_tasks_by_hand(running: &Running, overlay: Overlay) -> Overlay {
 /// The errors of its text.
 pub(super) fn read(running: &Running, request: &Request) -> Result<Lab, ReloadError> {
     let (plan, overlay) =
-        (&running.lab.plan, with_tasks_by_hand(running, running.lab.overlay.clone()));
+        (&running.lab.plan, with_those_by_hand(running, running.lab.overlay.clone()));
     let lab = Lab::parse_with(Some(plan), &request.file, &request.text, overlay)
         .map_err(ReloadError::Config)?;
     let lab = match request.time_scale {
@@ -279,6 +281,7 @@ async fn finish(running: &mut Running, lab: &Lab, (before, needs): (&Needs, &Nee
     // with the lab.
     let tasks = tasks::remove_file_tasks(running, lab).await;
     let rest = left("what nothing needs any more", reconcile::remove(running, needs).await);
+    attached::record(running);
     let note = |left| format!("not removed, `egret down` will: {left}");
     running.notes.extend(tasks.into_iter().chain(rest).map(note));
 }

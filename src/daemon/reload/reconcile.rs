@@ -17,12 +17,14 @@ use super::commit::commit;
 use super::tasks;
 use crate::config::{DeviceKind, Lab};
 use crate::daemon::error::{LabError, left};
+use crate::daemon::foreign::AttachError;
 use crate::daemon::judge::EngineJudge;
-use crate::daemon::namespace::{Namespace, far_of};
+use crate::daemon::namespace::{Incoming, Namespace, attach_origin, far_of};
 use crate::daemon::needs::{DeliveryNeeds, NamespaceId, NamespaceNeeds, Needs};
 use crate::daemon::running::Running;
-use crate::linux::link::{Delivery, LinkError, Links, link_space, readdress};
+use crate::linux::link::{Delivery, Far, LinkError, Links, link_space, readdress};
 use crate::linux::listen::{Endpoint, spawn_echo};
+use crate::linux::netns::Netns;
 use crate::linux::tun;
 use crate::linux::worker::Worker;
 use crate::pipeline::DeviceId;
@@ -48,6 +50,9 @@ pub(super) async fn create(
             match id {
                 NamespaceId::Internet | NamespaceId::Services => {}
                 NamespaceId::Vpc(vpc) => say(&format!("VPC {vpc} in namespace {}", namespace.name)),
+                NamespaceId::Resource(name) => {
+                    say(&format!("resource {name} in namespace {}", namespace.name));
+                }
                 NamespaceId::GatewayEndpoint(endpoint) => {
                     say(&format!("VPC endpoint {endpoint} in namespace {}", namespace.name));
                 }
@@ -117,8 +122,8 @@ async fn make_namespace(
     id: &NamespaceId,
     needs: &NamespaceNeeds,
 ) -> Result<(), LabError> {
-    let Some(far) = far_of(id) else { return Ok(()) };
     let (near, number) = match id {
+        // `Services` make their namespace themselves.
         NamespaceId::Internet | NamespaceId::Services => {
             ("internet".to_owned(), u32::from(needs.space.0))
         }
@@ -131,10 +136,15 @@ async fn make_namespace(
             running.namespaces_made += 1;
             (format!("vpce-{number}"), BEYOND_SPACES + number)
         }
+        NamespaceId::Resource(_) => {
+            let number = running.namespaces_made;
+            running.namespaces_made += 1;
+            (format!("r-{number}"), BEYOND_SPACES + number)
+        }
     };
-    let netns = running.state.make_namespace(&needs.name)?;
-    let made =
-        link_space(&running.router, &near, &netns, far, number, &needs.addresses, needs.mtu).await;
+    let (netns, far) = open_namespace(running, id, &needs.name)?;
+    let end = Far { netns: &netns, interface: &far };
+    let made = link_space(&running.router, &near, end, number, &needs.addresses, needs.mtu).await;
     let link = match made {
         Ok(link) => link,
         Err(error) => {
@@ -145,13 +155,38 @@ async fn make_namespace(
         }
     };
     let (addresses, space, mtu) = (needs.addresses.clone(), needs.space, needs.mtu);
-    let listeners = BTreeMap::new();
-    let namespace = Namespace { netns, near, far, link, space, mtu, addresses, listeners };
+    let (listeners, source) = (BTreeMap::new(), source(id, needs));
+    let namespace = Namespace { netns, near, far, link, space, source, mtu, addresses, listeners };
     // If a step fails from here on, the namespace is removed like any that nothing needs.
     let near = namespace.near.clone();
     running.namespaces.insert(id.clone(), namespace);
-    running.steer.attach_space(&near, u32::from(space.0))?;
+    attach_origin(&mut running.steer, &near, space, source)?;
     listen(running, id, &needs.listens)
+}
+
+/// Makes a namespace, or takes the one that is to be attached. Returns it with the name of its
+/// interface.
+fn open_namespace(
+    running: &mut Running,
+    id: &NamespaceId,
+    name: &str,
+) -> Result<(Netns, String), LabError> {
+    match (far_of(id), running.incoming.remove(id)) {
+        (Some(far), _) => Ok((running.state.make_namespace(name)?, far.to_owned())),
+        (None, Some(Incoming { netns, interface })) => Ok((netns, interface)),
+        (None, None) => Err(AttachError::Nothing.into()),
+    }
+}
+
+/// Returns the only source address of the packets from a namespace; `None` if they may have any.
+fn source(id: &NamespaceId, needs: &NamespaceNeeds) -> Option<Ipv4Addr> {
+    match id {
+        NamespaceId::Resource(_) => needs.addresses.first().copied(),
+        NamespaceId::Internet
+        | NamespaceId::Vpc(_)
+        | NamespaceId::GatewayEndpoint(_)
+        | NamespaceId::Services => None,
+    }
 }
 
 async fn extend_namespace(
@@ -164,7 +199,7 @@ async fn extend_namespace(
     let more: Vec<Ipv4Addr> = needs.addresses.iter().filter(have).copied().collect();
     if !more.is_empty() {
         let far_links = Links::open(&namespace.netns)?;
-        readdress(&far_links, namespace.far, namespace.link, &more, &[]).await?;
+        readdress(&far_links, &namespace.far, namespace.link, &more, &[]).await?;
         namespace.addresses.extend(more);
     }
     if needs.mtu > namespace.mtu {
@@ -184,7 +219,7 @@ async fn trim_namespace(
     let less: Vec<Ipv4Addr> = namespace.addresses.iter().filter(unneeded).copied().collect();
     if !less.is_empty() {
         let far_links = Links::open(&namespace.netns)?;
-        readdress(&far_links, namespace.far, namespace.link, &[], &less).await?;
+        readdress(&far_links, &namespace.far, namespace.link, &[], &less).await?;
         namespace.addresses.retain(|address| !less.contains(address));
     }
     if needs.mtu < namespace.mtu {
@@ -313,11 +348,12 @@ fn withdraw(running: &mut Running, needs: &Needs) -> Result<(), LabError> {
 
 fn open(running: &mut Running, needs: &Needs) -> Result<(), LabError> {
     for (id, namespace) in &needs.namespaces {
+        let (space, source) = (namespace.space, source(id, namespace));
         if let Some(built) = running.namespaces.get_mut(id)
-            && built.space != namespace.space
+            && (built.space, built.source) != (space, source)
         {
-            running.steer.attach_space(&built.near, u32::from(namespace.space.0))?;
-            built.space = namespace.space;
+            attach_origin(&mut running.steer, &built.near, space, source)?;
+            (built.space, built.source) = (space, source);
         }
     }
     for (id, device) in &needs.devices {
@@ -359,6 +395,7 @@ fn deliveries(running: &Running, needs: &Needs, id: &DeviceId) -> Vec<(Ipv4Netwo
             NamespaceId::Services => running.services.link(),
             namespace @ (NamespaceId::Internet
             | NamespaceId::Vpc(_)
+            | NamespaceId::Resource(_)
             | NamespaceId::GatewayEndpoint(_)) => running.namespaces.get(namespace)?.link,
         };
         Some((*prefix, Delivery { link, private: needs.private }))
@@ -374,7 +411,7 @@ const FIRST_VPC: u32 = Space::nth_vpc(0).0 as u32;
 
 async fn set_mtu(router: &Links, namespace: &mut Namespace, mtu: u16) -> Result<(), LabError> {
     router.set_mtu(&namespace.near, mtu).await?;
-    Links::open(&namespace.netns)?.set_mtu(namespace.far, mtu).await?;
+    Links::open(&namespace.netns)?.set_mtu(&namespace.far, mtu).await?;
     namespace.mtu = mtu;
     Ok(())
 }

@@ -2,7 +2,7 @@
 //! only a task whose ENI changes is attached again.
 
 use crate::config::Lab;
-use crate::daemon::attach;
+use crate::daemon::attach::{self, Home};
 use crate::daemon::attachment::{Attachment, device_of};
 use crate::daemon::error::{LabError, left};
 use crate::daemon::origin::Origin;
@@ -64,9 +64,11 @@ pub(super) async fn refit_tasks(running: &mut Running) -> Result<(), LabError> {
             attachment.mtu = mtu;
             running.router.set_mtu(&task_link_name(task.address), mtu).await?;
             let netns = Netns::open(&namespace)?;
-            Links::open(&netns)?.set_mtu("eth0", mtu).await?;
+            let interface = &attachment.interface;
+            Links::open(&netns)?.set_mtu(interface, mtu).await?;
+            let (address, near) = (task.address, attachment.link.near);
             // Below IPv6's least MTU the kernel removes the route, and does not restore it.
-            let _ = ipv6::lead_to_router(&netns, task.address, attachment.link.near).await;
+            let _ = ipv6::lead_to_router(&netns, interface, address, near).await;
         }
         attach::write_overlays(running, &snapshot, &namespace, task)?;
     }
@@ -107,7 +109,7 @@ async fn require_file_task(
             return Ok(());
         }
     }
-    attach::add(running, service, number, origin).await.map(drop)
+    attach::add(running, service, number, origin, Home::Own).await.map(drop)
 }
 
 /// Takes down the tasks of services that no longer exist, and those that the file no longer counts.

@@ -14,7 +14,7 @@ mod threads;
 mod time_sync;
 
 use super::error::LabError;
-use crate::linux::link::{Link, LinkError, Links, find_space, link_space};
+use crate::linux::link::{Far, Link, LinkError, Links, find_space, link_space};
 use crate::linux::listen::{tcp_listener, udp_socket};
 use crate::linux::netns::Netns;
 use crate::vpc::exempt::{LINK_LOCAL, RESOLVER, TASK_METADATA, TIME_SYNC};
@@ -69,7 +69,8 @@ impl Services {
         let link = match is_linked {
             true => find_space(router, Self::NEAR, space).await?,
             false => {
-                link_space(router, Self::NEAR, &netns, INTERFACE, space, &addresses, mtu).await?
+                let far = Far { netns: &netns, interface: INTERFACE };
+                link_space(router, Self::NEAR, far, space, &addresses, mtu).await?
             }
         };
         let links = Links::open(&netns)?;
