@@ -197,6 +197,7 @@ pub(super) const TASKS: Rows = Rows {
         "way_out",
         "generation",
         "time_scale",
+        "container",
     ],
     names: |answer| each(answer, "", &["service", "task"]),
     ..Rows::NONE

@@ -112,6 +112,7 @@ const LISTED: Rows = Rows {
         "listens",
         "namespace",
         "interface",
+        "container",
     ],
     names: |answer| each(answer, "", &["resource"]),
     ..Rows::NONE
@@ -147,7 +148,8 @@ fn list(args: &ListArgs) -> Result<ExitCode, CliError> {
 async fn attach(args: &AttachArgs) -> Result<ExitCode, CliError> {
     let interface = args.namespace.interface().to_owned();
     let path = format!("/v1/resources/{}/attach", args.name);
-    let (request, descriptor) = (AttachResourceRequest { interface }, args.namespace.open()?);
+    let (request, descriptor) =
+        (AttachResourceRequest { interface, container: None }, args.namespace.open()?);
     let client = Client::new(args.lab.name());
     let answer: ResourceAnswer = client.post_with(&path, &request, descriptor).await?;
     answer.notes.iter().for_each(|note| output::note(&format!("egret: {note}")));

@@ -124,7 +124,7 @@ async fn attach(args: &AddArgs, namespace: &NamespaceArgs) -> Result<ExitCode, C
     let client = Client::new(args.lab.name());
     let service = args.service.clone();
     let (number, interface) = (None, namespace.interface().to_owned());
-    let request = AttachTaskRequest { service, number, interface };
+    let request = AttachTaskRequest { service, number, interface, container: None };
     let descriptor = namespace.open()?;
     let TaskAnswer { task, notes } =
         client.post_with("/v1/tasks/attach", &request, descriptor).await?;

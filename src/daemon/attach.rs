@@ -36,7 +36,7 @@ pub(super) enum Home {
     /// Another program made it, and the lab gives it a name.
     Foreign(Attachable),
     /// Another program made it, and a killed process gave it its name and its address.
-    Named { netns: Netns, interface: String, address: Ipv4Addr },
+    Named { netns: Netns, interface: String, container: Option<String>, address: Ipv4Addr },
 }
 
 impl Home {
@@ -52,6 +52,15 @@ impl Home {
             Self::Own => INTERFACE,
             Self::Foreign(Attachable { interface, .. }) | Self::Named { interface, .. } => {
                 interface
+            }
+        }
+    }
+
+    fn container(&self) -> Option<String> {
+        match self {
+            Self::Own => None,
+            Self::Foreign(Attachable { container, .. }) | Self::Named { container, .. } => {
+                container.clone()
             }
         }
     }
@@ -98,6 +107,7 @@ pub(super) async fn add(
     let task = Task { service, number, address, eni };
     let namespace = task_namespace(&running.lab.name, &snapshot.service(service).name, number);
     let (is_foreign, interface) = (home.is_foreign(), home.interface().to_owned());
+    let container = home.container();
     let netns = home.open(&running.state, &namespace)?;
     let device = DeviceId::of(&snapshot, device);
     let link = NO_LINK;
@@ -109,6 +119,7 @@ pub(super) async fn add(
         namespace,
         interface,
         is_foreign,
+        container,
         link,
         device: Some(device),
         mtu: snapshot.parts().mtu.task,

@@ -18,6 +18,8 @@ pub(super) struct Attached {
     pub(super) interface: String,
     /// The interface's hardware address.
     pub(super) mac: [u8; 6],
+    /// The id that a container engine gave what it attached.
+    pub(super) container: Option<String>,
     pub(super) role: Role,
 }
 
@@ -70,6 +72,7 @@ fn tasks(running: &Running) -> impl Iterator<Item = Attached> {
             namespace: task.namespace.clone(),
             interface: task.interface.clone(),
             mac: task.link.far.0,
+            container: task.container.clone(),
             role: Role::Task { service, number, address },
         }
     })
@@ -82,6 +85,7 @@ fn resources(running: &Running) -> impl Iterator<Item = Attached> {
             namespace: namespace.netns.name().to_owned(),
             interface: namespace.far.clone(),
             mac: namespace.link.far.0,
+            container: namespace.container.clone(),
             role: Role::Resource { name: name.clone() },
         })
     })

@@ -21,6 +21,8 @@ pub(super) struct Attachment {
     pub(super) interface: String,
     /// True if another program made the namespace, which stays without the task.
     pub(super) is_foreign: bool,
+    /// The id that a container engine gave what it attached.
+    pub(super) container: Option<String>,
     pub(super) link: Link,
     /// The device that its packets go to; `None` while a resumed task still leads to a device of
     /// the killed process.

@@ -113,6 +113,9 @@ pub struct AttachTaskRequest {
     pub number: Option<u16>,
     /// The name of the task's interface in the namespace.
     pub interface: String,
+    /// The id that a container engine gave what it attaches.
+    #[serde(default)]
+    pub container: Option<String>,
 }
 
 /// The request of `POST /v1/resources/NAME/attach`: a namespace, whose descriptor the client passes
@@ -121,6 +124,9 @@ pub struct AttachTaskRequest {
 pub struct AttachResourceRequest {
     /// The name of the resource's interface in the namespace.
     pub interface: String,
+    /// The id that a container engine gave what it attaches.
+    #[serde(default)]
+    pub container: Option<String>,
 }
 
 /// The answer to `DELETE /v1/tasks/SERVICE/N` and to `DELETE /v1/resources/NAME/attach`.
@@ -311,8 +317,8 @@ async fn attach_task(
     ConnectInfo(client): ConnectInfo<Peer>,
     Checked(request): Checked<AttachTaskRequest>,
 ) -> Response {
-    let AttachTaskRequest { service, number, interface } = request;
-    let attachable = match attachable(&client, interface) {
+    let AttachTaskRequest { service, number, interface, container } = request;
+    let attachable = match attachable(&client, interface, container) {
         Ok(attachable) => attachable,
         Err(error) => return LabError::from(error).into_response(),
     };
@@ -324,9 +330,13 @@ async fn attach_task(
 }
 
 /// Takes the namespace that a client has passed with its request.
-fn attachable(client: &Peer, interface: String) -> Result<Attachable, AttachError> {
+fn attachable(
+    client: &Peer,
+    interface: String,
+    container: Option<String>,
+) -> Result<Attachable, AttachError> {
     let descriptor = client.take_descriptor().ok_or(AttachError::Nothing)?;
-    Attachable::new(Foreign::passed(descriptor)?, interface)
+    Attachable::new(Foreign::passed(descriptor)?, interface, container)
 }
 
 async fn attach_resource(
@@ -335,7 +345,7 @@ async fn attach_resource(
     OfResource(name): OfResource,
     Checked(request): Checked<AttachResourceRequest>,
 ) -> Response {
-    let attachable = match attachable(&client, request.interface) {
+    let attachable = match attachable(&client, request.interface, request.container) {
         Ok(attachable) => attachable,
         Err(error) => return LabError::from(error).into_response(),
     };

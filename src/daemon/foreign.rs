@@ -84,6 +84,8 @@ pub enum AttachError {
 pub(super) struct Attachable {
     pub(super) namespace: Foreign,
     pub(super) interface: String,
+    /// The id that a container engine gave what it attached.
+    pub(super) container: Option<String>,
 }
 
 impl Attachable {
@@ -91,11 +93,15 @@ impl Attachable {
     ///
     /// # Errors
     /// It is no network namespace, or it is this machine's; or no interface can have that name.
-    pub(super) fn new(namespace: Foreign, interface: String) -> Result<Self, AttachError> {
+    pub(super) fn new(
+        namespace: Foreign,
+        interface: String,
+        container: Option<String>,
+    ) -> Result<Self, AttachError> {
         require_interface_name(&interface)?;
         match namespace.identity()? == Identity::own()? {
             true => Err(AttachError::Host),
-            false => Ok(Self { namespace, interface }),
+            false => Ok(Self { namespace, interface, container }),
         }
     }
 

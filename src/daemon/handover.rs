@@ -110,6 +110,7 @@ pub(super) struct LeftNamespace {
     pub(super) name: String,
     pub(super) near: String,
     pub(super) far: String,
+    pub(super) container: Option<String>,
     pub(super) macs: [[u8; 6]; 2],
     pub(super) space: u16,
     pub(super) source: Option<Ipv4Addr>,
@@ -127,6 +128,7 @@ pub(super) struct LeftTask {
     pub(super) namespace: String,
     pub(super) interface: String,
     pub(super) is_foreign: bool,
+    pub(super) container: Option<String>,
     pub(super) mtu: u16,
 }
 
@@ -216,6 +218,7 @@ fn left_namespace(id: &NamespaceId, namespace: &Namespace) -> LeftNamespace {
         name: namespace.netns.name().to_owned(),
         near: namespace.near.clone(),
         far: namespace.far.clone(),
+        container: namespace.container.clone(),
         macs: [namespace.link.near.0, namespace.link.far.0],
         space: namespace.space.0,
         source: namespace.source,
@@ -233,6 +236,7 @@ fn left_task(attachment: &Attachment) -> LeftTask {
         namespace: attachment.namespace.clone(),
         interface: attachment.interface.clone(),
         is_foreign: attachment.is_foreign,
+        container: attachment.container.clone(),
         mtu: attachment.mtu,
     }
 }

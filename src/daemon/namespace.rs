@@ -15,6 +15,8 @@ pub(super) struct Namespace {
     pub(super) netns: Netns,
     pub(super) near: String,
     pub(super) far: String,
+    /// The id that a container engine gave what it attached.
+    pub(super) container: Option<String>,
     pub(super) link: Link,
     pub(super) space: Space,
     /// The only source address of its packets; `None` if they may have any.
@@ -29,6 +31,8 @@ pub(super) struct Incoming {
     pub(super) netns: Netns,
     /// The name that its interface is to have.
     pub(super) interface: String,
+    /// The id that a container engine gave what it attached.
+    pub(super) container: Option<String>,
 }
 
 /// Assigns the packets of a link to an address space. Returns the index of the router's end.

@@ -4,6 +4,7 @@ use super::attach::{self, Home};
 use super::attached::{Attached, Role, record};
 use super::error::LabError;
 use super::foreign::remove_leftover;
+use super::namespace::Incoming;
 use super::origin::{Maker, Origin};
 use super::resources;
 use super::running::Running;
@@ -39,12 +40,15 @@ async fn attach_one(running: &mut Running, attached: &Attached) -> Result<(), La
         Role::Task { service, number, address } => {
             let ix = attach::service(running, service)?;
             let (interface, address) = (attached.interface.clone(), *address);
-            let home = Home::Named { netns, interface, address };
+            let container = attached.container.clone();
+            let home = Home::Named { netns, interface, container, address };
             let origin = Origin::Command(Maker::Attach);
             attach::add(running, ix, *number, origin, home).await.map(drop)
         }
         Role::Resource { name } => {
-            resources::attach_named(running, name, netns, attached.interface.clone()).await
+            let (interface, container) = (attached.interface.clone(), attached.container.clone());
+            let incoming = Incoming { netns, interface, container };
+            resources::attach_named(running, name, incoming).await
         }
     }
 }

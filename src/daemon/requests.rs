@@ -53,13 +53,15 @@ impl Check for AttachTaskRequest {
     fn check(&self) -> Result<(), String> {
         words("service", [&self.service])?;
         number("number", self.number, (1, u16::MAX))?;
-        words("interface", [&self.interface])
+        words("interface", [&self.interface])?;
+        words("container", &self.container)
     }
 }
 
 impl Check for AttachResourceRequest {
     fn check(&self) -> Result<(), String> {
-        words("interface", [&self.interface])
+        words("interface", [&self.interface])?;
+        words("container", &self.container)
     }
 }
 
@@ -156,8 +158,11 @@ mod tests {
         let selection = json!({"service": "web", "interface": "eni-a", "destination": "10.0.0.0/8", "only": "drops"});
         vec![
             ("/v1/tasks", json!({"service": "web", "number": 1, "maker": "exec"})),
-            ("/v1/tasks/attach", json!({"service": "web", "number": 1, "interface": "eth0"})),
-            ("/v1/resources/attach", json!({"interface": "eth0"})),
+            (
+                "/v1/tasks/attach",
+                json!({"service": "web", "number": 1, "interface": "eth0", "container": "4f"}),
+            ),
+            ("/v1/resources/attach", json!({"interface": "eth0", "container": "4f"})),
             (
                 "/v1/flows",
                 json!({"selection": selection, "nat_gateway": "nat-a", "protocol": "tcp", "state": "opening",
@@ -207,8 +212,8 @@ mod tests {
     fn every_word_is_refused_that_is_too_long_or_has_control_characters() {
         for (path, pointers) in [
             ("/v1/tasks", &["/service"][..]),
-            ("/v1/tasks/attach", &["/service", "/interface"]),
-            ("/v1/resources/attach", &["/interface"]),
+            ("/v1/tasks/attach", &["/service", "/interface", "/container"]),
+            ("/v1/resources/attach", &["/interface", "/container"]),
             (
                 "/v1/flows",
                 &[

@@ -12,7 +12,7 @@ use super::{handover, reload};
 use crate::config::{Overlay, known};
 use crate::linux::Identity;
 use crate::linux::link::LinkError;
-use crate::linux::netns::{self, Netns};
+use crate::linux::netns;
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
@@ -51,7 +51,8 @@ impl Running {
         require_free(identity)?;
         let namespace = resource_namespace(&self.lab.name, name);
         let netns = self.state.name_namespace(&namespace, &attachable.namespace)?;
-        let attached = attach_named(self, name, netns, attachable.interface).await;
+        let Attachable { interface, container, .. } = attachable;
+        let attached = attach_named(self, name, Incoming { netns, interface, container }).await;
         if let Err(error) = attached {
             let removed = self.state.remove_namespace(&namespace);
             return Err(error.and_left(left(&format!("namespace {namespace}"), removed)));
@@ -82,16 +83,15 @@ impl Running {
 pub(super) async fn attach_named(
     running: &mut Running,
     name: &str,
-    netns: Netns,
-    interface: String,
+    incoming: Incoming,
 ) -> Result<(), LabError> {
     require_resource(running, name)?;
-    require_room(&netns, &interface).await?;
-    netns.bring_loopback_up()?;
+    require_room(&incoming.netns, &incoming.interface).await?;
+    incoming.netns.bring_loopback_up()?;
     let mut all = running.attached_resources();
     all.insert(name.to_owned());
     let id = NamespaceId::Resource(name.to_owned());
-    running.incoming.insert(id.clone(), Incoming { netns, interface });
+    running.incoming.insert(id.clone(), incoming);
     let applied = apply(running, all).await;
     running.incoming.remove(&id);
     applied

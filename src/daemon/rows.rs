@@ -139,6 +139,7 @@ impl Running {
             availability_zone: subnet.map(|s| snapshot.subnet(s).availability_zone.clone()),
             egress: if is_app_runners { "default" } else { "vpc" }.to_owned(),
             origin: attachment.origin.as_str().to_owned(),
+            container: attachment.container.clone(),
             state: "ok".to_owned(),
             faults: Vec::new(),
             way_out: None,
@@ -166,6 +167,7 @@ impl Running {
             listens: if attached.is_some() { Vec::new() } else { listens.collect() },
             namespace: attached.map(|namespace| namespace.netns.name().to_owned()),
             interface: attached.map(|namespace| namespace.far.clone()),
+            container: attached.and_then(|namespace| namespace.container.clone()),
         }
     }
 

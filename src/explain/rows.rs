@@ -344,6 +344,8 @@ pub struct ResourceRow {
     pub namespace: Option<String>,
     /// The interface that the lab made in that namespace.
     pub interface: Option<String>,
+    /// The id that a container engine gave what it attached.
+    pub container: Option<String>,
 }
 
 /// A row of `egret ps`.
@@ -369,6 +371,9 @@ pub struct PsRow {
     /// or `attached` if another program made the namespace.
     #[serde(default)]
     pub origin: String,
+    /// The id that a container engine gave what it attached.
+    #[serde(default)]
+    pub container: Option<String>,
     /// `ok`, or `broken` if its link is not as the lab made it.
     #[serde(default)]
     pub state: String,

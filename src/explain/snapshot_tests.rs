@@ -461,6 +461,7 @@ fn ps(task: u16) -> PsRow {
         availability_zone: Some("us-east-1a".into()),
         egress: "vpc".into(),
         origin: "file".into(),
+        container: None,
         state: "ok".into(),
         faults: Vec::new(),
         way_out: None,

@@ -24,7 +24,6 @@ use crate::daemon::needs::{DeliveryNeeds, NamespaceId, NamespaceNeeds, Needs};
 use crate::daemon::running::Running;
 use crate::linux::link::{Delivery, Far, LinkError, Links, link_space, readdress};
 use crate::linux::listen::{Endpoint, spawn_echo};
-use crate::linux::netns::Netns;
 use crate::linux::tun;
 use crate::linux::worker::Worker;
 use crate::pipeline::DeviceId;
@@ -142,7 +141,7 @@ async fn make_namespace(
             (format!("r-{number}"), BEYOND_SPACES + number)
         }
     };
-    let (netns, far) = open_namespace(running, id, &needs.name)?;
+    let Incoming { netns, interface: far, container } = open_namespace(running, id, &needs.name)?;
     let end = Far { netns: &netns, interface: &far };
     let made = link_space(&running.router, &near, end, number, &needs.addresses, needs.mtu).await;
     let link = match made {
@@ -156,7 +155,8 @@ async fn make_namespace(
     };
     let (addresses, space, mtu) = (needs.addresses.clone(), needs.space, needs.mtu);
     let (listeners, source) = (BTreeMap::new(), source(id, needs));
-    let namespace = Namespace { netns, near, far, link, space, source, mtu, addresses, listeners };
+    let namespace =
+        Namespace { netns, near, far, container, link, space, source, mtu, addresses, listeners };
     // If a step fails from here on, the namespace is removed like any that nothing needs.
     let near = namespace.near.clone();
     running.namespaces.insert(id.clone(), namespace);
@@ -164,16 +164,18 @@ async fn make_namespace(
     listen(running, id, &needs.listens)
 }
 
-/// Makes a namespace, or takes the one that is to be attached. Returns it with the name of its
-/// interface.
+/// Makes a namespace, or takes the one that is to be attached.
 fn open_namespace(
     running: &mut Running,
     id: &NamespaceId,
     name: &str,
-) -> Result<(Netns, String), LabError> {
+) -> Result<Incoming, LabError> {
     match (far_of(id), running.incoming.remove(id)) {
-        (Some(far), _) => Ok((running.state.make_namespace(name)?, far.to_owned())),
-        (None, Some(Incoming { netns, interface })) => Ok((netns, interface)),
+        (Some(far), _) => {
+            let (netns, interface) = (running.state.make_namespace(name)?, far.to_owned());
+            Ok(Incoming { netns, interface, container: None })
+        }
+        (None, Some(incoming)) => Ok(incoming),
         (None, None) => Err(AttachError::Nothing.into()),
     }
 }
