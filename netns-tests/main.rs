@@ -13,6 +13,7 @@
 
 mod applies;
 mod apprunner;
+mod background;
 mod bench;
 mod changes_under_load;
 mod completions;
@@ -70,6 +71,7 @@ mod reload_objects;
 mod remaining;
 mod routing;
 mod security_group;
+mod service;
 mod shares;
 mod source_check;
 mod source_frames;

@@ -3,6 +3,7 @@
 pub mod api;
 mod api_findings;
 pub mod apply;
+mod background;
 pub mod bench;
 pub mod capture;
 pub mod check;
@@ -25,10 +26,14 @@ pub mod init;
 mod iperf;
 mod kept_file;
 mod lab_arg;
+mod lab_log;
 mod lines;
 pub mod list;
 mod live;
+pub mod logs;
+pub mod ls;
 pub mod man;
+mod notify;
 mod number;
 pub mod output;
 mod program;
@@ -48,6 +53,7 @@ pub mod test;
 pub mod top;
 pub mod trace;
 pub mod up;
+pub mod wait;
 mod watch;
 mod wire;
 
@@ -93,12 +99,18 @@ pub struct Cli {
 pub enum Command {
     /// Send real probes through a lab of its own and show what was expected beside what was seen
     Demo(demo::DemoArgs),
-    /// Bring a lab up and keep it up until Ctrl-C
+    /// Bring a lab up, and keep it up until Ctrl-C or in the background
     Up(up::UpArgs),
     /// Apply a changed lab file to a running lab, or say what that would do
     Apply(apply::ApplyArgs),
     /// Take a lab down, or clear what a killed run left
     Down(down::DownArgs),
+    /// List the labs of this host, running or not
+    Ls(ls::LsArgs),
+    /// Wait until a lab is ready, or down
+    Wait(wait::WaitArgs),
+    /// Show the log of a lab that runs in the background
+    Logs(logs::LogsArgs),
     /// Run a command inside a task, a VPC or the internet
     Exec(exec::ExecArgs),
     /// Add, remove, repair or list tasks
@@ -185,6 +197,9 @@ pub fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Up(args) => up::run(&args),
         Command::Apply(args) => apply::run(&args, cli.color),
         Command::Down(args) => down::run(&args),
+        Command::Ls(args) => ls::run(&args),
+        Command::Wait(args) => wait::run(&args),
+        Command::Logs(args) => logs::run(&args),
         Command::Exec(args) => exec::run(&args),
         Command::Task(args) => task::run(&args),
         Command::Trace(args) => trace::run(args, cli.color),
@@ -271,6 +286,7 @@ mod tests {
             "explain",
             "flows",
             "graph",
+            "ls",
             "ps",
             "reach",
             "services",

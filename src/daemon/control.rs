@@ -66,6 +66,9 @@ pub struct LabInfo {
     pub generation: u32,
     /// The services, in the lab file's order.
     pub services: Vec<String>,
+    /// The number of tasks.
+    #[serde(default)]
+    pub tasks: usize,
     /// The VPCs' ids.
     pub vpcs: Vec<String>,
     /// The speed of timeouts: at 100.0, 350 s pass in 3.5 s.
@@ -210,6 +213,7 @@ async fn lab(State(shared): State<Shared>) -> Json<LabInfo> {
         pid: std::process::id(),
         generation: snapshot.generation.0,
         services: parts.services.iter().map(|s| s.name.clone()).collect(),
+        tasks: running.tasks.len(),
         vpcs: parts.vpcs.iter().map(|v| v.id.clone()).collect(),
         time_scale: running.lab().time_scale,
         gateway_endpoints: parts.gateway_endpoints.iter().map(|e| e.id.clone()).collect(),

@@ -28,6 +28,7 @@ mod housekeeping;
 pub(crate) mod http;
 mod judge;
 pub(crate) mod kept_drops;
+pub mod labs;
 mod link_drops;
 mod losses;
 mod lost_flows;

@@ -20,6 +20,7 @@ const NAMESPACES: &str = "namespaces";
 const LEFT: &str = "left.json";
 const LEFT_NEXT: &str = "left.next";
 const TRIED_ROOM: &str = "room";
+const LOG: &str = "log";
 /// Bytes that a lab needs in its directory, and for the places of its namespaces.
 const ROOM: usize = 256 << 10;
 /// Limits the time that the kernel may take to close what a killed process had open.
@@ -107,7 +108,9 @@ impl StateDir {
         let written = written.and_then(|()| lock.write_all(pid.as_bytes()));
         let before = before.trim().parse().ok();
         let state = Self { lab: lab.to_owned(), path, released: false, before, _lock: lock };
-        state.or_let_go(written.map_err(io_error("writing", &lock_path)))
+        // The earlier process's.
+        let removed = remove_file(&state.path.join(LOG));
+        state.or_let_go(written.map_err(io_error("writing", &lock_path)).and(removed))
     }
 
     /// Requires room for what a starting lab writes here. A lab that is taken down needs none.
@@ -162,6 +165,22 @@ impl StateDir {
         let state = Self::hold(lab, patience)?;
         let cleared = state.clear()?;
         Ok((state, cleared))
+    }
+
+    /// Returns the lab's name.
+    pub fn lab(&self) -> &str {
+        &self.lab
+    }
+
+    /// Notes where the log of this process is. [`log`] returns it.
+    ///
+    /// # Errors
+    /// The note cannot be written.
+    pub fn note_log(&self, log: &Path) -> Result<(), StateError> {
+        let path = self.path.join(LOG);
+        // A lab in the background is started with a path that its user typed.
+        let text = log.to_string_lossy();
+        own::write(&path, own::PRIVATE, &text).map_err(io_error("writing", &path))
     }
 
     /// Returns the process that had the directory before, if that was killed.
@@ -319,6 +338,7 @@ impl StateDir {
             return Ok(());
         }
         self.clear()?;
+        remove_file(&self.path.join(LOG))?;
         // From here on another process may take the name.
         self.released = true;
         // The lock file is removed while it is still locked: see `lock`. If another process has
@@ -409,6 +429,15 @@ pub fn namespaces(lab: &str) -> Result<Vec<String>, StateError> {
     Ok(own_names(lab, &listed).map(str::to_owned).collect())
 }
 
+/// Returns the log of a lab's process; `None` for one in the foreground.
+///
+/// # Errors
+/// The note cannot be read.
+pub fn log(lab: &str) -> Result<Option<PathBuf>, StateError> {
+    let path = read_list(&directory(lab).join(LOG))?;
+    Ok((!path.is_empty()).then(|| path.into()))
+}
+
 /// Returns the directory of a lab.
 pub fn directory(lab: &str) -> PathBuf {
     Path::new(ROOT).join(lab)
@@ -429,6 +458,22 @@ pub fn labs() -> Vec<String> {
         .collect();
     labs.sort();
     labs
+}
+
+/// Returns all labs that have a directory, sorted: those that run, start or end, and those that were
+/// killed.
+///
+/// # Errors
+/// The folder cannot be read; without one there are no labs.
+pub fn all() -> io::Result<Vec<String>> {
+    let entries = match fs::read_dir(ROOT) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut labs: Vec<String> =
+        entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    labs.sort();
+    Ok(labs)
 }
 
 /// Locks at once, or waits on a thread of its own: the kernel has no lock with a time limit.
