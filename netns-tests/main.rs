@@ -66,6 +66,7 @@ mod privileges;
 mod public_endpoint;
 mod queues;
 mod reach_live;
+mod readers;
 mod reload;
 mod reload_objects;
 mod remaining;

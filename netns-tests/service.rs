@@ -4,7 +4,8 @@ use crate::lifecycle::LAB;
 use crate::support::PATIENCE;
 use crate::support::lab::{can_run, finish};
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::unistd::{Group, Pid};
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -59,7 +60,9 @@ fn command_of_the_unit_reports_that_it_is_ready_reloads_and_stops() {
     let home = tempfile::tempdir().unwrap();
     let (file, socket) = (home.path().join("lab.toml"), home.path().join("notify"));
     let name = format!("t{}-unit", std::process::id());
-    std::fs::write(&file, LAB).unwrap();
+    // A lab that is shared needs the most rights at its start.
+    let text = format!("{LAB}\n[access]\ngroup = \"users\"\n");
+    std::fs::write(&file, &text).unwrap();
     let reports = UnixDatagram::bind(&socket).unwrap();
     reports.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut start = command(&words("ExecStart", &name, &file));
@@ -68,8 +71,12 @@ fn command_of_the_unit_reports_that_it_is_ready_reloads_and_stops() {
     assert!(started.iter().any(|line| line.starts_with("STATUS=router namespace")), "{started:?}");
     assert!(!started.iter().any(|line| line.starts_with("X_EGRET")), "{started:?}");
 
+    let socket = std::fs::metadata(format!("/run/egret/{name}/control.sock")).unwrap();
+    let users = Group::from_name("users").unwrap().unwrap().gid.as_raw();
+    assert_eq!((socket.gid(), socket.mode() & 0o777), (users, 0o660));
+
     let process = Pid::from_raw(i32::try_from(lab.id()).unwrap());
-    std::fs::write(&file, LAB.replace("name = \"web\"", "name = \"web\"\ntasks = 2")).unwrap();
+    std::fs::write(&file, text.replace("name = \"web\"", "name = \"web\"\ntasks = 2")).unwrap();
     kill(process, Signal::SIGHUP).unwrap();
     let reloading = heard(&reports, "RELOADING=1");
     assert!(reloading.iter().any(|line| line.starts_with("MONOTONIC_USEC=")), "{reloading:?}");
@@ -83,7 +90,7 @@ fn command_of_the_unit_reports_that_it_is_ready_reloads_and_stops() {
     // As `systemctl reload` does.
     let reload = || finish(command(&words("ExecReload", &name, &file)).spawn().unwrap());
     assert_eq!(reload().status.code(), Some(2));
-    std::fs::write(&file, LAB).unwrap();
+    std::fs::write(&file, &text).unwrap();
     assert_eq!(reload().status.code(), Some(0));
 
     kill(process, Signal::SIGTERM).unwrap();

@@ -12,7 +12,7 @@ use super::{CliError, LabArg, background, list, notify};
 use crate::config::{Lab, Offload, time_scale};
 use crate::daemon::reload::Request;
 use crate::daemon::shared::{Facts, Shared};
-use crate::daemon::{LabError, Running, StateDir, control, scarce};
+use crate::daemon::{LabError, Running, StateDir, control, readers, scarce};
 use crate::edge::shown;
 use crate::explain::{self, Resumed, TableStyle};
 use crate::linux::privileges::keep_those_of_a_lab;
@@ -182,6 +182,7 @@ pub(super) fn run(args: &UpArgs) -> Result<ExitCode, CliError> {
         Some(word) => lab.with_offload(word.into()),
         None => lab,
     };
+    readers::group(&lab).map_err(CliError::Config)?;
     scarce::check(&lab).map_err(LabError::from)?;
     let runtime = runtime()?;
     let kept = args.file.as_deref().and_then(KeptFile::open).map(Arc::new);
@@ -204,6 +205,7 @@ fn detach(args: &UpArgs) -> Result<ExitCode, CliError> {
         )));
     }
     let lab = args.lab.rename(args.source()?.load(args.quiet)?);
+    readers::group(&lab).map_err(CliError::Config)?;
     background::start(&lab.name, args.log.as_deref())
 }
 
@@ -233,7 +235,9 @@ async fn up(lab: Lab, args: &UpArgs, kept: Option<Arc<KeptFile>>) -> Result<Exit
         held = Running::hold(&name) => held?,
         () = stop.wait_for_another() => return Ok(is_down(&name, quiet)),
     };
-    let opened = match background::take_log(&state, args.log.as_deref()) {
+    let prepared = background::take_log(&state, args.log.as_deref())
+        .and_then(|()| Ok(state.open_to(readers::group(&lab).map_err(CliError::Config)?)?));
+    let opened = match prepared {
         Ok(()) => open(lab, args, time_scale).await,
         Err(error) => Err(error),
     };
@@ -362,7 +366,7 @@ async fn serve(
         return Ok(());
     }
     // Before the message that the lab is ready: its readers connect next.
-    let listener = control::listen(&facts.socket)?;
+    let listener = control::listen(&facts.socket, facts.is_shared)?;
     let ready = match format.is_text() {
         true => ready(&facts, door.as_ref(), begun, args.quiet),
         false => ready_as(format, &facts, door.as_ref(), begun)?,

@@ -1,4 +1,5 @@
-//! The control API: JSON over HTTP on the lab's unix socket, for root only.
+//! The control API: JSON over HTTP on the lab's unix socket, for root, and for the readers that
+//! `[access]` of the lab file names.
 
 use super::bodies::{Bodies, Unread};
 use super::checked::{self, Checked};
@@ -13,6 +14,7 @@ pub use super::origin::Maker;
 use super::peer::Peer;
 use super::reach::reach;
 pub use super::reach::{ReachAnswer, ReachRequest};
+use super::readers::{Place, Readers, refusal};
 use super::reload;
 use super::running::Running;
 use super::shared::{Problem, Shared, refused, withdrawn};
@@ -37,6 +39,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{OwnedMutexGuard, watch};
@@ -108,13 +111,13 @@ pub struct Removed {
     pub notes: Vec<String>,
 }
 
-/// Makes the socket of the API. From here on clients can connect, and are answered once [`serve`]
-/// runs.
+/// Makes the socket of the API, for the group of its directory too if it is shared. From here on
+/// clients can connect, and are answered once [`serve`] runs.
 ///
 /// # Errors
 /// The socket cannot be made.
-pub fn listen(socket: &std::path::Path) -> io::Result<UnixListener> {
-    let mode = std::fs::Permissions::from_mode(0o600);
+pub fn listen(socket: &std::path::Path, is_shared: bool) -> io::Result<UnixListener> {
+    let mode = std::fs::Permissions::from_mode(if is_shared { 0o660 } else { 0o600 });
     let made = UnixListener::bind(socket)
         .and_then(|listener| std::fs::set_permissions(socket, mode).map(|()| listener));
     made.map_err(|error| {
@@ -126,23 +129,38 @@ pub fn listen(socket: &std::path::Path) -> io::Result<UnixListener> {
 
 /// Serves the API until `ended` is set, then lets calls in progress finish.
 pub async fn serve(shared: Shared, listener: UnixListener, ended: watch::Receiver<bool>) {
-    let bodies = Bodies::new(BODIES, PATIENCE);
+    let bounds = Bounds { connections: Shares::now().control, head: HEAD, life: None };
+    let (bodies, readers) =
+        (Bodies::new(BODIES, PATIENCE), Readers::new(bounds.connections, PATIENCE));
     let api = TowerToHyperService::new(router(shared));
     let respond = |stream: &UnixStream| {
-        let (peer, bodies, api) = (Peer::of(stream), bodies.clone(), api.clone());
-        move |request| respond(request, peer.clone(), bodies.clone(), api.clone())
+        let peer = Peer::of(stream);
+        let place = Arc::new(readers.admit(&peer)?);
+        let bodies = if peer.is_root() { &bodies } else { &readers.bodies };
+        let client =
+            Client { peer, bodies: bodies.clone(), readers: readers.clone(), _place: place };
+        let api = api.clone();
+        Some(move |request| respond(request, client.clone(), api.clone()))
     };
-    let bounds = Bounds { connections: Shares::now().control, head: HEAD, life: None };
     http::serve(listener, bounds, respond, ended).await;
 }
 
-/// Answers a request once its body is read.
-async fn respond(
-    request: Request,
+/// The client of a connection, with the means that it may use.
+#[derive(Clone)]
+struct Client {
     peer: Peer,
     bodies: Bodies,
-    api: TowerToHyperService<Router>,
-) -> Response {
+    readers: Readers,
+    _place: Arc<Place>,
+}
+
+/// Answers a request that its client may send, once its body is read.
+async fn respond(request: Request, client: Client, api: TowerToHyperService<Router>) -> Response {
+    let Client { peer, bodies, readers, .. } = client;
+    if let Some(refused) = refusal(&peer, request.method(), request.uri().path()) {
+        return refused;
+    }
+    let _turn = readers.turn(&peer).await;
     let largest = if request.uri().path() == APPLY_PATH { LARGEST_APPLY } else { LARGEST };
     let (mut head, body) = request.into_parts();
     let body = match bodies.read(body, largest).await {
@@ -346,9 +364,13 @@ async fn apply(
     shared.for_client(&client, reload).await
 }
 
-async fn end_stream(State(shared): State<Shared>, Path(id): Path<String>) -> Response {
+async fn end_stream(
+    State(shared): State<Shared>,
+    ConnectInfo(client): ConnectInfo<Peer>,
+    Path(id): Path<String>,
+) -> Response {
     let Ok(id) = id.parse() else { return checked::refused("the id of a stream is a number") };
-    match shared.streams().end(id) {
+    match shared.streams().end(&client, id) {
         true => StatusCode::ACCEPTED.into_response(),
         false => {
             let error = format!("no stream has the id {id}: it has ended, or never began");

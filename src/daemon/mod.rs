@@ -38,6 +38,7 @@ mod origin;
 mod peer;
 mod process;
 mod reach;
+pub mod readers;
 pub mod reload;
 mod reordering_barriers;
 pub mod requests;

@@ -167,6 +167,28 @@ impl StateDir {
         Ok((state, cleared))
     }
 
+    /// Lets the members of a group connect to the lab's socket, which gets the group of the
+    /// directory; `None` lets root only. Needs root's right to give files to a group.
+    ///
+    /// The folder above has labs of other groups too. So every user may list the names of labs,
+    /// which the names of their network namespaces tell anyway.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn open_to(&self, group: Option<u32>) -> Result<(), StateError> {
+        let share = |path: &Path, mode, group| {
+            own::share_folder(path, mode, group).map_err(io_error("sharing", path))
+        };
+        match group {
+            Some(group) => {
+                share(&self.path, own::GROUP_FOLDER, Some(group))?;
+                share(Path::new(ROOT), own::READABLE_FOLDER, None)
+            }
+            // A killed run may have shared it.
+            None => share(&self.path, own::PRIVATE_FOLDER, None),
+        }
+    }
+
     /// Returns the lab's name.
     pub fn lab(&self) -> &str {
         &self.lab
