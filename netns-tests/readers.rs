@@ -91,6 +91,11 @@ fn member_of_the_group_reads_and_changes_nothing() {
     let listed = program.reads(&lab, "ls --json");
     let rows: Vec<Value> = serde_json::from_slice(&listed.stdout).unwrap();
     assert!(rows.iter().any(|row| row["lab"] == *lab.name() && row["state"] == "up"), "{rows:?}");
+    let mut trace = program.reader(&lab, "trace --count 1").spawn().unwrap();
+    // A packet that comes before the trace has begun is not in it.
+    assert!(comes(|| lab.pings("web", "10.0.1.10") && trace.try_wait().unwrap().is_some()));
+    let traced = finish(trace);
+    assert!(both_streams(&traced).contains("10.0.1.10"), "{}", both_streams(&traced));
     let before = lab.ps();
     let file = lab.file().display().to_string();
     for (line, need) in [
