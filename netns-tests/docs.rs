@@ -56,6 +56,7 @@ pages! {
     guide_containers_runs_as_written: "docs/guides/containers.md",
     guide_broken_task_runs_as_written: "docs/guides/broken-task.md",
     guide_after_a_kill_runs_as_written: "docs/guides/after-a-kill.md",
+    guide_background_runs_as_written: "docs/guides/background.md",
     guide_aws_cli_runs_as_written: "docs/guides/aws-cli.md",
     guide_terraform_runs_as_written: "docs/guides/terraform.md",
     guide_cloudformation_runs_as_written: "docs/guides/cloudformation.md",

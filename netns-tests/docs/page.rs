@@ -97,7 +97,8 @@ fn commands(block: &[&str], first: usize) -> Vec<Step> {
 }
 
 fn action(command: &str) -> Action {
-    let is_up = command.starts_with("egret up ") && !command.contains('&');
+    let is_in_background = command.contains('&') || command.contains(" -d ");
+    let is_up = command.starts_with("egret up ") && !is_in_background;
     match is_up {
         true => Action::Foreground(command.to_owned()),
         false => Action::Command(command.to_owned()),

@@ -63,10 +63,10 @@ impl Server {
         let bounds = Bounds { connections: Shares::now().api, head: HEAD, life: Some(LIFE) };
         let respond = |_: &TcpStream| {
             let server = self.clone();
-            move |request| {
+            Some(move |request| {
                 let server = server.clone();
                 async move { server.answer(request).await }
-            }
+            })
         };
         http::serve(listener, bounds, respond, ended).await;
         Ok(())

@@ -11,6 +11,7 @@ use super::{CliError, LabArg, import};
 use crate::config::expectations::Expectations;
 use crate::config::import::{ImportFailure, Imported, Order};
 use crate::config::{Diagnostic, Diagnostics, LINTS, Lab, Severity, lab_name, suggestion};
+use crate::daemon::readers;
 use crate::edge::{and_more, shown, thousands};
 use crate::explain::{ServiceRow, check_saying, name_errors};
 use crate::vpc::{Generation, Parts, ServiceKind};
@@ -224,9 +225,10 @@ fn of_running(name: &str) -> Result<Checked, CliError> {
 }
 
 fn of_lab(name: String, lab: Lab) -> Checked {
-    let names = name_errors(&lab.lower(Generation::default()), &Expectations::of_lab(&lab));
-    if !names.is_empty() {
-        return Err((name, names));
+    let mut errors = name_errors(&lab.lower(Generation::default()), &Expectations::of_lab(&lab));
+    errors.0.extend(readers::group(&lab).err().into_iter().flat_map(|unknown| unknown.0));
+    if !errors.is_empty() {
+        return Err((name, errors));
     }
     let found = patiently(&lab);
     Ok(Sound { file: name, lab, found, services: None })

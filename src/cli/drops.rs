@@ -123,7 +123,7 @@ pub(super) fn run(args: &DropsArgs) -> Result<ExitCode, CliError> {
     }
     let client = Client::new(args.lab.name());
     let (format, below) = (args.output.format, nothing);
-    let listing = Listing { client: &client, args: &args.table, format, rows: &DROPS, below };
+    let listing = Listing { client: Some(&client), args: &args.table, format, rows: &DROPS, below };
     listing.show(async || Ok(grouped(args, client.post("/v1/drops", &selection).await?)))
 }
 

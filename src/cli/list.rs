@@ -100,7 +100,7 @@ pub(super) fn flows(args: &FlowsArgs) -> Result<ExitCode, CliError> {
     };
     let client = Client::new(args.lab.name());
     let (format, below) = (args.output.format, nothing);
-    let listing = Listing { client: &client, args: &args.table, format, rows: &FLOWS, below };
+    let listing = Listing { client: Some(&client), args: &args.table, format, rows: &FLOWS, below };
     listing.show(async || Ok(client.post::<Vec<FlowRow>>("/v1/flows", &query).await?))
 }
 
@@ -109,17 +109,19 @@ pub(super) fn enis(args: &EnisArgs) -> Result<ExitCode, CliError> {
     let client = Client::new(args.lab.name());
     let (args, format) = (&args.table, args.output.format);
     if holders {
-        let listing = Listing { client: &client, args, format, rows: &HOLDERS, below: nothing };
+        let listing =
+            Listing { client: Some(&client), args, format, rows: &HOLDERS, below: nothing };
         return listing.show(async || Ok(client.get::<Vec<HolderRow>>("/v1/holders").await?));
     }
-    let listing = Listing { client: &client, args, format, rows: &ENIS, below: dead_workers };
+    let listing = Listing { client: Some(&client), args, format, rows: &ENIS, below: dead_workers };
     listing.show(async || Ok(client.get::<Vec<EniRow>>("/v1/enis").await?))
 }
 
 pub(super) fn ps(args: &PsArgs) -> Result<ExitCode, CliError> {
     let client = Client::new(args.lab.name());
     let (args, format) = (&args.table, args.output.format);
-    let listing = Listing { client: &client, args, format, rows: &TASKS, below: broken_tasks };
+    let listing =
+        Listing { client: Some(&client), args, format, rows: &TASKS, below: broken_tasks };
     listing.show(async || Ok(client.get::<Vec<PsRow>>("/v1/ps").await?))
 }
 

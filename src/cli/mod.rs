@@ -3,6 +3,7 @@
 pub mod api;
 mod api_findings;
 pub mod apply;
+mod background;
 pub mod bench;
 pub mod capture;
 pub mod check;
@@ -25,11 +26,15 @@ pub mod init;
 mod iperf;
 mod kept_file;
 mod lab_arg;
+mod lab_log;
 mod lines;
 pub mod list;
 mod live;
+pub mod logs;
+pub mod ls;
 pub mod man;
 mod namespace_args;
+mod notify;
 mod number;
 pub mod output;
 mod program;
@@ -50,6 +55,7 @@ pub mod test;
 pub mod top;
 pub mod trace;
 pub mod up;
+pub mod wait;
 mod watch;
 mod wire;
 
@@ -95,12 +101,18 @@ pub struct Cli {
 pub enum Command {
     /// Send real probes through a lab of its own and show what was expected beside what was seen
     Demo(demo::DemoArgs),
-    /// Bring a lab up and keep it up until Ctrl-C
+    /// Bring a lab up, and keep it up until Ctrl-C or in the background
     Up(up::UpArgs),
     /// Apply a changed lab file to a running lab, or say what that would do
     Apply(apply::ApplyArgs),
     /// Take a lab down, or clear what a killed run left
     Down(down::DownArgs),
+    /// List the labs of this host, running or not
+    Ls(ls::LsArgs),
+    /// Wait until a lab is ready, or down
+    Wait(wait::WaitArgs),
+    /// Show the log of a lab that runs in the background
+    Logs(logs::LogsArgs),
     /// Run a command inside a task, a VPC or the internet
     Exec(exec::ExecArgs),
     /// Add, remove, repair or list tasks
@@ -189,6 +201,9 @@ pub fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Up(args) => up::run(&args),
         Command::Apply(args) => apply::run(&args, cli.color),
         Command::Down(args) => down::run(&args),
+        Command::Ls(args) => ls::run(&args),
+        Command::Wait(args) => wait::run(&args),
+        Command::Logs(args) => logs::run(&args),
         Command::Exec(args) => exec::run(&args),
         Command::Task(args) => task::run(&args),
         Command::Resource(args) => resource::run(&args),
@@ -276,6 +291,7 @@ mod tests {
             "explain",
             "flows",
             "graph",
+            "ls",
             "ps",
             "reach",
             "resource attach",

@@ -141,7 +141,7 @@ pub(super) fn run(args: &ResourceArgs) -> Result<ExitCode, CliError> {
 fn list(args: &ListArgs) -> Result<ExitCode, CliError> {
     let client = Client::new(args.lab.name());
     let (args, format) = (&args.table, args.output.format);
-    let listing = Listing { client: &client, args, format, rows: &LISTED, below: nothing };
+    let listing = Listing { client: Some(&client), args, format, rows: &LISTED, below: nothing };
     listing.show(async || Ok(client.get::<Vec<ResourceRow>>("/v1/resources").await?))
 }
 

@@ -71,7 +71,7 @@ pub(super) fn run(args: &ServicesArgs) -> Result<ExitCode, CliError> {
     let Some(name) = &args.name else {
         let (format, below) = (args.output.format, nothing);
         let listing =
-            Listing { client: &client, args: &args.table, format, rows: &SERVICES, below };
+            Listing { client: Some(&client), args: &args.table, format, rows: &SERVICES, below };
         return listing.show(async || Ok(client.get::<Vec<ServiceRow>>("/v1/services").await?));
     };
     let mut rows: Vec<ServiceRow> = runtime()?.block_on(client.get("/v1/services"))?;

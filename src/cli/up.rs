@@ -8,11 +8,12 @@ use super::kept_file::KeptFile;
 use super::output;
 use super::remaining::Held;
 use super::stop::{Asked, Stop};
-use super::{CliError, LabArg, list};
+use super::{CliError, LabArg, background, list, notify};
 use crate::config::{Lab, Offload, time_scale};
 use crate::daemon::reload::Request;
 use crate::daemon::shared::{Facts, Shared};
-use crate::daemon::{LabError, Running, StateDir, control, scarce};
+use crate::daemon::{LabError, Running, StateDir, control, readers, scarce};
+use crate::edge::shown;
 use crate::explain::{self, Resumed, TableStyle};
 use crate::linux::privileges::keep_those_of_a_lab;
 use crate::linux::{descriptors, lift_memory_limit};
@@ -35,8 +36,13 @@ const GRACE: Duration = Duration::from_secs(5);
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Ctrl-C, SIGTERM and the end of the terminal take the lab down in order. A second Ctrl-C, or a second \
-SIGTERM more than a second later, ends egret at once. To keep a lab up without a terminal, start it \
-with `setsid`, or as a service.
+SIGTERM more than a second later, ends egret at once.
+
+With --detach the lab runs in the background, and the command returns when it is ready. If it does \
+not get ready, its error and exit code are those of the foreground. `egret wait`, `egret logs` and \
+`egret down` are for such labs, and `egret ls` lists all. What the lab prints is in its log, which \
+only root reads. That of the run before is kept, with `.1` at its end. Its size has no limit: only \
+reloads, faults and calls of the App Runner API add lines, packets and tasks do not.
 
 After SIGKILL no packet crosses, and the next `egret up` starts afresh. With \
 `offload_grace = \"20s\"` in the file, offloaded flows continue for that time, and an `egret up` \
@@ -48,12 +54,14 @@ SIGHUP reads the file or the source again and does what `egret apply FILE` does,
 `egret check FILE` finds errors in a lab file without root.
 
 Exit codes:
-  0  the lab was up, and is taken down
+  0  the lab was up, and is taken down; with --detach, it is ready
   1  the lab failed to start or to end, or a second signal ended egret at once
   2  a usage error, or an error in the lab file or the source
+  130  with --detach, a signal ended the command, and with it the lab, before it was ready
 
 Examples:
   sudo egret up examples/three-az.toml         bring it up; Ctrl-C takes it down
+  sudo egret up -d examples/three-az.toml      in the background; `sudo egret down` takes it down
   sudo egret up --from examples/vpc            from what describes a VPC: see `egret import`
   sudo egret exec web -- ping -c1 orders-db    in another terminal
   sudo egret drops                             dropped packets, and the rules that dropped them
@@ -70,6 +78,12 @@ pub struct UpArgs {
     lab: LabArg,
     #[command(flatten)]
     pub(super) import: ImportArgs,
+    /// Run the lab in the background, and return when it is ready
+    #[arg(long, short)]
+    pub detach: bool,
+    /// With --detach: the lab's log [default: /var/log/egret/LAB.log]
+    #[arg(long, value_name = "FILE", requires = "detach")]
+    pub log: Option<PathBuf>,
     /// Print only errors and the line that begins with `ready`
     #[arg(long, short)]
     pub quiet: bool,
@@ -153,6 +167,9 @@ impl UpArgs {
 }
 
 pub(super) fn run(args: &UpArgs) -> Result<ExitCode, CliError> {
+    if args.detach && !background::is_in_background() {
+        return detach(args);
+    }
     if let Err(error) = descriptors::raise() {
         output::note(&format!("the limit of descriptors is not raised: {error}"));
     }
@@ -165,6 +182,7 @@ pub(super) fn run(args: &UpArgs) -> Result<ExitCode, CliError> {
         Some(word) => lab.with_offload(word.into()),
         None => lab,
     };
+    readers::group(&lab).map_err(CliError::Config)?;
     scarce::check(&lab).map_err(LabError::from)?;
     let runtime = runtime()?;
     let kept = args.file.as_deref().and_then(KeptFile::open).map(Arc::new);
@@ -172,6 +190,23 @@ pub(super) fn run(args: &UpArgs) -> Result<ExitCode, CliError> {
     // After a second signal, work that still runs is not waited for.
     runtime.shutdown_background();
     outcome
+}
+
+/// Starts the lab in the background. Its file is read here too: its errors need no log.
+fn detach(args: &UpArgs) -> Result<ExitCode, CliError> {
+    if !nix::unistd::geteuid().is_root() {
+        return Err(LabError::NotRoot.into());
+    }
+    let origin = args.origin();
+    if std::fs::metadata(origin).is_ok_and(|about| !about.is_file() && !about.is_dir()) {
+        return Err(CliError::Usage(format!(
+            "{} can be read once only, and with --detach the lab's process reads it too: give a regular file",
+            shown(&origin.display().to_string())
+        )));
+    }
+    let lab = args.lab.rename(args.source()?.load(args.quiet)?);
+    readers::group(&lab).map_err(CliError::Config)?;
+    background::start(&lab.name, args.log.as_deref())
 }
 
 /// Makes the threads of the lab, which never have more rights than it needs. This thread has root's
@@ -200,7 +235,13 @@ async fn up(lab: Lab, args: &UpArgs, kept: Option<Arc<KeptFile>>) -> Result<Exit
         held = Running::hold(&name) => held?,
         () = stop.wait_for_another() => return Ok(is_down(&name, quiet)),
     };
-    let (lab, door) = match open(lab, args, time_scale).await {
+    let prepared = background::take_log(&state, args.log.as_deref())
+        .and_then(|()| Ok(state.open_to(readers::group(&lab).map_err(CliError::Config)?)?));
+    let opened = match prepared {
+        Ok(()) => open(lab, args, time_scale).await,
+        Err(error) => Err(error),
+    };
+    let (lab, door) = match opened {
         Ok(opened) => opened,
         Err(error) => {
             state.let_go();
@@ -249,6 +290,7 @@ async fn start(
     quiet: bool,
 ) -> Result<Running, LabError> {
     let mut say = |step: &str| {
+        notify::status(step);
         if !quiet {
             output::note(step);
         }
@@ -263,6 +305,7 @@ async fn give_up(
     lab: &str,
     stop: &mut Stop,
 ) -> Result<(), CliError> {
+    notify::stopping();
     starting.abort();
     tokio::select! {
         // A start that failed at that moment has its own error, and may leave a lab that another
@@ -323,14 +366,18 @@ async fn serve(
         return Ok(());
     }
     // Before the message that the lab is ready: its readers connect next.
-    let listener = control::listen(&facts.socket)?;
+    let listener = control::listen(&facts.socket, facts.is_shared)?;
     let ready = match format.is_text() {
         true => ready(&facts, door.as_ref(), begun, args.quiet),
         false => ready_as(format, &facts, door.as_ref(), begun)?,
     };
     let mut server = tokio::spawn(answer(shared.clone(), listener, door, ended.clone()));
+    let output = background::is_in_background().then(|| ready.clone());
     let early = match is_printed(ready, stop).await? {
-        true => keep(shared, command, stop, ended, &mut server).await,
+        true => {
+            notify::ready(output.as_deref());
+            keep(shared, command, stop, ended, &mut server).await
+        }
         false => None,
     };
     shared.end();
@@ -367,8 +414,12 @@ fn ready(facts: &Facts, door: Option<&FrontDoor>, begun: Instant, quiet: bool) -
     let speed = list::speed(facts.time_scale).map_or_else(String::new, |s| format!(", {s}"));
     let api = door.map_or_else(String::new, |door| format!("; App Runner API at {}", door.url()));
     let hint = door.filter(|_| !quiet).map_or_else(String::new, |door| door.hint() + "\n");
+    let down = match background::is_in_background() {
+        true => format!("`sudo egret down --lab {name}`"),
+        false => "Ctrl-C".to_owned(),
+    };
     let text = format!(
-        "ready: lab `{name}` is up after {took:.2?}{speed}{api}; Ctrl-C takes it down\n{hint}"
+        "ready: lab `{name}` is up after {took:.2?}{speed}{api}; {down} takes it down\n{hint}"
     );
     text.into_bytes()
 }
@@ -417,6 +468,7 @@ async fn answer(
 
 /// Takes the lab down; a signal in the meantime ends the process at once.
 async fn take_down(shared: Shared, lab: &str, stop: &mut Stop) -> Result<(), CliError> {
+    notify::stopping();
     let held = Held::unnamed(lab);
     let mut down = tokio::task::spawn_blocking(move || shared.stop());
     tokio::select! {
@@ -505,24 +557,33 @@ async fn is_reloaded(
 
 /// Reads the lab file, or the source, again, and applies it. Even after a failure the lab goes on.
 async fn reload(shared: &Shared, command: &Command<'_>) {
-    let args = command.args;
-    let (name, text) = match read_again(command).await {
-        Ok(read) => read,
-        Err(error) => return output::note(&format!("not reloaded: {error}")),
+    notify::reloading();
+    let outcome = match apply_again(shared, command).await {
+        Ok(generation) => format!("up, generation {generation}"),
+        Err(error) => {
+            let said = format!("not reloaded: {error}");
+            output::note(&said);
+            said
+        }
     };
+    notify::reloaded(&outcome);
+}
+
+/// Does the work of [`reload`]; returns the number of the configuration.
+async fn apply_again(shared: &Shared, command: &Command<'_>) -> Result<u32, String> {
+    let args = command.args;
+    let (name, text) = read_again(command).await?;
     let (time_scale, dry_run, before) = (args.time_scale, false, None);
     let keeps_name = args.lab.given().is_some();
     let request = Request { file: name, text, time_scale, dry_run, before, keeps_name };
     let held = Held::unnamed(&shared.lab().await.name);
-    match shared.reload(&request, &mut output::note).await {
-        Ok(reload) => {
-            held.say_remaining();
-            reload.warnings.iter().for_each(|warning| output::note(&warning.to_string()));
-            reload.more_warnings().for_each(|more| output::note(&more));
-            reload.notes.iter().for_each(|note| output::note(note));
-            // A terminal that does not take it has no reader.
-            drop(output::out(|w| explain::print_reload(w, &reload)));
-        }
-        Err(error) => output::note(&format!("not reloaded: {error}")),
-    }
+    let reload = shared.reload(&request, &mut output::note).await;
+    let reload = reload.map_err(|error| error.to_string())?;
+    held.say_remaining();
+    reload.warnings.iter().for_each(|warning| output::note(&warning.to_string()));
+    reload.more_warnings().for_each(|more| output::note(&more));
+    reload.notes.iter().for_each(|note| output::note(note));
+    // A terminal that does not take it has no reader.
+    drop(output::out(|w| explain::print_reload(w, &reload)));
+    Ok(reload.generation)
 }

@@ -15,7 +15,8 @@ use tokio::time::MissedTickBehavior;
 
 /// A table of a running lab, and the way in which it is shown.
 pub(super) struct Listing<'a, A, R> {
-    pub(super) client: &'a Client,
+    /// The lab whose names of objects are shown; `None` for a table of no single lab.
+    pub(super) client: Option<&'a Client>,
     pub(super) args: &'a TableArgs<A>,
     pub(super) format: Format,
     pub(super) rows: &'static Rows,
@@ -38,8 +39,8 @@ impl<A, R: Row> Listing<'_, A, R> {
         let shown = runtime.block_on(async {
             // Without a lab there is nothing to clear a screen for.
             let first = get().await?;
-            if self.format == Format::Table {
-                fetch_names(self.client).await;
+            if let (Format::Table, Some(client)) = (self.format, self.client) {
+                fetch_names(client).await;
             }
             match self.args.watch {
                 None => self.print(&first),

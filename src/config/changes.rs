@@ -134,6 +134,7 @@ fn objects(lab: &Lab) -> Vec<Object> {
         connectors,
         services,
         expectations: _,
+        access_group: _,
         lint_allow: _,
         more_tasks: _,
         name_tags,

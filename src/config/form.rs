@@ -99,6 +99,10 @@ pub(super) const APP_RUNNER_NAME: Form =
 /// `text::lab_name`.
 pub(super) const LAB_NAME: Form = Form::of(("string", "strings"), "^[a-z0-9][a-z0-9-]{0,31}$");
 
+/// `text::group_name`.
+pub(super) const GROUP_NAME: Form =
+    Form::of(("string", "strings"), "^[A-Za-z_][A-Za-z0-9_.-]{0,31}$");
+
 /// `text::region`.
 pub(super) const REGION: Form =
     Form::of(("string", "strings"), "^[a-z]{2,4}-[a-z]+(-[a-z]+)?-[1-9][0-9]?$");

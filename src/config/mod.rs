@@ -288,6 +288,25 @@ impl Lab {
         Snapshot::build(generation, lower::parts(&self.spec, &self.plan))
     }
 
+    /// Returns the file's text with `*` in place of the secrets of access keys; `None` if one is
+    /// written in a form in which it is not found.
+    pub fn source_without_secrets(&self) -> Option<String> {
+        let keys = |lab: &Self| lab.spec.apprunner.api.access_keys.clone();
+        let own = keys(self);
+        let mut text = self.source().to_owned();
+        for key in &own {
+            let hidden = "*".repeat(key.secret.len());
+            for quote in ['"', '\''] {
+                let (before, after) = (&key.secret, &hidden);
+                text = text
+                    .replace(&format!("{quote}{before}{quote}"), &format!("{quote}{after}{quote}"));
+            }
+        }
+        let read = Self::parse(&self.file, &text).ok()?;
+        let is_hidden = keys(&read).iter().all(|key| key.secret.chars().all(|c| c == '*'));
+        (is_hidden && keys(&read).len() == own.len()).then_some(text)
+    }
+
     /// Returns the file's text.
     pub fn source(&self) -> &str {
         self.source.text()

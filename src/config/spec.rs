@@ -75,6 +75,8 @@ pub struct Spec {
     pub services: Vec<Service>,
     /// `[[expect]]`.
     pub expectations: Vec<Expectation>,
+    /// `access.group`: the group whose members may read from the running lab.
+    pub access_group: Option<At<String>>,
     /// `lint.allow`: rules of warnings and notes that are not reported.
     pub lint_allow: Vec<&'static str>,
     /// The tasks of Fargate services that exist beside those that `tasks` counts, by service: each

@@ -91,6 +91,20 @@ pub(super) fn file(text: &str) -> Result<String, Fault> {
     Ok(text.to_owned())
 }
 
+/// Parses the name of a group of users.
+pub(super) fn group_name(text: &str) -> Result<String, Fault> {
+    let begins = |c: char| c.is_ascii_alphabetic() || c == '_';
+    let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+    if text.len() <= 32 && text.starts_with(begins) && text.chars().all(valid) {
+        return Ok(text.to_owned());
+    }
+    Err(fault(
+        "bad-group",
+        format!("{text:?} is not the name of a group of users"),
+        "write the name of a group of this host, such as \"egret\": `getent group` lists them",
+    ))
+}
+
 /// Parses the id of an access key, as a signature can name it.
 pub(super) fn key_id(text: &str) -> Result<String, Fault> {
     let valid = |c: char| c.is_ascii_alphanumeric();

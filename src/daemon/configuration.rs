@@ -1,12 +1,15 @@
 //! The configuration of a running lab, from which a client makes the same lab.
 
+use super::peer::Peer;
 use super::running::Running;
-use super::shared::Shared;
+use super::shared::{Problem, Shared};
 use crate::config::plan::Plan;
 use crate::config::{Diagnostics, Lab, Overlay};
 use crate::vpc::{Generation, Snapshot, Task};
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{ConnectInfo, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
 
@@ -33,9 +36,26 @@ struct RunningTask {
     address: Ipv4Addr,
 }
 
-/// Answers `GET /v1/configuration`.
-pub(super) async fn configuration(State(shared): State<Shared>) -> Json<Configuration> {
-    Json(Configuration::new(&*shared.running.lock().await))
+/// Answers `GET /v1/configuration`. Only root gets the secrets of access keys.
+pub(super) async fn configuration(
+    State(shared): State<Shared>,
+    ConnectInfo(client): ConnectInfo<Peer>,
+) -> Response {
+    let (configuration, lab) = {
+        let running = shared.running.lock().await;
+        (Configuration::new(&running), running.lab().clone())
+    };
+    if client.is_root() {
+        return Json(configuration).into_response();
+    }
+    match lab.source_without_secrets() {
+        Some(text) => Json(configuration.with_text(text)).into_response(),
+        None => {
+            let error =
+                "the lab file has a secret in a form that cannot be hidden: run it with sudo";
+            (StatusCode::FORBIDDEN, Json(Problem { error: error.to_owned() })).into_response()
+        }
+    }
 }
 
 impl Configuration {

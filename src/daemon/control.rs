@@ -1,4 +1,5 @@
-//! The control API: JSON over HTTP on the lab's unix socket, for root only.
+//! The control API: JSON over HTTP on the lab's unix socket, for root, and for the readers that
+//! `[access]` of the lab file names.
 
 use super::bodies::{Bodies, Unread};
 use super::checked::{self, Checked};
@@ -15,6 +16,7 @@ use super::passing::{PassingListener, PassingStream};
 use super::peer::Peer;
 use super::reach::reach;
 pub use super::reach::{ReachAnswer, ReachRequest};
+use super::readers::{Place, Readers, refusal};
 use super::reload;
 pub use super::resources::ResourceAnswer;
 use super::running::Running;
@@ -42,6 +44,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::UnixListener;
 use tokio::sync::{OwnedMutexGuard, watch};
@@ -71,6 +74,9 @@ pub struct LabInfo {
     pub generation: u32,
     /// The services, in the lab file's order.
     pub services: Vec<String>,
+    /// The number of tasks.
+    #[serde(default)]
+    pub tasks: usize,
     /// The VPCs' ids.
     pub vpcs: Vec<String>,
     /// The speed of timeouts: at 100.0, 350 s pass in 3.5 s.
@@ -136,13 +142,13 @@ pub struct Removed {
     pub notes: Vec<String>,
 }
 
-/// Makes the socket of the API. From here on clients can connect, and are answered once [`serve`]
-/// runs.
+/// Makes the socket of the API, for the group of its directory too if it is shared. From here on
+/// clients can connect, and are answered once [`serve`] runs.
 ///
 /// # Errors
 /// The socket cannot be made.
-pub fn listen(socket: &std::path::Path) -> io::Result<UnixListener> {
-    let mode = std::fs::Permissions::from_mode(0o600);
+pub fn listen(socket: &std::path::Path, is_shared: bool) -> io::Result<UnixListener> {
+    let mode = std::fs::Permissions::from_mode(if is_shared { 0o660 } else { 0o600 });
     let made = UnixListener::bind(socket)
         .and_then(|listener| std::fs::set_permissions(socket, mode).map(|()| listener));
     made.map_err(|error| {
@@ -154,23 +160,38 @@ pub fn listen(socket: &std::path::Path) -> io::Result<UnixListener> {
 
 /// Serves the API until `ended` is set, then lets calls in progress finish.
 pub async fn serve(shared: Shared, listener: UnixListener, ended: watch::Receiver<bool>) {
-    let bodies = Bodies::new(BODIES, PATIENCE);
+    let bounds = Bounds { connections: Shares::now().control, head: HEAD, life: None };
+    let (bodies, readers) =
+        (Bodies::new(BODIES, PATIENCE), Readers::new(bounds.connections, PATIENCE));
     let api = TowerToHyperService::new(router(shared));
     let respond = |stream: &PassingStream| {
-        let (peer, bodies, api) = (Peer::of(stream), bodies.clone(), api.clone());
-        move |request| respond(request, peer.clone(), bodies.clone(), api.clone())
+        let peer = Peer::of(stream);
+        let place = Arc::new(readers.admit(&peer)?);
+        let bodies = if peer.is_root() { &bodies } else { &readers.bodies };
+        let client =
+            Client { peer, bodies: bodies.clone(), readers: readers.clone(), _place: place };
+        let api = api.clone();
+        Some(move |request| respond(request, client.clone(), api.clone()))
     };
-    let bounds = Bounds { connections: Shares::now().control, head: HEAD, life: None };
     http::serve(PassingListener(listener), bounds, respond, ended).await;
 }
 
-/// Answers a request once its body is read.
-async fn respond(
-    request: Request,
+/// The client of a connection, with the means that it may use.
+#[derive(Clone)]
+struct Client {
     peer: Peer,
     bodies: Bodies,
-    api: TowerToHyperService<Router>,
-) -> Response {
+    readers: Readers,
+    _place: Arc<Place>,
+}
+
+/// Answers a request that its client may send, once its body is read.
+async fn respond(request: Request, client: Client, api: TowerToHyperService<Router>) -> Response {
+    let Client { peer, bodies, readers, .. } = client;
+    if let Some(refused) = refusal(&peer, request.method(), request.uri().path()) {
+        return refused;
+    }
+    let _turn = readers.turn(&peer).await;
     let largest = if request.uri().path() == APPLY_PATH { LARGEST_APPLY } else { LARGEST };
     let (mut head, body) = request.into_parts();
     let body = match bodies.read(body, largest).await {
@@ -244,6 +265,7 @@ async fn lab(State(shared): State<Shared>) -> Json<LabInfo> {
         pid: std::process::id(),
         generation: snapshot.generation.0,
         services: parts.services.iter().map(|s| s.name.clone()).collect(),
+        tasks: running.tasks.len(),
         vpcs: parts.vpcs.iter().map(|v| v.id.clone()).collect(),
         time_scale: running.lab().time_scale,
         gateway_endpoints: parts.gateway_endpoints.iter().map(|e| e.id.clone()).collect(),
@@ -457,9 +479,13 @@ async fn apply(
     shared.for_client(&client, reload).await
 }
 
-async fn end_stream(State(shared): State<Shared>, Path(id): Path<String>) -> Response {
+async fn end_stream(
+    State(shared): State<Shared>,
+    ConnectInfo(client): ConnectInfo<Peer>,
+    Path(id): Path<String>,
+) -> Response {
     let Ok(id) = id.parse() else { return checked::refused("the id of a stream is a number") };
-    match shared.streams().end(id) {
+    match shared.streams().end(&client, id) {
         true => StatusCode::ACCEPTED.into_response(),
         false => {
             let error = format!("no stream has the id {id}: it has ended, or never began");

@@ -115,7 +115,7 @@ impl Attachable {
 /// # Errors
 /// The lab that has it.
 pub(super) fn require_free(identity: Identity) -> Result<(), AttachError> {
-    for lab in state::all() {
+    for lab in state::all().unwrap_or_default() {
         // A list that cannot be read is of a lab that ends.
         let names = state::namespaces(&lab).unwrap_or_default();
         if let Some(name) = names.iter().find(|name| netns::identity_of(name) == Some(identity)) {

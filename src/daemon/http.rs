@@ -44,11 +44,11 @@ pub(crate) struct Bounds {
 }
 
 /// Answers until `ended` is set, then lets calls in progress finish. `respond` makes the responder
-/// of one connection.
+/// of one connection; `None` closes it.
 pub(crate) async fn serve<L, R, F>(
     mut listener: L,
     bounds: Bounds,
-    respond: impl Fn(&L::Io) -> R,
+    respond: impl Fn(&L::Io) -> Option<R>,
     mut ended: watch::Receiver<bool>,
 ) where
     L: Listener,
@@ -68,7 +68,7 @@ pub(crate) async fn serve<L, R, F>(
             _ = ended.wait_for(|end| *end) => break,
         };
         while connections.try_join_next().is_some() {}
-        let answer = respond(&stream);
+        let Some(answer) = respond(&stream) else { continue };
         let one = connection(stream, answer, bounds, ended.clone());
         connections.spawn(async move {
             one.await;
@@ -139,7 +139,7 @@ mod tests {
         };
         let respond = move |request| async move { answer(request).await };
         let bounds = Bounds { connections, head, life: None };
-        tokio::spawn(serve(listener, bounds, move |_: &TcpStream| respond, ended));
+        tokio::spawn(serve(listener, bounds, move |_: &TcpStream| Some(respond), ended));
         (address, end)
     }
 

@@ -48,6 +48,8 @@ pub struct Facts {
     pub time_scale: f64,
     /// The path of its control socket.
     pub socket: PathBuf,
+    /// Whether others than root may read from it.
+    pub is_shared: bool,
     /// Its ENIs and gateways.
     pub enis: Vec<EniRow>,
     /// Its tasks.
@@ -83,6 +85,7 @@ impl Shared {
             name: lab.name.clone(),
             time_scale: lab.time_scale,
             socket: running.socket(),
+            is_shared: lab.spec.access_group.is_some(),
             enis: running.eni_rows().await,
             tasks: running.ps_rows(),
             resumed: running.resumed.clone(),

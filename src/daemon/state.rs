@@ -23,6 +23,7 @@ const LEFT_NEXT: &str = "left.next";
 const TRIED_ROOM: &str = "room";
 const ATTACHED: &str = "attached.json";
 const ATTACHED_NEXT: &str = "attached.next";
+const LOG: &str = "log";
 /// Bytes that a lab needs in its directory, and for the places of its namespaces.
 const ROOM: usize = 256 << 10;
 /// Limits the time that the kernel may take to close what a killed process had open.
@@ -110,7 +111,9 @@ impl StateDir {
         let written = written.and_then(|()| lock.write_all(pid.as_bytes()));
         let before = before.trim().parse().ok();
         let state = Self { lab: lab.to_owned(), path, released: false, before, _lock: lock };
-        state.or_let_go(written.map_err(io_error("writing", &lock_path)))
+        // The earlier process's.
+        let removed = remove_file(&state.path.join(LOG));
+        state.or_let_go(written.map_err(io_error("writing", &lock_path)).and(removed))
     }
 
     /// Requires room for what a starting lab writes here. A lab that is taken down needs none.
@@ -167,9 +170,42 @@ impl StateDir {
         Ok((state, cleared))
     }
 
+    /// Lets the members of a group connect to the lab's socket, which gets the group of the
+    /// directory; `None` lets root only. Needs root's right to give files to a group.
+    ///
+    /// The folder above has labs of other groups too. So every user may list the names of labs,
+    /// which the names of their network namespaces tell anyway.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn open_to(&self, group: Option<u32>) -> Result<(), StateError> {
+        let share = |path: &Path, mode, group| {
+            own::share_folder(path, mode, group).map_err(io_error("sharing", path))
+        };
+        match group {
+            Some(group) => {
+                share(&self.path, own::GROUP_FOLDER, Some(group))?;
+                share(Path::new(ROOT), own::READABLE_FOLDER, None)
+            }
+            // A killed run may have shared it.
+            None => share(&self.path, own::PRIVATE_FOLDER, None),
+        }
+    }
+
     /// Returns the lab's name.
     pub fn lab(&self) -> &str {
         &self.lab
+    }
+
+    /// Notes where the log of this process is. [`log`] returns it.
+    ///
+    /// # Errors
+    /// The note cannot be written.
+    pub fn note_log(&self, log: &Path) -> Result<(), StateError> {
+        let path = self.path.join(LOG);
+        // A lab in the background is started with a path that its user typed.
+        let text = log.to_string_lossy();
+        own::write(&path, own::PRIVATE, &text).map_err(io_error("writing", &path))
     }
 
     /// Returns the process that had the directory before, if that was killed.
@@ -373,6 +409,7 @@ impl StateDir {
             return Ok(());
         }
         self.clear()?;
+        remove_file(&self.path.join(LOG))?;
         // From here on another process may take the name.
         self.released = true;
         // The lock file is removed while it is still locked: see `lock`. If another process has
@@ -472,13 +509,13 @@ pub fn attached(lab: &str) -> Result<String, StateError> {
     read_list(&directory(lab).join(ATTACHED))
 }
 
-/// Returns all labs that have a directory, sorted, running or not.
-pub fn all() -> Vec<String> {
-    let Ok(entries) = fs::read_dir(ROOT) else { return Vec::new() };
-    let mut labs: Vec<String> =
-        entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
-    labs.sort();
-    labs
+/// Returns the log of a lab's process; `None` for one in the foreground.
+///
+/// # Errors
+/// The note cannot be read.
+pub fn log(lab: &str) -> Result<Option<PathBuf>, StateError> {
+    let path = read_list(&directory(lab).join(LOG))?;
+    Ok((!path.is_empty()).then(|| path.into()))
 }
 
 /// Returns the directory of a lab.
@@ -493,7 +530,23 @@ pub fn socket(lab: &str) -> PathBuf {
 
 /// Returns the labs that have a control socket, sorted: those that run, and those that were killed.
 pub fn labs() -> Vec<String> {
-    all().into_iter().filter(|lab| socket(lab).exists()).collect()
+    all().unwrap_or_default().into_iter().filter(|lab| socket(lab).exists()).collect()
+}
+
+/// Returns all labs that have a directory, sorted: those that run, start or end, and those that were
+/// killed.
+///
+/// # Errors
+/// The folder cannot be read; without one there are no labs.
+pub fn all() -> io::Result<Vec<String>> {
+    let entries = match fs::read_dir(ROOT) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut labs: Vec<String> =
+        entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    labs.sort();
+    Ok(labs)
 }
 
 /// Locks at once, or waits on a thread of its own: the kernel has no lock with a time limit.

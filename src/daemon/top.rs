@@ -2,6 +2,7 @@
 //! counters that exist anyway: packets pay nothing for it.
 
 use super::checked::Checked;
+use super::peer::Peer;
 use super::rows::devices;
 use super::shared::{Shared, busy};
 use super::subject::Subject;
@@ -11,7 +12,7 @@ use crate::linux::clock;
 use crate::pipeline::{Device, DeviceId, Engine, NatPair, Reason};
 use crate::vpc::Snapshot;
 use axum::body::{Body, Bytes};
-use axum::extract::State;
+use axum::extract::{ConnectInfo, State};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
@@ -53,10 +54,11 @@ pub enum TopBy {
 
 pub(super) async fn top(
     State(shared): State<Shared>,
+    ConnectInfo(client): ConnectInfo<Peer>,
     Checked(request): Checked<TopRequest>,
 ) -> Response {
     let interval = Duration::from_millis(request.interval_ms);
-    let stream = match shared.streams().begin() {
+    let stream = match shared.streams().begin(&client) {
         Ok(stream) => stream,
         Err(error) => return busy(&error),
     };

@@ -2,6 +2,7 @@
 //! reads slowly has records left out; nothing waits for it.
 
 use super::checked::Checked;
+use super::peer::Peer;
 use super::shared::{Shared, busy, refused};
 use super::streams::{STREAM, Stream};
 use super::subject::Configurations;
@@ -15,7 +16,7 @@ use crate::linux::clock;
 use crate::pipeline::Engine;
 use crate::pipeline::watch::{LOOK_EVERY, PacketSeen, Seen, Sides, Watch, WatchRecord, Wish};
 use axum::body::{Body, Bytes};
-use axum::extract::State;
+use axum::extract::{ConnectInfo, State};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use std::convert::Infallible;
@@ -66,9 +67,10 @@ pub struct CaptureRequest {
 
 pub(super) async fn trace(
     State(shared): State<Shared>,
+    ConnectInfo(client): ConnectInfo<Peer>,
     Checked(request): Checked<TraceRequest>,
 ) -> Response {
-    let stream = match shared.streams().begin() {
+    let stream = match shared.streams().begin(&client) {
         Ok(stream) => stream,
         Err(error) => return busy(&error),
     };
@@ -95,9 +97,10 @@ pub(super) async fn trace(
 
 pub(super) async fn capture(
     State(shared): State<Shared>,
+    ConnectInfo(client): ConnectInfo<Peer>,
     Checked(request): Checked<CaptureRequest>,
 ) -> Response {
-    let stream = match shared.streams().begin() {
+    let stream = match shared.streams().begin(&client) {
         Ok(stream) => stream,
         Err(error) => return busy(&error),
     };
@@ -481,13 +484,14 @@ mod tests {
         let wish = Wish { bytes, queue, queue_bytes, ..Wish::default() };
         let (_lab, ended) = watch::channel(false);
         let watch = engine.watchers().watch(wish);
+        let root = Peer::known(0);
         let answer =
-            respond(watch, (file(&snapshot), None), u64::MAX, streams.begin().unwrap(), ended);
+            respond(watch, (file(&snapshot), None), u64::MAX, streams.begin(&root).unwrap(), ended);
         let id: u64 = answer.headers()[STREAM].to_str().unwrap().parse().unwrap();
         (0..SENT + 7).for_each(|_| one_is_sent());
 
-        assert!(streams.end(id));
-        assert!(!streams.end(id), "its end was asked for");
+        assert!(streams.end(&root, id));
+        assert!(!streams.end(&root, id), "its end was asked for");
         // The first chunk: by then the end of the stream is known.
         let mut body = answer.into_body();
         let mut bytes = body.frame().await.unwrap().unwrap().into_data().unwrap().to_vec();
@@ -495,6 +499,6 @@ mod tests {
         one_is_sent();
         bytes.extend(body.collect().await.unwrap().to_bytes());
         assert_eq!(read(&bytes), (SENT, Some(7)));
-        assert!(!streams.end(id), "it has ended");
+        assert!(!streams.end(&root, id), "it has ended");
     }
 }

@@ -7,7 +7,7 @@ use nix::fcntl::OFlag;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{
-    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown,
 };
 use std::path::Path;
 
@@ -17,6 +17,8 @@ pub const PRIVATE: u32 = 0o600;
 pub const READABLE: u32 = 0o644;
 /// The mode of a folder that only its owner enters.
 pub const PRIVATE_FOLDER: u32 = 0o700;
+/// The mode of a folder that its owner and group enter, and whose group new files in it get.
+pub const GROUP_FOLDER: u32 = 0o2710;
 /// The mode of a folder that every user enters.
 pub const READABLE_FOLDER: u32 = 0o755;
 
@@ -97,6 +99,18 @@ pub fn folder(path: &Path, mode: u32) -> io::Result<()> {
         true => folder.set_permissions(Permissions::from_mode(mode)),
         false => Ok(()),
     }
+}
+
+/// Gives a folder of egret's own a mode, and a group unless that is `None`.
+///
+/// # Errors
+/// As [`folder`].
+pub fn share_folder(path: &Path, mode: u32, group: Option<u32>) -> io::Result<()> {
+    let folder = checked_folder(path)?;
+    if let Some(group) = group {
+        fchown(&folder, None, Some(group))?;
+    }
+    folder.set_permissions(Permissions::from_mode(mode))
 }
 
 /// Refuses a path by which another user could put a file in place of one in this folder. Each

@@ -17,6 +17,7 @@ mod explained;
 mod findings;
 mod fix;
 pub mod graph;
+mod lab_row;
 mod layout;
 mod names;
 mod nearest_miss;
@@ -89,6 +90,7 @@ pub use findings::{FindingRow, counted_findings, print_findings};
 #[cfg(test)]
 pub(crate) use fix::first_candidate;
 pub use fix::{Fix, Form};
+pub use lab_row::LabRow;
 pub use layout::paragraph;
 pub use names::{
     DecidedBy, Places, component, decided_by, security_group_id, service_name, subnet_id, task,

@@ -27,6 +27,7 @@
 //! | [`listen`] | echo servers, so that a lab can be probed with nothing installed |
 //! | [`sockets`] | the connections of programs inside a namespace |
 //! | [`privileges`] | the rights of a lab's threads |
+//! | [`session`] | programs that go on without their caller's terminal |
 //! | [`remedy`] | hints against errors whose cause is the box |
 //! | [`probe`] | single packets from inside a namespace, and their answers |
 //!
@@ -60,6 +61,7 @@ mod records;
 pub mod remedy;
 #[cfg(test)]
 pub(crate) mod root;
+pub mod session;
 mod shared;
 #[cfg(test)]
 mod shared_layout;

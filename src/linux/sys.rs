@@ -156,6 +156,13 @@ pub(super) fn limit_descriptors(command: &mut Command, soft: u64, hard: u64) {
     unsafe { command.pre_exec(set) };
 }
 
+/// Makes a program start in a session of its own: signals of the caller's terminal do not reach it.
+pub(super) fn new_session(command: &mut Command) {
+    let set = || nix::unistd::setsid().map(drop).map_err(io::Error::from);
+    // SAFETY: between fork and exec it makes one system call, and neither allocates nor locks.
+    unsafe { command.pre_exec(set) };
+}
+
 /// A value as a BPF map holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(transparent)]

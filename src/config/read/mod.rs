@@ -1,6 +1,7 @@
 //! Reads the TOML tree into a [`Spec`]: each section's keys, types, words and references.
 //! `validate` checks conditions on two objects.
 
+mod access;
 mod apprunner;
 mod dns;
 mod endpoints;
@@ -25,9 +26,9 @@ use toml::de::DeTable;
 /// The sections of a lab file, and the keys before the first one.
 pub(super) static LAB_FILE: Table = Table::new("the lab file", &KEYS);
 
-const KEYS: [Key; 29] = joined(&settings::KEYS, &SECTIONS);
+const KEYS: [Key; 30] = joined(&settings::KEYS, &SECTIONS);
 
-const SECTIONS: [Key; 19] = [
+const SECTIONS: [Key; 20] = [
     sections("vpc", &vpcs::VPC, "VPCs, with what AWS makes in each."),
     sections("subnet", &vpcs::SUBNET, "Subnets of VPCs."),
     sections("route_table", &routing::TABLE, "Route tables of VPCs."),
@@ -51,6 +52,7 @@ const SECTIONS: [Key; 19] = [
         "Services whose tasks send packets: of App Runner, Lambda or Fargate.",
     ),
     sections("expect", &expect::EXPECT, "What egret test tests."),
+    section("access", &access::ACCESS, "Who may ask the running lab besides root."),
     section("lint", &lint::LINT, "What egret check does not report."),
     section(
         "apprunner",
@@ -103,6 +105,7 @@ pub(super) fn file<'a>(reader: &'a Reader<'a>, root: &'a DeTable<'a>) -> Spec {
         connectors: each(&root, "vpc_connector", services::connector),
         services: Vec::new(),
         expectations: expectations(&root),
+        access_group: access::group(&root),
         lint_allow: lint::allowed(&root),
         more_tasks: BTreeMap::new(),
         name_tags: BTreeMap::new(),

@@ -45,6 +45,7 @@ fn strings_that_no_example_has_are_read_with_the_same_care() {
         "[apprunner]\nstore = \"a\\u001b]0;t\\u0007\"",
         "[apprunner]\nstartup_latency = \"1s\\u202e\"",
         "[lint]\nallow = [\"single-zone\\n\"]",
+        "[access]\ngroup = \"egret\\u202e\"",
         "[[route_table]]\nid = \"r\"\nvpc = \"v\"\nroutes = [{ destination = \"0.0.0.0/0\", target = \"nat\\n\", state = \"blackhole\" }]",
         "[[route_table]]\nid = \"r\"\nvpc = \"v\"\nroutes = [{ destination = \"0.0.0.0/0\", target = \"nat 1\", state = \"blackhole\" }]",
         "[[subnet]]\nid = \"s\"\nvpc = \"v\"\ncidr = \"10.0.1.0/24\"\navailability_zone = \"us east\"",
@@ -64,4 +65,23 @@ fn strings_that_no_example_has_are_read_with_the_same_care() {
     let note =
         "[[expect]]\nfrom = \"*\"\nto = \"a\"\nis = \"blocked\"\nnote = \"two\\n\\tlines\"\n";
     Lab::parse("lab.toml", &format!("{vpc}{note}")).unwrap();
+}
+
+#[test]
+fn text_for_others_than_root_has_no_secret_and_is_refused_if_one_cannot_be_hidden() {
+    let vpc = "[[vpc]]\nid = \"hush\"\ncidr = \"10.0.0.0/16\"\n";
+    let lab = |secret: &str| {
+        let key = format!("[[apprunner.access_key]]\nid = \"AKIA\"\nsecret = {secret}\n");
+        Lab::parse("lab.toml", &format!("{vpc}{key}")).unwrap()
+    };
+    for secret in ["\"hush-hush\"", "'hush-hush'", "\"\"\"hush-hush\"\"\""] {
+        let own = lab(secret);
+        let text = own.source_without_secrets().unwrap();
+        assert!(!text.contains("hush-hush"), "{text}");
+        assert_eq!(text.len(), own.source().len(), "every place in the file stays");
+    }
+    // Written with an escape.
+    assert_eq!(lab("\"\\u0068ush-hush\"").source_without_secrets(), None);
+    let without = Lab::parse("lab.toml", vpc).unwrap();
+    assert_eq!(without.source_without_secrets().as_deref(), Some(vpc));
 }

@@ -410,16 +410,17 @@ fn keys_that_the_tables_require_are_those_that_the_reader_misses() {
             compared += 1;
         }
     }
-    assert_eq!(compared, 22);
+    assert_eq!(compared, 23);
 }
 
 /// A form, its parser, and whether the form takes nothing that the parser refuses.
 type Agreement = (&'static str, Form, fn(&str) -> bool, bool);
 
-const FORMS: [Agreement; 19] = [
+const FORMS: [Agreement; 20] = [
     ("id", form::ID, |s| text::word(s).is_ok(), true),
     ("App Runner name", form::APP_RUNNER_NAME, |s| text::apprunner_name(s).is_ok(), true),
     ("lab", form::LAB_NAME, |s| text::lab_name(s).is_ok(), true),
+    ("group", form::GROUP_NAME, |s| text::group_name(s).is_ok(), true),
     ("region", form::REGION, |s| text::region(s).is_ok(), true),
     ("zone", form::ZONE, |s| text::zone(s).is_ok(), true),
     ("service", form::ENDPOINT_SERVICE, |s| text::endpoint_service(s).is_ok(), true),

@@ -108,6 +108,7 @@ fn the_page_about_the_lab_file_has_every_key_that_the_reader_takes() {
         ("[apprunner]", &["access_key"]),
         ("[limits]", &[]),
         ("[timeouts]", &[]),
+        ("[access]", &[]),
         ("[lint]", &[]),
     ];
     let page = keys_by_heading();

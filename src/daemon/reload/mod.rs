@@ -227,6 +227,7 @@ pub(super) fn require_fixed(
         ("offload", word(own.spec.offload), word(lab.spec.offload)),
         ("offload_grace", seconds(own), seconds(lab)),
         ("queues", word(own.spec.queues), word(lab.spec.queues)),
+        ("access.group", group(own), group(lab)),
     ];
     // ARNs contain the region.
     let region = ("region", own.spec.region.clone(), lab.spec.region.clone());
@@ -239,6 +240,11 @@ pub(super) fn require_fixed(
         }
         None => Ok(()),
     }
+}
+
+/// Returns the group whose members may read; empty without one.
+fn group(lab: &Lab) -> String {
+    lab.spec.access_group.as_ref().map_or_else(String::new, |group| group.value.clone())
 }
 
 /// Turns the running lab into another one; `egret up` also makes the first lab with it, out of
