@@ -1,9 +1,9 @@
 //! The namespaces outside the router that tasks send to: a VPC, the internet, a gateway endpoint's
 //! service.
 
-use super::needs::NamespaceId;
+use super::needs::{ListenNeeds, NamespaceId};
 use crate::linux::link::Link;
-use crate::linux::listen::{EchoHandle, Endpoint};
+use crate::linux::listen::{Endpoint, Listener};
 use crate::linux::netns::Netns;
 use crate::vpc::Space;
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ pub(super) struct Namespace {
     pub(super) space: Space,
     pub(super) mtu: u16,
     pub(super) addresses: Vec<Ipv4Addr>,
-    pub(super) listeners: BTreeMap<Endpoint, EchoHandle>,
+    pub(super) listeners: BTreeMap<Endpoint, (ListenNeeds, Listener)>,
 }
 
 /// Returns the name of a namespace's own end of its veth; `None` for the services, which make

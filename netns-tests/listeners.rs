@@ -1,0 +1,306 @@
+//! Programs that know nothing of egret reach listeners by name over HTTP and HTTPS, and meet the
+//! listeners' modes.
+
+use crate::support::lab::{Lab, can_run};
+use egret::explain::EniRow;
+use egret::linux::exec::spawn_in;
+use egret::linux::listen::Page;
+use serde_json::json;
+use std::net::Ipv4Addr;
+use std::process::{Command, Output, Stdio};
+
+const EXAMPLE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
+const NAT: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
+const DB: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 100);
+
+const LAB: &str = r#"
+[[vpc]]
+id = "vpc-a"
+cidr = "10.0.0.0/16"
+internet_gateway = "igw-a"
+enable_dns_hostnames = true
+
+[[subnet]]
+id = "subnet-public"
+vpc = "vpc-a"
+availability_zone = "us-east-1a"
+cidr = "10.0.0.0/24"
+route_table = "rtb-public"
+
+[[subnet]]
+id = "subnet-private"
+vpc = "vpc-a"
+availability_zone = "us-east-1a"
+cidr = "10.0.1.0/24"
+route_table = "rtb-private"
+
+[[subnet]]
+id = "subnet-isolated"
+vpc = "vpc-a"
+availability_zone = "us-east-1a"
+cidr = "10.0.2.0/24"
+route_table = "rtb-isolated"
+
+[[route_table]]
+id = "rtb-public"
+vpc = "vpc-a"
+routes = [{ destination = "0.0.0.0/0", target = "igw-a" }]
+
+[[route_table]]
+id = "rtb-private"
+vpc = "vpc-a"
+routes = [{ destination = "0.0.0.0/0", target = "nat-a" }]
+
+[[route_table]]
+id = "rtb-isolated"
+vpc = "vpc-a"
+
+[[nat_gateway]]
+id = "nat-a"
+subnet = "subnet-public"
+public_ip = "198.51.100.7"
+
+[[security_group]]
+id = "sg-app"
+vpc = "vpc-a"
+egress = [{ protocol = "all", to = "0.0.0.0/0" }]
+ingress = [{ protocol = "all", from = "0.0.0.0/0" }]
+
+[[private_zone]]
+name = "corp.internal"
+vpcs = ["vpc-a"]
+records = [{ name = "orders", type = "CNAME", values = ["orders-db"] }]
+
+[[resource]]
+name = "orders-db"
+aliases = ["orders.example"]
+subnet = "subnet-private"
+address = "10.0.1.100"
+security_groups = ["sg-app"]
+listen = [
+    "443/https",
+    "80/http",
+    { port = "5432/tcp", mode = "refuse" },
+    { port = "53/udp", mode = "refuse" },
+    { port = "81/http", mode = "refuse" },
+    { port = "5433/tcp", mode = "blackhole" },
+    { port = "54/udp", mode = "blackhole" },
+    { port = "82/http", mode = "blackhole" },
+    { port = "5434/tcp", mode = "delay", delay = "300ms" },
+    { port = "55/udp", mode = "delay", delay = "300ms" },
+    { port = "8443/https", mode = "delay", delay = "300ms" },
+]
+
+[[internet_host]]
+name = "example"
+aliases = ["www.example.com"]
+address = "203.0.113.10"
+listen = ["443/https", "80/http"]
+
+[[vpc_connector]]
+name = "app"
+subnets = ["subnet-private"]
+security_groups = ["sg-app"]
+
+[[vpc_connector]]
+name = "isolated"
+subnets = ["subnet-isolated"]
+security_groups = ["sg-app"]
+
+[[service]]
+name = "web"
+egress = "vpc"
+vpc_connector = "app"
+
+[[service]]
+name = "isolated"
+egress = "vpc"
+vpc_connector = "isolated"
+"#;
+
+/// Exit codes of curl(1).
+const REFUSED: Option<i32> = Some(7);
+const TIMED_OUT: Option<i32> = Some(28);
+const NOT_TRUSTED: Option<i32> = Some(60);
+
+fn curl(lab: &Lab, task: &str, arguments: &str) -> Output {
+    lab.egret(&format!("exec {task} -- curl -sS --noproxy * {arguments}"))
+}
+
+fn got(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn page(lab: &Lab, url: &str) -> Page {
+    let said = got(&curl(lab, "web", &format!("-m 20 -H accept:application/json {url}")));
+    serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"))
+}
+
+#[test]
+fn curl_reaches_an_internet_host_by_https_through_the_nat_gateway_and_sees_who_it_was() {
+    if !can_run() {
+        return;
+    }
+    let lab = Lab::up("auto", LAB);
+    let html = got(&curl(&lab, "web", "-m 20 -i https://example/some/path?a=1&b=2"));
+    for part in [
+        "HTTP/1.1 200 OK",
+        "content-type: text/html",
+        "You reached example at 203.0.113.10, port 443, over https.",
+        "You came from 198.51.100.7, port ",
+        "GET /some/path?a=1&amp;b=2 HTTP/1.1",
+    ] {
+        assert!(html.contains(part), "{part}: {html}");
+    }
+    for (url, port, protocol) in [
+        ("https://example/", 443, "https"),
+        ("https://www.example.com/", 443, "https"),
+        ("https://203.0.113.10/", 443, "https"),
+        ("http://example/", 80, "http"),
+    ] {
+        let page = page(&lab, url);
+        assert_eq!((&*page.name, page.address, page.port), ("example", EXAMPLE, port), "{url}");
+        assert_eq!((page.from.address, page.protocol.as_str()), (NAT, protocol), "{url}");
+        assert_eq!(page.request, "GET / HTTP/1.1", "{url}");
+    }
+    let json = got(&curl(&lab, "web", "-m 20 https://example/who.json"));
+    assert!(json.contains("\"request\":\"GET /who.json HTTP/1.1\""), "{json}");
+
+    let drop = lab.drops_for("no-route", "rtb-isolated", || {
+        assert_eq!(curl(&lab, "isolated", "-m 2 https://example/").status.code(), TIMED_OUT);
+    });
+    assert_eq!((drop.destination, drop.port), (Some(EXAMPLE.into()), Some(443)));
+}
+
+#[test]
+fn a_resource_is_reached_by_https_by_all_its_names_from_the_eni() {
+    if !can_run() {
+        return;
+    }
+    let lab = Lab::up("auto", LAB);
+    let enis: Vec<EniRow> = lab.rows("enis");
+    for host in ["orders-db", "orders.example", "orders.corp.internal", "10.0.1.100"] {
+        let page = page(&lab, &format!("https://{host}/"));
+        assert_eq!((&*page.name, page.address), ("orders-db", DB), "{host}");
+        let is_from = |row: &&EniRow| row.address == Some(page.from.address);
+        assert!(enis.iter().any(|row| is_from(&row)), "{host}: {:?}", page.from);
+    }
+}
+
+#[test]
+fn a_client_without_the_labs_certificate_refuses_and_one_with_its_file_does_not() {
+    if !can_run() {
+        return;
+    }
+    let lab = Lab::up("auto", LAB);
+    lab.exec_ok("web", "true");
+    // Started without `egret exec`, as programs in containers are.
+    let curl = |arguments: &[&str]| {
+        let mut command = Command::new("curl");
+        command.args(["-sS", "--noproxy", "*", "-m", "20"]).args(arguments).arg("https://example/");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        spawn_in(&lab.netns("web-1"), &mut command).unwrap().wait_with_output().unwrap()
+    };
+    assert_eq!(curl(&[]).status.code(), NOT_TRUSTED);
+    let file = lab.egret_ok("ca --path");
+    let certificate = lab.egret_ok("ca");
+    assert_eq!(std::fs::read_to_string(file.trim()).unwrap(), certificate);
+    got(&curl(&["--cacert", file.trim()]));
+
+    // The host's own certificates are still trusted, and the file of the host has not changed.
+    let host = std::fs::read_to_string("/etc/ssl/certs/ca-certificates.crt").unwrap();
+    let in_task = lab.exec_ok("web", "cat /etc/ssl/certs/ca-certificates.crt");
+    assert!(in_task.starts_with(host.trim_end()) && in_task.ends_with(&certificate));
+    assert!(!host.contains(&certificate));
+
+    lab.apply(LAB, &[("\"www.example.com\"", "\"new.example.com\"")]);
+    assert_eq!(lab.egret_ok("ca"), certificate);
+    assert_eq!(&*page(&lab, "https://new.example.com/").name, "example");
+    let path = file.trim().to_owned();
+    drop(lab);
+    assert!(!std::path::Path::new(&path).exists());
+}
+
+#[test]
+fn a_refused_port_is_refused_over_tcp_udp_and_http() {
+    if !can_run() {
+        return;
+    }
+    let lab = Lab::up("auto", LAB);
+    let mut task = lab.task("web");
+    assert_eq!(task.ask(&json!(["tcp", DB, 5432])), json!("ECONNREFUSED"));
+    assert_eq!(task.ask(&json!(["udp", DB, 53])), json!("ECONNREFUSED"));
+    assert_eq!(curl(&lab, "web", "-m 20 http://orders-db:81/").status.code(), REFUSED);
+    assert_eq!(lab.verdicts(), []);
+}
+
+#[test]
+fn packets_arrive_at_a_blackhole_and_nothing_answers() {
+    if !can_run() {
+        return;
+    }
+    let lab = Lab::up("auto", LAB);
+    let mut task = lab.task("web");
+    assert_eq!(task.ask(&json!(["tcp", DB, 5433, 0, 1.0])), json!("timeout"));
+    assert_eq!(task.ask(&json!(["udp", DB, 54, 0, 5, 1.0])), json!("timeout"));
+    assert_eq!(curl(&lab, "web", "-m 1 http://orders-db:82/").status.code(), TIMED_OUT);
+    // No verdict and no filter of the path dropped them: they have arrived.
+    assert_eq!(lab.verdicts(), []);
+    let arrived = |port: u16| {
+        let flows = lab.flows();
+        flows.iter().any(|flow| flow.destination == format!("{DB}:{port}"))
+    };
+    assert!(arrived(5433) && arrived(54) && arrived(82), "{:#?}", lab.flows());
+}
+
+const LATE: &str = r#"
+import socket, time
+def late(kind, port):
+    with socket.socket(socket.AF_INET, kind) as s:
+        s.settimeout(20)
+        s.connect(("10.0.1.100", port))
+        begin = time.monotonic()
+        s.send(b"hello")
+        assert s.recv(16) == b"hello"
+        assert time.monotonic() - begin >= 0.3, time.monotonic() - begin
+late(socket.SOCK_STREAM, 5434)
+late(socket.SOCK_DGRAM, 55)
+print("late")
+"#;
+
+#[test]
+fn a_delayed_listener_accepts_and_answers_no_earlier_than_its_delay() {
+    if !can_run() {
+        return;
+    }
+    let lab = Lab::up("auto", LAB);
+    let output = lab.egret_words(&["exec", "web", "--", "python3", "-c", LATE]);
+    assert_eq!(got(&output), "late\n");
+    let times = "-m 20 -o /dev/null -w %{time_appconnect},%{time_starttransfer}";
+    let times = got(&curl(&lab, "web", &format!("{times} https://orders-db:8443/")));
+    let (connected, began) = times.split_once(',').unwrap();
+    let (connected, began): (f64, f64) = (connected.parse().unwrap(), began.parse().unwrap());
+    assert!(connected > 0.0 && began - connected >= 0.3, "{times}");
+}
+
+#[test]
+fn apply_changes_how_a_listener_answers() {
+    if !can_run() {
+        return;
+    }
+    let lab = Lab::up("auto", LAB);
+    let web = r#"listen = ["443/https", "80/http"]"#;
+    let url = "-m 20 http://example/";
+    got(&curl(&lab, "web", url));
+    let refusing = r#"listen = ["443/https", { port = "80/http", mode = "refuse" }]"#;
+    lab.apply(LAB, &[(web, refusing)]);
+    assert_eq!(curl(&lab, "web", url).status.code(), REFUSED);
+    lab.apply(LAB, &[(web, r#"listen = ["443/https", "80/tcp"]"#)]);
+    lab.task("web").tcp(EXAMPLE, 80);
+    let silent = r#"listen = ["443/https", { port = "80/http", mode = "blackhole" }]"#;
+    lab.apply(LAB, &[(web, silent)]);
+    assert_eq!(curl(&lab, "web", "-m 1 http://example/").status.code(), TIMED_OUT);
+    lab.apply(LAB, &[]);
+    assert_eq!(page(&lab, "http://example/").from.address, NAT);
+}
