@@ -4,6 +4,7 @@ pub mod api;
 mod api_findings;
 pub mod apply;
 pub mod bench;
+pub mod ca;
 pub mod capture;
 pub mod check;
 pub mod completion;
@@ -103,6 +104,8 @@ pub enum Command {
     Exec(exec::ExecArgs),
     /// Add, remove, repair or list tasks
     Task(task::TaskArgs),
+    /// Print the certificate by which programs trust a lab's HTTPS listeners
+    Ca(ca::CaArgs),
     /// Say whether a service reaches a destination, and which rule decides
     #[command(long_about = "Say whether a service reaches a destination, and which rule decides.
 
@@ -186,6 +189,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Apply(args) => apply::run(&args, cli.color),
         Command::Down(args) => down::run(&args),
         Command::Exec(args) => exec::run(&args),
+        Command::Ca(args) => ca::run(&args),
         Command::Task(args) => task::run(&args),
         Command::Trace(args) => trace::run(args, cli.color),
         Command::Capture(args) => capture::run(args),
