@@ -5,7 +5,7 @@ use crate::support::lab::{Lab, can_run};
 use egret::explain::EniRow;
 use egret::linux::exec::spawn_in;
 use egret::linux::listen::Page;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::net::Ipv4Addr;
 use std::process::{Command, Output, Stdio};
 
@@ -147,8 +147,8 @@ fn curl_reaches_an_internet_host_by_https_through_the_nat_gateway_and_sees_who_i
     for part in [
         "HTTP/1.1 200 OK",
         "content-type: text/html",
-        "You reached example at 203.0.113.10, port 443, over https.",
-        "You came from 198.51.100.7, port ",
+        "You reached example at 203.0.113.10:443 over https.",
+        "You came from 198.51.100.7:",
         "GET /some/path?a=1&amp;b=2 HTTP/1.1",
     ] {
         assert!(html.contains(part), "{part}: {html}");
@@ -303,4 +303,100 @@ fn apply_changes_how_a_listener_answers() {
     assert_eq!(curl(&lab, "web", "-m 1 http://example/").status.code(), TIMED_OUT);
     lab.apply(LAB, &[]);
     assert_eq!(page(&lab, "http://example/").from.address, NAT);
+}
+
+/// Sends a probe, and returns its result and its exit code.
+fn probe(lab: &Lab, words: &str) -> (Value, Option<i32>) {
+    let output = lab.egret(&format!("probe {words} --json"));
+    let said = String::from_utf8_lossy(&output.stdout);
+    let row = serde_json::from_str(&said)
+        .unwrap_or_else(|_| panic!("{said}{}", String::from_utf8_lossy(&output.stderr)));
+    (row, output.status.code())
+}
+
+fn texts<'r, const N: usize>(row: &'r Value, keys: [&str; N]) -> [&'r str; N] {
+    keys.map(|key| row[key].as_str().unwrap_or_default())
+}
+
+#[test]
+fn a_probe_that_is_answered_says_who_decided_and_as_whom_it_was_seen() {
+    if !can_run() {
+        return;
+    }
+    let lab = Lab::up("auto", LAB);
+    let seen = ["outcome", "verdict", "seen_by", "said"];
+    let (row, code) = probe(&lab, "web https://example/");
+    assert_eq!(texts(&row, seen), ["answered", "forward", "page", "HTTP/1.1 200 OK"], "{row:#}");
+    assert!(row["seen_as"].as_str().unwrap().starts_with("198.51.100.7:"), "{row:#}");
+    assert_eq!((&row["agrees"], code), (&json!(true), Some(0)), "{row:#}");
+    assert_eq!((&row["port"], &row["address"]), (&json!(443), &json!(EXAMPLE)));
+    assert!(row["decided_by"]["line"].is_u64() && row["time_ms"].is_f64(), "{row:#}");
+    for (words, seen_by) in [
+        ("web orders-db/http", "page"),
+        ("web orders-db/https", "page"),
+        ("web/2 orders.corp.internal:8443 --protocol https", "page"),
+        ("web example:443", "flow"),
+        ("web orders-db --port 55 --protocol udp", "flow"),
+        ("web example/icmp", "flow"),
+    ] {
+        let (row, code) = probe(&lab, words);
+        assert_eq!(texts(&row, seen)[..3], ["answered", "forward", seen_by], "{words}: {row:#}");
+        assert_eq!((&row["agrees"], code), (&json!(true), Some(0)), "{words}: {row:#}");
+        assert!(row["seen_as"].is_string(), "{words}: {row:#}");
+    }
+    let text = lab.egret_ok("probe web example:443/https");
+    assert!(text.contains("answered after") && text.contains("seen as  198.51.100.7:"), "{text}");
+}
+
+#[test]
+fn a_probe_that_is_dropped_names_the_rule_and_agrees_with_the_drop() {
+    if !can_run() {
+        return;
+    }
+    let lab = Lab::up("auto", LAB);
+    let (row, code) = probe(&lab, "isolated https://example/ --timeout 1s");
+    assert_eq!(texts(&row, ["outcome", "verdict", "reason"]), ["silent", "drop", "no-route"]);
+    assert_eq!((&row["agrees"], code), (&json!(true), Some(1)), "{row:#}");
+    assert!(row["seen_as"].is_null(), "{row:#}");
+    assert_eq!(row["decided_by"]["id"], "rtb-isolated", "{row:#}");
+}
+
+#[test]
+fn a_probe_that_is_refused_or_not_answered_agrees_since_it_has_arrived() {
+    if !can_run() {
+        return;
+    }
+    let lab = Lab::up("auto", LAB);
+    for (words, outcome) in [
+        ("web orders-db:5432", "refused"),
+        ("web orders-db:53/udp", "refused"),
+        ("web orders-db:81/http", "refused"),
+        ("web orders-db:5433 --timeout 1s", "silent"),
+        ("web orders-db:54/udp --timeout 1s", "silent"),
+        ("web orders-db:82/http --timeout 1s", "silent"),
+        ("web orders-db:8443/https --timeout 200ms", "accepted"),
+    ] {
+        let (row, code) = probe(&lab, words);
+        assert_eq!(texts(&row, ["outcome", "verdict"]), [outcome, "forward"], "{words}: {row:#}");
+        assert_eq!((&row["agrees"], code), (&json!(true), Some(1)), "{words}: {row:#}");
+    }
+}
+
+#[test]
+fn a_probe_without_a_destination_or_a_lab_is_a_usage_error() {
+    if !can_run() {
+        return;
+    }
+    let lab = Lab::up("auto", LAB);
+    for words in [
+        "web nobody:80",
+        "web internet:443",
+        "web orders-db/icmp --port 1",
+        "nobody example:443",
+        "web example:443 --lab no-such-lab",
+    ] {
+        let output = lab.egret(&format!("probe {words}"));
+        assert_eq!(output.status.code(), Some(2), "{words}: {output:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).starts_with("egret: "), "{words}");
+    }
 }

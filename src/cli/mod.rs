@@ -32,6 +32,7 @@ mod live;
 pub mod man;
 mod number;
 pub mod output;
+pub mod probe;
 mod program;
 mod progress;
 pub mod reach;
@@ -113,6 +114,8 @@ The packets take the same walk as live packets do, but nothing is sent, no port 
 that are dropped the answer shows one packet stage by stage, and names the rule with its line in the lab file, the \
 nearest miss, and how to fix it.")]
     Explain(explain::ExplainArgs),
+    /// Send a real packet from a task, and compare what happens to it with the verdict
+    Probe(probe::ProbeArgs),
     /// List what services reach, or who reaches a destination, and which rules decide
     Reach(reach::ReachArgs),
     /// Compare two configurations: list the packets whose verdict changes, with both deciding rules
@@ -202,6 +205,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Services(args) => services::run(&args),
         Command::Explain(args) if args.fix => fix::run(&args),
         Command::Explain(args) => explain::run(&args, cli.color),
+        Command::Probe(args) => probe::run(&args),
         Command::Reach(args) => reach::run(&args),
         Command::Diff(args) => diff::run(&args),
         Command::Test(args) => test::run(&args, cli.color),
@@ -275,6 +279,7 @@ mod tests {
             "explain",
             "flows",
             "graph",
+            "probe",
             "ps",
             "reach",
             "services",

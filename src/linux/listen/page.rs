@@ -79,8 +79,8 @@ impl Page {
         let (name, request) = (escaped(name), escaped(request));
         format!(
             "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>{name}</title></head>\n\
-             <body>\n<h1>{name}</h1>\n<p>You reached {name} at {address}, port {port}, over {protocol}.</p>\n\
-             <p>You came from {}, port {}.</p>\n<pre>{request}</pre>\n</body>\n</html>\n",
+             <body>\n<h1>{name}</h1>\n<p>You reached {name} at {address}:{port} over {protocol}.</p>\n\
+             <p>You came from {}:{}.</p>\n<pre>{request}</pre>\n</body>\n</html>\n",
             from.address, from.port
         )
     }
