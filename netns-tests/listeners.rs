@@ -5,6 +5,7 @@ use crate::support::lab::{Lab, can_run};
 use egret::explain::EniRow;
 use egret::linux::exec::spawn_in;
 use egret::linux::listen::Page;
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::net::Ipv4Addr;
 use std::process::{Command, Output, Stdio};
@@ -399,4 +400,79 @@ fn a_probe_without_a_destination_or_a_lab_is_a_usage_error() {
         assert_eq!(output.status.code(), Some(2), "{words}: {output:?}");
         assert!(String::from_utf8_lossy(&output.stderr).starts_with("egret: "), "{words}");
     }
+}
+
+#[test]
+fn a_resumed_lab_has_another_certificate_in_the_same_file_and_tasks_trust_it() {
+    if !can_run() {
+        return;
+    }
+    let mut lab = Lab::up("auto", &format!("offload = \"on\"\noffload_grace = \"60s\"\n{LAB}"));
+    lab.exec_ok("web", "true");
+    let (before, file) = (lab.egret_ok("ca"), lab.egret_ok("ca --path"));
+    // What has the file mounted sees the new text.
+    let mounted = std::fs::File::open(file.trim()).unwrap();
+    assert_eq!(lab.end_by(Signal::SIGKILL), None);
+    lab.up_again();
+    let after = lab.egret_ok("ca");
+    assert_ne!(after, before);
+    assert_eq!(std::io::read_to_string(&mounted).unwrap(), after);
+    assert_eq!(&*page(&lab, "https://example/").name, "example");
+}
+
+const HOSTILE: &str = r#"
+import socket
+def answer(request):
+    with socket.create_connection(("10.0.1.100", 80), 20) as s:
+        s.settimeout(20)
+        try:
+            s.sendall(request)
+            return s.recv(12)
+        except ConnectionError:
+            return b"closed"
+body = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: "
+assert answer(body + b"9\r\n\r\nsome body") == b"HTTP/1.1 200"
+assert answer(body + b"2000000\r\n\r\n" + b"x" * 2000000) in (b"HTTP/1.1 413", b"closed")
+head = b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"a" * 100000 + b"\r\n\r\n"
+assert answer(head) in (b"HTTP/1.1 431", b"closed"), answer(head)
+assert answer(b"\x16\x03\x01 no HTTP\r\n\r\n") in (b"HTTP/1.1 400", b"closed")
+print("bounded")
+"#;
+
+#[test]
+fn requests_beyond_the_bounds_are_refused_and_the_listener_goes_on() {
+    if !can_run() {
+        return;
+    }
+    let lab = Lab::up("auto", LAB);
+    let output = lab.egret_words(&["exec", "web", "--", "python3", "-c", HOSTILE]);
+    assert_eq!(got(&output), "bounded\n");
+    assert_eq!(&*page(&lab, "http://orders-db/").name, "orders-db");
+}
+
+#[test]
+fn a_host_without_certificates_of_its_own_says_that_tasks_need_the_labs() {
+    if !can_run() {
+        return;
+    }
+    let (file, name) = crate::support::lab::lab_file("auto", LAB);
+    let script = format!(
+        "mount -t tmpfs none /etc/ssl/certs || exit 2
+        {egret} up {file} 2>&1 | {{
+            sed '/^ready/q'
+            {egret} exec --lab {name} web true; echo exec: $?
+            {egret} down --lab {name}
+            cat
+        }}",
+        egret = env!("CARGO_BIN_EXE_egret"),
+        file = file.path().display(),
+    );
+    let output = Command::new("unshare")
+        .args(["--mount", "--propagation", "private", "sh", "-c", &script])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let said = crate::support::lab::both_streams(&output);
+    let wanted = format!("only if they are given /run/egret/{name}/ca.pem");
+    assert!(said.contains(&wanted) && said.contains("exec: 0"), "{said}");
 }
