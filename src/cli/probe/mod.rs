@@ -1,5 +1,6 @@
 //! `egret probe`: sends one real packet from a task, and compares what happens with the verdict.
 
+mod drops;
 mod report;
 mod send;
 mod wanted;
@@ -16,6 +17,7 @@ use crate::daemon::flows::FlowQuery;
 use crate::explain::{FlowRow, PsRow, Selection};
 use crate::linux::Netns;
 use clap_complete::engine::ArgValueCompleter;
+use drops::Drops;
 use report::Outcome;
 pub(super) use report::Probed;
 use send::{Sending, Sent};
@@ -124,7 +126,9 @@ async fn probe(args: &ProbeArgs, wanted: &Wanted) -> Result<Probed, CliError> {
     let sending = Sending::open(args.lab.name(), wanted, &netns, to);
     let sending = sending.map_err(std::io::Error::other)?;
     let source_port = sending.source_port();
-    let sent = sending.send(args.timeout).await?;
+    let key = (sending.protocol(), task.address, source_port, *to.ip(), to.port());
+    let mut drops = Drops::follow(&client).await?;
+    let sent = sending.send(args.timeout, drops.of(key)).await?;
     let flow = flow(&client, &task, source_port, wanted.speaks, to).await?;
     let exact = match wanted.speaks {
         Speaks::Icmp => to.ip().to_string(),
@@ -205,6 +209,13 @@ async fn flow(
     Ok(flows.into_iter().find(is_it))
 }
 
+/// Decides whether what happened is what the verdict says; a packet that was dropped, if for the
+/// same reason.
+fn agreement(verdict: &str, reason: Option<&str>, sent: &Sent, has_flow: bool) -> Option<bool> {
+    let agrees = Probed::agreement(verdict, sent.outcome, has_flow)?;
+    Some(agrees && sent.dropped_for.as_deref().is_none_or(|own| Some(own) == reason))
+}
+
 fn result(
     args: &ProbeArgs,
     wanted: &Wanted,
@@ -221,6 +232,7 @@ fn result(
     let seen = by_page.or_else(|| flow.map(|flow| (flow.outside.clone(), "flow".to_owned())));
     let (seen_as, seen_by) = seen.unzip();
     let decision = text("verdict").unwrap_or_default();
+    let agrees = agreement(&decision, text("reason").as_deref(), &sent, flow.is_some());
     Probed {
         service: task.service,
         task: task.task,
@@ -230,10 +242,10 @@ fn result(
         protocol: wanted.speaks.as_str().to_owned(),
         outcome: sent.outcome,
         said: sent.said,
-        time_ms: sent.took.as_secs_f64() * 1000.0,
+        time_ms: (sent.took.as_secs_f64() * 1e6).round() / 1e3,
         seen_as,
         seen_by,
-        agrees: Probed::agreement(&decision, sent.outcome, flow.is_some()),
+        agrees,
         verdict: decision,
         reason: text("reason"),
         decided_by: verdict.get("decided_by").cloned().unwrap_or_default(),

@@ -17,6 +17,8 @@ pub(in crate::cli) enum Outcome {
     Failed,
     /// It was refused.
     Refused,
+    /// The lab dropped it, or the reply.
+    Dropped,
     /// Nothing answered in time.
     Silent,
 }
@@ -38,7 +40,7 @@ pub(in crate::cli) struct Probed {
     pub protocol: String,
     /// What happened.
     pub outcome: Outcome,
-    /// What was said: the first line of an HTTP answer, or the error.
+    /// What was said: the first line of an HTTP answer, the error, or the reason of the drop.
     pub said: Option<String>,
     /// The time until then, in milliseconds.
     pub time_ms: f64,
@@ -64,10 +66,11 @@ impl Probed {
     pub(super) fn agreement(verdict: &str, outcome: Outcome, has_flow: bool) -> Option<bool> {
         let is_accepted = match outcome {
             Outcome::Answered | Outcome::Accepted | Outcome::Failed => true,
-            Outcome::Refused | Outcome::Silent => false,
+            Outcome::Refused | Outcome::Silent | Outcome::Dropped => false,
         };
+        let has_arrived = has_flow && outcome != Outcome::Dropped;
         match verdict {
-            "forward" => Some(is_accepted || has_flow),
+            "forward" => Some(is_accepted || has_arrived),
             "drop" => Some(!is_accepted),
             _ => None,
         }
@@ -98,6 +101,7 @@ impl Probed {
             Outcome::Accepted => "accepted, and no answer",
             Outcome::Failed => "accepted, and failed",
             Outcome::Refused => "refused",
+            Outcome::Dropped => "dropped",
             Outcome::Silent => "no answer",
         };
         let said = self.said.as_ref().map_or_else(String::new, |said| format!(": {said}"));
@@ -135,13 +139,15 @@ mod tests {
 
     #[test]
     fn a_wire_agrees_with_a_verdict_that_explains_it() {
-        use Outcome::{Answered, Failed, Refused, Silent};
+        use Outcome::{Answered, Dropped, Failed, Refused, Silent};
         for (verdict, outcome, has_flow, agrees) in [
             ("forward", Answered, true, Some(true)),
             ("forward", Failed, true, Some(true)),
             ("forward", Silent, true, Some(true)),
             ("forward", Silent, false, Some(false)),
             ("forward", Refused, false, Some(false)),
+            ("forward", Dropped, true, Some(false)),
+            ("drop", Dropped, false, Some(true)),
             ("drop", Silent, false, Some(true)),
             // A reply that is dropped leaves a flow.
             ("drop", Silent, true, Some(true)),

@@ -1,6 +1,7 @@
 //! Sends the packet from the task's namespace, and reads the answer.
 
 use super::super::CliError;
+use super::drops::Drop;
 use super::report::Outcome;
 use super::wanted::{Speaks, Wanted};
 use crate::daemon::state;
@@ -17,8 +18,10 @@ use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
+use std::future::Future;
 use std::io;
 use std::net::SocketAddrV4;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -37,6 +40,9 @@ pub(super) struct Sending<'s> {
     probe: Probe,
 }
 
+/// Limits the wait for the lab's report on a packet that was refused: the lab may have done so.
+const REPORT: Duration = Duration::from_millis(500);
+
 /// What has happened to a packet.
 pub(super) struct Sent {
     pub(super) outcome: Outcome,
@@ -44,6 +50,8 @@ pub(super) struct Sent {
     pub(super) said: Option<String>,
     /// The page of a listener.
     pub(super) page: Option<Page>,
+    /// The reason for which the lab dropped it.
+    pub(super) dropped_for: Option<String>,
     pub(super) took: Duration,
     /// Stays open, so that the lab still lists its flow.
     _connection: Option<TcpStream>,
@@ -60,12 +68,13 @@ impl<'s> Sending<'s> {
         netns: &Netns,
         to: SocketAddrV4,
     ) -> Result<Self, ProbeError> {
-        let protocol = match wanted.speaks {
-            Speaks::Tcp | Speaks::Http | Speaks::Https => Protocol::Tcp,
-            Speaks::Udp => Protocol::Udp,
-            Speaks::Icmp => Protocol::Icmp,
-        };
-        Ok(Self { lab, wanted, to, probe: Probe::open(netns, protocol, any(0), to)? })
+        let probe = Probe::open(netns, protocol(wanted.speaks), any(0), to)?;
+        Ok(Self { lab, wanted, to, probe })
+    }
+
+    /// Returns the protocol of the packet.
+    pub(super) fn protocol(&self) -> Protocol {
+        protocol(self.wanted.speaks)
     }
 
     /// Returns the source port, or the identifier of a ping.
@@ -73,11 +82,30 @@ impl<'s> Sending<'s> {
         self.probe.source_port()
     }
 
-    /// Sends it, and waits for the answer.
+    /// Sends it, and waits for the answer, or for the lab's report that it was dropped.
     ///
     /// # Errors
-    /// The files with the lab's certificates cannot be read.
-    pub(super) async fn send(self, patience: Duration) -> Result<Sent, CliError> {
+    /// The files with the lab's certificates cannot be read, or the lab went down.
+    pub(super) async fn send(
+        self,
+        patience: Duration,
+        dropped: impl Future<Output = Result<Drop, CliError>>,
+    ) -> Result<Sent, CliError> {
+        let (mut dropped, begun) = (pin!(dropped), Instant::now());
+        let sent = tokio::select! {
+            sent = self.answer(patience) => sent?,
+            drop = &mut dropped => return Ok(Sent::dropped(drop?, begun.elapsed())),
+        };
+        if sent.outcome != Outcome::Refused {
+            return Ok(sent);
+        }
+        match timeout(REPORT, dropped).await {
+            Ok(drop) => Ok(Sent::dropped(drop?, sent.took)),
+            Err(_) => Ok(sent),
+        }
+    }
+
+    async fn answer(self, patience: Duration) -> Result<Sent, CliError> {
         let Self { lab, wanted, to, probe } = self;
         let tls = match wanted.speaks {
             Speaks::Https => Some(tls(lab)?),
@@ -109,7 +137,32 @@ impl<'s> Sending<'s> {
             Err(_) if is_accepted => (Outcome::Accepted, None, None, None),
             Err(_) => (Outcome::Silent, None, None, None),
         };
-        Ok(Sent { outcome, said, page, took, _connection: connection })
+        Ok(Sent { outcome, said, page, dropped_for: None, took, _connection: connection })
+    }
+}
+
+impl Sent {
+    fn dropped(drop: Drop, took: Duration) -> Self {
+        let said = match &drop.rule {
+            Some(rule) => format!("{}, {rule}", drop.reason),
+            None => drop.reason.clone(),
+        };
+        Self {
+            outcome: Outcome::Dropped,
+            said: Some(said),
+            page: None,
+            dropped_for: Some(drop.reason),
+            took,
+            _connection: None,
+        }
+    }
+}
+
+fn protocol(speaks: Speaks) -> Protocol {
+    match speaks {
+        Speaks::Tcp | Speaks::Http | Speaks::Https => Protocol::Tcp,
+        Speaks::Udp => Protocol::Udp,
+        Speaks::Icmp => Protocol::Icmp,
     }
 }
 
