@@ -190,7 +190,7 @@ fn listeners(snapshot: &Snapshot) -> Vec<(Protocol, SocketAddrV4)> {
     let all = resources.chain(parts.internet_hosts.iter().map(|it| (it.address, &it.listen)));
     let mut all: Vec<(Protocol, SocketAddrV4)> = all
         .flat_map(|(address, listen)| {
-            listen.iter().map(move |at| (at.protocol, SocketAddrV4::new(address, at.port)))
+            listen.iter().map(move |at| (at.protocol(), SocketAddrV4::new(address, at.port)))
         })
         .collect();
     all.sort_unstable();

@@ -36,6 +36,7 @@ pages! {
     guide_lost_the_internet_runs_as_written: "docs/guides/lost-the-internet.md",
     guide_one_zone_only_runs_as_written: "docs/guides/one-zone-only.md",
     guide_half_of_the_connections_runs_as_written: "docs/guides/half-of-the-connections.md",
+    guide_listeners_runs_as_written: "docs/guides/listeners.md",
     guide_database_unreachable_runs_as_written: "docs/guides/database-unreachable.md",
     guide_acl_forgets_the_reply_runs_as_written: "docs/guides/acl-forgets-the-reply.md",
     guide_nat_ports_run_out_runs_as_written: "docs/guides/nat-ports-run-out.md",

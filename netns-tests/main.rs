@@ -49,6 +49,7 @@ mod lifecycle;
 mod limits;
 mod limits_start;
 mod limits_streams;
+mod listeners;
 mod live;
 mod long_flow;
 mod middlebox;

@@ -4,14 +4,14 @@
 use crate::support::{Namespaces, is_root, run_ok};
 use egret::linux::exec::{ExecError, run_dressed};
 use egret::linux::link::Far;
-use egret::linux::listen::{Endpoint, ListenError, spawn_echo};
+use egret::linux::listen::{Answers, Endpoint, ListenError, spawn};
 use egret::linux::task_link::{lead_to_router, link_task};
 use egret::linux::{Device, DeviceKind, Links, Netns, NetnsError, Steer, netns};
 use egret::packet::Protocol;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpStream, UdpSocket};
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const HERE: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
@@ -61,7 +61,7 @@ fn a_child_sees_the_interfaces_of_its_namespace_and_the_host_keeps_its_own() {
     let there = run_dressed(&task, || std::fs::read_link("/proc/thread-self/ns/net")).unwrap();
     assert_ne!(there.unwrap(), here);
     assert_eq!(std::fs::read_link("/proc/thread-self/ns/net").unwrap(), here);
-    let missing = egret::linux::exec::exec_in("egret-no-such-namespace", &["true"]);
+    let missing = egret::linux::exec::exec_in("egret-no-such-namespace", &["true"], &[]);
     assert!(matches!(missing, Err(ExecError::Netns(NetnsError::Missing(_)))));
 }
 
@@ -74,9 +74,10 @@ fn bytes_sent_to_an_echo_come_back_after_the_sender_closed_its_half() {
     let host = namespaces.create("host");
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let endpoint = |protocol| Endpoint { address: HERE, protocol, port: 7 };
-    let endpoints = [endpoint(Protocol::Tcp), endpoint(Protocol::Udp)];
-    let echo = runtime.block_on(async { spawn_echo(&host, &endpoints) }).unwrap();
-    assert_eq!(echo.len(), 2);
+    let listen = |protocol| {
+        runtime.block_on(async { spawn(&host, endpoint(protocol), Answers::Echo, Duration::ZERO) })
+    };
+    let _echoes = [Protocol::Tcp, Protocol::Udp].map(|protocol| listen(protocol).unwrap());
     let sent = vec![0x5a; 1 << 20];
     host.run(|| {
         let mut stream = TcpStream::connect((HERE, 7)).unwrap();
@@ -96,10 +97,8 @@ fn bytes_sent_to_an_echo_come_back_after_the_sender_closed_its_half() {
         assert_eq!(socket.recv(&mut datagram).unwrap(), 5);
     })
     .unwrap();
-    let taken = runtime.block_on(async { spawn_echo(&host, &endpoints) });
-    assert!(matches!(taken, Err(ListenError::Bind { .. })));
-    let icmp = runtime.block_on(async { spawn_echo(&host, &[endpoint(Protocol::Icmp)]) });
-    assert!(matches!(icmp, Err(ListenError::Protocol(_))));
+    assert!(matches!(listen(Protocol::Tcp), Err(ListenError::Bind { .. })));
+    assert!(matches!(listen(Protocol::Icmp), Err(ListenError::Protocol(_))));
 }
 
 /// Measures how long a lab takes: `cargo test --release --test netns thousand -- --ignored

@@ -6,7 +6,8 @@ use super::runtime::runtime;
 use super::{CliError, LabArg, output};
 use crate::daemon::Client;
 use crate::daemon::control::{LabInfo, Maker, TaskAnswer, TaskRequest};
-use crate::linux::exec::exec_in;
+use crate::daemon::state;
+use crate::linux::exec::{Overlay, TRUSTED_BY_HOST, exec_in};
 use clap_complete::engine::ArgValueCompleter;
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -73,7 +74,8 @@ impl ExecArgs {
 
 pub(super) fn run(args: &ExecArgs) -> Result<ExitCode, CliError> {
     let namespace = runtime()?.block_on(namespace(args))?;
-    match exec_in(&namespace, &args.command())? {}
+    let certificates = Overlay { file: state::trusted(args.lab.name()), over: TRUSTED_BY_HOST };
+    match exec_in(&namespace, &args.command(), &[certificates])? {}
 }
 
 async fn namespace(args: &ExecArgs) -> Result<String, CliError> {

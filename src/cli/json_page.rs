@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::format::fields::fields;
+use super::probe::Probed;
 use crate::explain::graph::{Area, Edge, Graph, Node};
 use crate::explain::{
     DropRow, Endpoints, EniRow, FlowRow, HolderRow, Offloaded, ProcessRow, PsRow, Reload,
@@ -43,6 +44,7 @@ fn every_field_of_the_rows_is_on_the_page() {
         ("### enis --holders", fields::<HolderRow>()),
         ("## flows", fields::<FlowRow>()),
         ("## drops", fields::<DropRow>()),
+        ("## probe", fields::<Probed>()),
         ("## trace", fields::<TraceRow>()),
         ("## top", fields::<TopRow>()),
         ("## apply", fields::<Reload>()),

@@ -5,6 +5,7 @@ mod api_findings;
 pub mod apply;
 mod background;
 pub mod bench;
+pub mod ca;
 pub mod capture;
 pub mod check;
 pub mod completion;
@@ -37,6 +38,7 @@ mod namespace_args;
 mod notify;
 mod number;
 pub mod output;
+pub mod probe;
 mod program;
 mod progress;
 pub mod reach;
@@ -119,6 +121,8 @@ pub enum Command {
     Task(task::TaskArgs),
     /// Attach containers or processes that answer at resources' addresses, detach or list them
     Resource(resource::ResourceArgs),
+    /// Print the certificate by which programs trust a lab's HTTPS listeners
+    Ca(ca::CaArgs),
     /// Say whether a service reaches a destination, and which rule decides
     #[command(long_about = "Say whether a service reaches a destination, and which rule decides.
 
@@ -126,6 +130,8 @@ The packets take the same walk as live packets do, but nothing is sent, no port 
 that are dropped the answer shows one packet stage by stage, and names the rule with its line in the lab file, the \
 nearest miss, and how to fix it.")]
     Explain(explain::ExplainArgs),
+    /// Send a real packet from a task, and compare what happens to it with the verdict
+    Probe(probe::ProbeArgs),
     /// List what services reach, or who reaches a destination, and which rules decide
     Reach(reach::ReachArgs),
     /// Compare two configurations: list the packets whose verdict changes, with both deciding rules
@@ -205,6 +211,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Wait(args) => wait::run(&args),
         Command::Logs(args) => logs::run(&args),
         Command::Exec(args) => exec::run(&args),
+        Command::Ca(args) => ca::run(&args),
         Command::Task(args) => task::run(&args),
         Command::Resource(args) => resource::run(&args),
         Command::Trace(args) => trace::run(args, cli.color),
@@ -218,6 +225,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Services(args) => services::run(&args),
         Command::Explain(args) if args.fix => fix::run(&args),
         Command::Explain(args) => explain::run(&args, cli.color),
+        Command::Probe(args) => probe::run(&args),
         Command::Reach(args) => reach::run(&args),
         Command::Diff(args) => diff::run(&args),
         Command::Test(args) => test::run(&args, cli.color),
@@ -292,6 +300,7 @@ mod tests {
             "flows",
             "graph",
             "ls",
+            "probe",
             "ps",
             "reach",
             "resource attach",

@@ -31,7 +31,7 @@ const SHORT: Duration = Duration::from_secs(3);
 const REPORT: Duration = Duration::from_millis(500);
 
 /// The source and the destination of a packet, as the task has them.
-type Key = (Protocol, Ipv4Addr, u16, Ipv4Addr, u16);
+pub(super) type Key = (Protocol, Ipv4Addr, u16, Ipv4Addr, u16);
 
 /// Sends packets in a running lab.
 pub(super) struct Wires<'c> {
@@ -210,7 +210,7 @@ impl Seen {
 }
 
 /// Returns the packet that a record is about, or the request of the reply.
-fn key_of(row: &TraceRow) -> Option<Key> {
+pub(super) fn key_of(row: &TraceRow) -> Option<Key> {
     let inside = row.inside.as_ref()?;
     let protocol = match inside.protocol.as_str() {
         "tcp" => Protocol::Tcp,

@@ -485,7 +485,7 @@ fn resource(resource: &spec::Resource) -> Object {
 }
 
 fn listens(listen: &Listen) -> Fact {
-    rule(format!("listens on {}/{}", listen.port, listen.protocol))
+    rule(format!("listens on {listen}"))
 }
 
 fn internet_host(host: &spec::InternetHost) -> Object {

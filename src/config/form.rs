@@ -159,7 +159,7 @@ pub(super) const PORTS: Form = Form::of(
 
 /// `text::listen`.
 pub(super) const LISTEN: Form =
-    Form::of(("string", "strings"), concat!(r"^\s*", port!(), r"\s*/(tcp|udp)$"));
+    Form::of(("string", "strings"), concat!(r"^\s*", port!(), r"\s*/(tcp|udp|http|https)$"));
 
 /// `text::duration`.
 pub(super) const DURATION: Form =

@@ -31,6 +31,8 @@ pub(super) enum Type {
     Text(Form),
     /// A string, or an integer within bounds, both included, that stands for the string.
     TextOrInteger(Form, (i64, i64)),
+    /// A string, or a table that says more.
+    TextOrTable(Form, &'static Table),
     Boolean,
     /// An integer within bounds, both included.
     Integer(i64, i64),

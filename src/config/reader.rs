@@ -346,6 +346,11 @@ impl<'a> Value<'a> {
         self.elements().iter().filter_map(|element| element.table()).collect()
     }
 
+    /// Returns whether the value is a table, without a report if it is not.
+    pub(super) fn is_table(&self) -> bool {
+        self.value.is_table()
+    }
+
     pub(super) fn table(&self) -> Option<Section<'a>> {
         let table = self.table_of()?;
         match self.value.as_table() {
@@ -355,7 +360,9 @@ impl<'a> Value<'a> {
     }
 
     fn table_of(&self) -> Option<&'static Table> {
-        let of = if let Type::Table(table) | Type::Tables(table) = self.of {
+        let of = if let Type::Table(table) | Type::Tables(table) | Type::TextOrTable(_, table) =
+            self.of
+        {
             Some(*table)
         } else {
             None

@@ -56,6 +56,7 @@ fn of_type(value: &Type) -> Map<String, Value> {
         Type::TextOrInteger(form, (low, high)) => {
             any_of([of_form(form), bounded("integer", json!(low), json!(high))])
         }
+        Type::TextOrTable(form, table) => any_of([of_form(form), of_table(table)]),
         Type::Boolean => object([("type", json!("boolean"))]),
         Type::Integer(low, high) => bounded("integer", json!(low), json!(high)),
         Type::Number(low, high) => bounded("number", json!(low), json!(high)),

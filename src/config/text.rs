@@ -1,8 +1,9 @@
 //! Parses strings with a meaning: CIDR blocks, addresses, ports, protocols, durations, names.
 
 use super::apprunner::StartupLatency;
+use super::names::nearest;
 use crate::packet::Protocol;
-use crate::vpc::{Listen, PortMatch, ProtocolMatch};
+use crate::vpc::{Listen, PortMatch, ProtocolMatch, Speaks};
 use ipnetwork::Ipv4Network;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -378,23 +379,37 @@ pub(super) fn protocol(text: &str) -> Result<ProtocolMatch, Fault> {
 
 /// Parses a listener, such as `"5432/tcp"`.
 pub(super) fn listen(text: &str) -> Result<Listen, Fault> {
-    let protocol = |word: &str| match word {
-        "tcp" => Some(Protocol::Tcp),
-        "udp" => Some(Protocol::Udp),
-        _ => None,
+    let fault =
+        |help: String| fault("bad-listen", format!("{text:?} is not a port to listen on"), help);
+    let (number, word) = text.split_once('/').unwrap_or((text, ""));
+    let Some(port) = port(number).filter(|port| *port > 0) else {
+        return Err(fault(LISTEN_HELP.to_owned()));
     };
-    let parsed = text
-        .split_once('/')
-        .and_then(|(number, word)| Some((port(number).filter(|p| *p > 0)?, protocol(word)?)));
-    match parsed {
-        Some((port, protocol)) => Ok(Listen { protocol, port }),
-        None => Err(fault(
-            "bad-listen",
-            format!("{text:?} is not a port to listen on"),
-            "write a port from 1 to 65535 and tcp or udp, such as \"443/tcp\" or \"53/udp\"",
-        )),
-    }
+    let found = Speaks::WORDS.iter().find(|(name, _)| *name == word);
+    let Some((_, speaks)) = found else {
+        let words = Speaks::WORDS.map(|(name, _)| name);
+        let near = nearest(word, &words).map(|near| format!("did you mean \"{port}/{near}\"?"));
+        return Err(fault(near.unwrap_or_else(|| LISTEN_HELP.to_owned())));
+    };
+    Ok(Listen::new(*speaks, port))
 }
+
+/// The way out of a wrong listener.
+const LISTEN_HELP: &str = "write a port from 1 to 65535 and tcp, udp, http or https, such as \
+                           \"5432/tcp\" or \"443/https\"";
+
+/// Parses the time after which a listener answers.
+pub(super) fn delay(text: &str) -> Result<Duration, Fault> {
+    let given = duration(text)?;
+    if given.is_zero() || given > LONGEST_DELAY {
+        let message = format!("{text:?} is not a valid delay of a listener");
+        return Err(fault("bad-duration", message, "write \"1ms\" to \"10m\""));
+    }
+    Ok(given)
+}
+
+/// The longest delay of a listener.
+const LONGEST_DELAY: Duration = Duration::from_secs(600);
 
 /// Parses a duration that is not zero: a flow must not end as it begins.
 pub(super) fn timeout(text: &str) -> Result<Duration, Fault> {

@@ -1,5 +1,6 @@
 //! The errors of a lab that does not start or cannot be changed.
 
+use super::authority::AuthorityError;
 use super::foreign::AttachError;
 use super::scarce::Scarce;
 use super::state::StateError;
@@ -43,6 +44,9 @@ pub enum LabError {
     /// A listener.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// A certificate.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
     /// A program to run in a namespace.
     #[error(transparent)]
     Exec(#[from] exec::ExecError),

@@ -1,9 +1,9 @@
 //! The namespaces outside the router that tasks send to: a VPC, an attached resource, the internet,
 //! a gateway endpoint's service.
 
-use super::needs::NamespaceId;
+use super::needs::{ListenNeeds, NamespaceId};
 use crate::linux::link::Link;
-use crate::linux::listen::{EchoHandle, Endpoint};
+use crate::linux::listen::{Endpoint, Listener};
 use crate::linux::netns::Netns;
 use crate::linux::{Steer, SteerError};
 use crate::vpc::Space;
@@ -23,7 +23,7 @@ pub(super) struct Namespace {
     pub(super) source: Option<Ipv4Addr>,
     pub(super) mtu: u16,
     pub(super) addresses: Vec<Ipv4Addr>,
-    pub(super) listeners: BTreeMap<Endpoint, EchoHandle>,
+    pub(super) listeners: BTreeMap<Endpoint, (ListenNeeds, Listener)>,
 }
 
 /// An attached namespace that a reload is about to link.

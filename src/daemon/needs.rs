@@ -2,14 +2,17 @@
 //! TUN devices with deliveries. The difference of two is the work of a reload; the difference from
 //! none is the work of `egret up`.
 
+use super::host_names::ZoneNames;
 use crate::config::Lab;
 use crate::linux::listen::Endpoint;
 use crate::pipeline::delivery::{deliveries, owned};
 use crate::pipeline::{Device, DeviceId, Link};
-use crate::vpc::{Listen, Snapshot, Space};
+use crate::vpc::{InternetHost, Listen, ListenMode, Resource, Snapshot, Space, Speaks};
 use ipnetwork::Ipv4Network;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// All needs of a configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,10 +45,33 @@ pub(super) struct NamespaceNeeds {
     /// The addresses in the file's order: the first is the source of packets from the namespace
     /// itself.
     pub(super) addresses: Vec<Ipv4Addr>,
-    pub(super) listens: BTreeSet<Endpoint>,
+    pub(super) listens: BTreeMap<Endpoint, ListenNeeds>,
     /// The public addresses of the private ones that have one.
     pub(super) public_addresses: BTreeMap<Ipv4Addr, Ipv4Addr>,
     pub(super) mtu: u16,
+}
+
+/// The needs of a listener. While they stay the same, it runs on with its connections.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ListenNeeds {
+    pub(super) answers: AnswersNeeds,
+    /// The time after which it answers.
+    pub(super) delay: Duration,
+}
+
+/// The answers that a listener needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum AnswersNeeds {
+    Echo,
+    /// The host's page.
+    Http(Arc<str>),
+    /// The host's page, with a certificate for its names and addresses.
+    Https {
+        host: Arc<str>,
+        names: BTreeSet<String>,
+        addresses: BTreeSet<Ipv4Addr>,
+    },
+    Nothing,
 }
 
 /// The needs of a TUN device.
@@ -178,11 +204,12 @@ fn namespace_of(snapshot: &Snapshot, link: Link) -> Option<NamespaceId> {
 fn namespaces(lab: &Lab, snapshot: &Snapshot) -> BTreeMap<NamespaceId, NamespaceNeeds> {
     let (parts, attached) = (snapshot.parts(), &lab.overlay.attached_resources);
     let name = |role: &str| format!("{}-{role}", lab.name);
+    let zones = ZoneNames::of(snapshot);
     let internet = NamespaceNeeds {
         name: name("internet"),
         space: Space::INTERNET,
         addresses: parts.internet_hosts.iter().map(|host| host.address).collect(),
-        listens: listens(parts.internet_hosts.iter().map(|h| (h.address, &*h.listen))),
+        listens: listens(&zones, parts.internet_hosts.iter().map(Host::from)),
         public_addresses: BTreeMap::new(),
         mtu: parts.mtu.internet,
     };
@@ -194,7 +221,7 @@ fn namespaces(lab: &Lab, snapshot: &Snapshot) -> BTreeMap<NamespaceId, Namespace
             name: name(&vpc.id),
             space: vpc.space,
             addresses: resources().map(|r| r.address).collect(),
-            listens: listens(resources().map(|r| (r.address, &*r.listen))),
+            listens: listens(&zones, resources().map(Host::from)),
             public_addresses: public_addresses(snapshot, vpc.space),
             mtu: parts.mtu.vpc,
         };
@@ -206,7 +233,7 @@ fn namespaces(lab: &Lab, snapshot: &Snapshot) -> BTreeMap<NamespaceId, Namespace
             space: snapshot.space(snapshot.subnet(resource.subnet).vpc),
             addresses: vec![resource.address],
             // Its own programs answer.
-            listens: BTreeSet::new(),
+            listens: BTreeMap::new(),
             public_addresses: BTreeMap::new(),
             mtu: parts.mtu.vpc,
         };
@@ -223,7 +250,7 @@ fn namespaces(lab: &Lab, snapshot: &Snapshot) -> BTreeMap<NamespaceId, Namespace
             name: name(&endpoint.id),
             space: snapshot.space(endpoint.vpc),
             addresses: hosts().map(|host| host.address).collect(),
-            listens: listens(hosts().map(|host| (host.address, &*host.listen))),
+            listens: listens(&zones, hosts().map(Host::from)),
             public_addresses: BTreeMap::new(),
             mtu: parts.mtu.vpc,
         };
@@ -244,9 +271,78 @@ fn public_addresses(snapshot: &Snapshot, space: Space) -> BTreeMap<Ipv4Addr, Ipv
     here.map(|(public, ix)| (snapshot.resource(ix).address, public)).collect()
 }
 
-fn listens<'l>(at: impl Iterator<Item = (Ipv4Addr, &'l [Listen])>) -> BTreeSet<Endpoint> {
-    at.flat_map(|(address, listen)| {
-        listen.iter().map(move |l| Endpoint { address, protocol: l.protocol, port: l.port })
-    })
-    .collect()
+/// What has an address and listens there.
+struct Host<'h> {
+    name: &'h String,
+    aliases: &'h [String],
+    private_dns: Option<&'h String>,
+    address: Ipv4Addr,
+    public_address: Option<Ipv4Addr>,
+    listen: &'h [Listen],
+}
+
+impl<'h> From<&'h Resource> for Host<'h> {
+    fn from(resource: &'h Resource) -> Self {
+        Self {
+            name: &resource.name,
+            aliases: &resource.aliases,
+            private_dns: resource.private_dns.as_ref(),
+            address: resource.address,
+            public_address: resource.public_address,
+            listen: &resource.listen,
+        }
+    }
+}
+
+impl<'h> From<&'h InternetHost> for Host<'h> {
+    fn from(host: &'h InternetHost) -> Self {
+        Self {
+            name: &host.name,
+            aliases: &host.aliases,
+            private_dns: None,
+            address: host.address,
+            public_address: None,
+            listen: &host.listen,
+        }
+    }
+}
+
+impl Host<'_> {
+    fn answers(&self, speaks: Speaks, zones: &ZoneNames) -> AnswersNeeds {
+        match speaks {
+            Speaks::Tcp | Speaks::Udp => AnswersNeeds::Echo,
+            Speaks::Http => AnswersNeeds::Http(self.name.as_str().into()),
+            Speaks::Https => {
+                let addresses = [self.address].into_iter().chain(self.public_address).collect();
+                let own = [self.name].into_iter().chain(self.aliases).chain(self.private_dns);
+                let names = zones.with(own, &addresses);
+                AnswersNeeds::Https { host: self.name.as_str().into(), names, addresses }
+            }
+        }
+    }
+
+    /// Returns the needs of one of its listeners; `None` for a port that is refused, since nothing
+    /// listens there.
+    fn needs(&self, listen: Listen, zones: &ZoneNames) -> Option<(Endpoint, ListenNeeds)> {
+        let (answers, delay) = match listen.mode {
+            ListenMode::Refuse => return None,
+            ListenMode::Blackhole => (AnswersNeeds::Nothing, Duration::ZERO),
+            ListenMode::Answer => (self.answers(listen.speaks, zones), Duration::ZERO),
+            ListenMode::Delay(by) => (self.answers(listen.speaks, zones), by),
+        };
+        let (address, protocol) = (self.address, listen.protocol());
+        let endpoint = Endpoint { address, protocol, port: listen.port };
+        Some((endpoint, ListenNeeds { answers, delay }))
+    }
+}
+
+fn listens<'h>(
+    zones: &ZoneNames,
+    hosts: impl Iterator<Item = Host<'h>>,
+) -> BTreeMap<Endpoint, ListenNeeds> {
+    let of = |host: Host<'h>| {
+        let needs = host.listen.iter().filter_map(|listen| host.needs(*listen, zones));
+        needs.collect::<Vec<_>>()
+    };
+    hosts.flat_map(of).collect()
 }

@@ -24,7 +24,7 @@ const AT_ONCE: usize = 4;
 
 /// The requests that readers may send: they change nothing, and no answer has the contents of
 /// packets.
-const READ_ONLY: [(Method, &str); 14] = [
+const READ_ONLY: [(Method, &str); 15] = [
     (Method::GET, "/v1/alive"),
     (Method::GET, "/v1/lab"),
     // Without the secrets of access keys.

@@ -158,7 +158,7 @@ impl Running {
     fn resource_row(&self, snapshot: &Snapshot, resource: &Resource) -> ResourceRow {
         let attached = self.namespaces.get(&NamespaceId::Resource(resource.name.clone()));
         let groups = resource.security_groups.iter();
-        let listens = resource.listen.iter().map(|at| format!("{}/{}", at.port, at.protocol));
+        let listens = resource.listen.iter().map(ToString::to_string);
         ResourceRow {
             resource: resource.name.clone(),
             address: resource.address,

@@ -2,6 +2,7 @@
 
 use super::addresses::Addresses;
 use super::attachment::Attachment;
+use super::authority::Authority;
 use super::error::LabError;
 use super::hanging::Hanging;
 use super::history::History;
@@ -78,6 +79,8 @@ pub struct Running {
     pub(super) startup: Startup,
     /// The services at the exempt addresses.
     pub(super) services: Services,
+    /// The authority that vouches for HTTPS listeners.
+    pub(super) authority: Authority,
     pub(super) state: StateDir,
     /// The parts of a killed run that this start has resumed.
     pub(super) resumed: Option<Resumed>,

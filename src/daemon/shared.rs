@@ -288,6 +288,7 @@ impl LabError {
             | Self::Tun(_)
             | Self::Steer(_)
             | Self::Listen(_)
+            | Self::Authority(_)
             | Self::Exec(_)
             | Self::NotResumed(_)
             | Self::HalfResumed(_)

@@ -2,6 +2,7 @@
 //! everything in order.
 
 use super::addresses::Addresses;
+use super::authority::Authority;
 use super::error::{LabError, left};
 use super::handover::{Handover, stays, wait_for_process_before};
 use super::hanging::Hanging;
@@ -15,8 +16,9 @@ use super::services::Services;
 use super::startup::Startup;
 use super::state::StateDir;
 use super::steer_drops::SteerDrops;
-use super::{attached, reattach, reload, resume};
+use super::{attached, reattach, reload, resume, state};
 use crate::config::{Lab, Offload};
+use crate::linux::exec;
 use crate::linux::link::Links;
 use crate::linux::netns::Netns;
 use crate::linux::pinned_maps::end_offloaded_flows;
@@ -96,19 +98,20 @@ impl Running {
             return Err(LabError::NotResumed(why));
         }
         let begun = begin(&lab, &state, handover.is_some(), say).await;
-        let Base { steer, cache, router, router_netns, nothing, current, services } = match begun {
-            Ok(base) => base,
-            Err(error) if handover.is_some() => {
-                let closed = end_offloaded_flows(&lab.name);
-                state.let_go();
-                let closed = left("the offloaded flows", closed.map_err(LabError::from));
-                return Err(LabError::HalfResumed(Box::new(error.and_left(closed))));
-            }
-            Err(error) => {
-                let released = state.release();
-                return Err(error.and_left(left(&left_by(&lab.name), released)));
-            }
-        };
+        let Base { steer, cache, router, router_netns, nothing, current, services, authority } =
+            match begun {
+                Ok(base) => base,
+                Err(error) if handover.is_some() => {
+                    let closed = end_offloaded_flows(&lab.name);
+                    state.let_go();
+                    let closed = left("the offloaded flows", closed.map_err(LabError::from));
+                    return Err(LabError::HalfResumed(Box::new(error.and_left(closed))));
+                }
+                Err(error) => {
+                    let released = state.release();
+                    return Err(error.and_left(left(&left_by(&lab.name), released)));
+                }
+            };
         let mut running = Self {
             engine: Arc::new(engine(&lab, cache.is_some())),
             current,
@@ -139,6 +142,7 @@ impl Running {
             serves_apprunner: false,
             api_services: Arc::default(),
             startup: Startup::default(),
+            authority,
             state,
             resumed: None,
             notes: Vec::new(),
@@ -184,6 +188,7 @@ struct Base {
     nothing: Arc<Snapshot>,
     current: Arc<ArcSwap<Snapshot>>,
     services: Services,
+    authority: Authority,
 }
 
 async fn begin(
@@ -200,6 +205,7 @@ async fn begin(
             state.make_namespace(&name)?
         })
     };
+    let authority = authority(lab, state, say)?;
     let router_netns = namespace("router")?;
     let (mut steer, cache) = load(lab, &router_netns, say)?;
     let router = Links::open(&router_netns)?;
@@ -218,7 +224,26 @@ async fn begin(
     let current = Arc::new(ArcSwap::new(Arc::clone(&nothing)));
     let services = services(namespace("services")?, resumes, &router, &mut steer, &current).await?;
     say(&format!("DNS and the other exempt addresses in namespace {}-services", lab.name));
-    Ok(Base { steer, cache, router, router_netns, nothing, current, services })
+    Ok(Base { steer, cache, router, router_netns, nothing, current, services, authority })
+}
+
+/// Makes the authority of the lab, and the files by which programs trust it.
+fn authority(
+    lab: &Lab,
+    state: &StateDir,
+    say: &mut (dyn FnMut(&str) + Send),
+) -> Result<Authority, LabError> {
+    let authority = Authority::new(&lab.name)?;
+    let host = std::fs::read_to_string(exec::TRUSTED_BY_HOST);
+    state.trust(&authority.pem(), host.as_deref().ok())?;
+    if let Err(why) = host {
+        say(&format!(
+            "programs in tasks trust the lab's certificates only if they are given {}: reading {} of this host: {why}",
+            state::ca(&lab.name).display(),
+            exec::TRUSTED_BY_HOST
+        ));
+    }
+    Ok(authority)
 }
 
 fn engine(lab: &Lab, offloads: bool) -> Engine {

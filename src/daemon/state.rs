@@ -24,8 +24,12 @@ const TRIED_ROOM: &str = "room";
 const ATTACHED: &str = "attached.json";
 const ATTACHED_NEXT: &str = "attached.next";
 const LOG: &str = "log";
+/// The certificate of the lab's authority, for containers to mount.
+const CA: &str = "ca.pem";
+/// The certificates that the host trusts and that of the lab's authority, for programs in tasks.
+const TRUSTED: &str = "trusted.pem";
 /// Bytes that a lab needs in its directory, and for the places of its namespaces.
-const ROOM: usize = 256 << 10;
+const ROOM: usize = 768 << 10;
 /// Limits the time that the kernel may take to close what a killed process had open.
 const LAST_MOMENTS: Duration = Duration::from_secs(10);
 
@@ -365,6 +369,24 @@ impl StateDir {
         own::write(&path, own::READABLE, text).map_err(io_error("writing", &path))
     }
 
+    /// Writes the certificate of the lab's authority, and the file with which programs in tasks
+    /// trust it in addition to `host`, the certificates that the host trusts. Files that are there
+    /// keep their identity, so that those who have mounted them see the new text.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub fn trust(&self, certificate: &str, host: Option<&str>) -> Result<(), StateError> {
+        let write = |name: &str, text: &str| {
+            let path = self.path.join(name);
+            own::write(&path, own::READABLE, text).map_err(io_error("writing", &path))
+        };
+        write(CA, certificate)?;
+        match host {
+            Some(host) => write(TRUSTED, &format!("{}\n{certificate}", host.trim_end())),
+            None => remove_file(&self.path.join(TRUSTED)),
+        }
+    }
+
     /// Removes the pins, which would carry flows between the namespaces; then every namespace on
     /// the list, with its overlay, and the list.
     ///
@@ -388,10 +410,12 @@ impl StateDir {
             own.iter().filter(|name| netns::exists(name)).map(|name| (*name).to_owned()).collect();
         netns::remove_all(&present)?;
         own.into_iter().for_each(remove_overlay);
-        let others =
-            ["namespaces.next", LEFT, LEFT_NEXT, TRIED_ROOM, ATTACHED_NEXT, ATTACHED, NAMESPACES];
-        let left_over = if left.is_empty() { &others[..] } else { &others[..5] };
-        for leftover in left_over.iter().map(|name| self.path.join(name)).chain([self.socket()]) {
+        let own_files =
+            ["namespaces.next", LEFT, LEFT_NEXT, TRIED_ROOM, CA, TRUSTED, ATTACHED_NEXT];
+        // The list and the record of what is kept stay.
+        let of_kept = if left.is_empty() { &[ATTACHED, NAMESPACES][..] } else { &[] };
+        let files = own_files.iter().chain(of_kept).map(|name| self.path.join(name));
+        for leftover in files.chain([self.socket()]) {
             remove_file(&leftover)?;
         }
         if !left.is_empty() {
@@ -521,6 +545,16 @@ pub fn log(lab: &str) -> Result<Option<PathBuf>, StateError> {
 /// Returns the directory of a lab.
 pub fn directory(lab: &str) -> PathBuf {
     Path::new(ROOT).join(lab)
+}
+
+/// Returns the file with the certificate of a lab's authority.
+pub fn ca(lab: &str) -> PathBuf {
+    directory(lab).join(CA)
+}
+
+/// Returns the file with all certificates that programs in a lab's tasks trust.
+pub fn trusted(lab: &str) -> PathBuf {
+    directory(lab).join(TRUSTED)
 }
 
 /// Returns the control socket of a lab, whichever process holds it.

@@ -180,8 +180,8 @@ fn one(ports: &WantedPorts, listen: &[Listen], word: &str) -> Result<Ports, Targ
         WantedPorts::These(ports) => return Ok(ports.clone()),
         WantedPorts::Listening(wanted) => *wanted,
     };
-    let is_wanted = |listen: &&Listen| wanted.is_none_or(|wanted| listen.protocol == wanted);
-    let port = |listen: &Listen| PortRange::Of(listen.protocol, listen.port, listen.port);
+    let is_wanted = |listen: &&Listen| wanted.is_none_or(|wanted| listen.protocol() == wanted);
+    let port = |listen: &Listen| PortRange::Of(listen.protocol(), listen.port, listen.port);
     let found: Vec<PortRange> = listen.iter().filter(is_wanted).map(port).collect();
     if found.is_empty() {
         let (protocol, suffix) = match wanted {

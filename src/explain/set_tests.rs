@@ -334,7 +334,7 @@ fn a_resource_called_internet_hides_the_keyword() {
 
 #[test]
 fn ports_that_are_not_given_are_those_that_are_listened_on() {
-    let both = case!("reply-ports-nat").replace("[\"443/tcp\"]", "[\"443/tcp\", \"53/udp\"]");
+    let both = case!("reply-ports-nat").replace("[\"443/tcp\"]", "[\"443/https\", \"53/udp\"]");
     let case = Case::new(&both);
     let ports =
         |destination: &str| value(&case.ask("web", destination))["question"]["ports"].clone();

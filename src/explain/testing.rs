@@ -87,17 +87,14 @@ pub(crate) fn parts() -> Parts {
             address: ORDERS_DB_ADDRESS,
             public_address: None,
             security_groups: vec![SG_DB],
-            listen: vec![Listen { protocol: Protocol::Tcp, port: 5432 }],
+            listen: vec![Listen::new(Speaks::Tcp, 5432)],
             line: 50,
         }],
         internet_hosts: vec![InternetHost {
             aliases: Vec::new(),
             name: "example".into(),
             address: EXAMPLE,
-            listen: vec![
-                Listen { protocol: Protocol::Tcp, port: 443 },
-                Listen { protocol: Protocol::Udp, port: 53 },
-            ],
+            listen: vec![Listen::new(Speaks::Tcp, 443), Listen::new(Speaks::Udp, 53)],
             line: 55,
         }],
         ..Parts::default()

@@ -1,6 +1,8 @@
 //! Starts child processes inside a namespace, as `ip netns exec` does: `/sys` shows the namespace's
 //! interfaces, and the files that egret has made in `/etc/netns/<name>` are mounted over those in
-//! `/etc`, so that a task can have its own `resolv.conf`. Other files there are not mounted.
+//! `/etc`, so that a task can have its own `resolv.conf`. Other files there are not mounted. A file
+//! for a folder below `/etc` cannot be there: `ip netns exec` would mount it in the wrong place, so
+//! it is given as an [`Overlay`].
 
 use super::{Netns, NetnsError, descriptors};
 use crate::edge::own;
@@ -12,13 +14,25 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
 const OVERLAYS: &str = "/etc/netns";
 
 /// The files of a namespace that are mounted over those in `/etc`: all that egret makes for a task.
 pub const OVERLAID: [&str; 2] = ["resolv.conf", "hosts"];
+
+/// The certificates that programs of this host trust, where Debian and its relatives have them.
+pub const TRUSTED_BY_HOST: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+/// A file of egret's own that is mounted over one of the host's.
+#[derive(Clone, Debug)]
+pub struct Overlay {
+    /// The file; one that does not exist is not mounted.
+    pub file: PathBuf,
+    /// The file of the host; nothing is mounted where there is none.
+    pub over: &'static str,
+}
 
 /// The reason why a program was not started.
 #[derive(Debug, thiserror::Error)]
@@ -57,17 +71,22 @@ fn not_found(error: &io::Error) -> &'static str {
     }
 }
 
-/// Replaces this process with `argv` inside the namespace. Returns only if that fails; the calling
+/// Replaces this process with `argv` inside the namespace, with `overlays` mounted. Returns only if that fails; the calling
 /// thread may be inside by then, so the process should end.
 ///
 /// # Errors
 ///
 /// The namespace cannot be entered, its mounts cannot be made, or the program does not start.
-pub fn exec_in<S: AsRef<OsStr>>(netns: &str, argv: &[S]) -> Result<Infallible, ExecError> {
+pub fn exec_in<S: AsRef<OsStr>>(
+    netns: &str,
+    argv: &[S],
+    overlays: &[Overlay],
+) -> Result<Infallible, ExecError> {
     let (program, arguments) = argv.split_first().ok_or(ExecError::Empty)?;
     let netns = Netns::open(netns)?;
     netns.enter()?;
     dress(netns.name())?;
+    lay(netns.name(), overlays)?;
     let source = Command::new(program).args(arguments).exec();
     Err(ExecError::Start { program: program.as_ref().to_string_lossy().into_owned(), source })
 }
@@ -124,20 +143,35 @@ fn dress(netns: &str) -> Result<(), ExecError> {
     })
 }
 
+fn lay(netns: &str, overlays: &[Overlay]) -> Result<(), ExecError> {
+    let lay = |overlay: &Overlay| mount_over(&overlay.file, Path::new(overlay.over));
+    overlays.iter().try_for_each(lay).map_err(|source| ExecError::Mount {
+        what: "laying the lab's certificates over the host's",
+        netns: netns.to_owned(),
+        source,
+    })
+}
+
 fn overlay_etc(directory: &Path) -> io::Result<()> {
-    for name in OVERLAID {
-        let target = Path::new("/etc").join(name);
-        let file = match own::open_to_read(&directory.join(name)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            opened => opened.map_err(|why| io::Error::new(why.kind(), format!("{name}: {why}")))?,
-        };
-        // As with `ip netns exec`, only a file that exists in `/etc` can be mounted over.
-        if target.exists() {
-            let none = None::<&str>;
-            // The file that was checked, even if another one has its name by now.
-            let opened = format!("/proc/self/fd/{}", file.as_raw_fd());
-            mount(Some(opened.as_str()), &target, none, MsFlags::MS_BIND, none)?;
+    OVERLAID
+        .iter()
+        .try_for_each(|name| mount_over(&directory.join(name), &Path::new("/etc").join(name)))
+}
+
+/// Mounts a file of egret's own over another, if both exist: as with `ip netns exec`, only a file
+/// that exists can be mounted over.
+fn mount_over(own: &Path, target: &Path) -> io::Result<()> {
+    let file = match own::open_to_read(own) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        opened => {
+            opened.map_err(|why| io::Error::new(why.kind(), format!("{}: {why}", own.display())))?
         }
+    };
+    if target.exists() {
+        let none = None::<&str>;
+        // The file that was checked, even if another one has its name by now.
+        let opened = format!("/proc/self/fd/{}", file.as_raw_fd());
+        mount(Some(opened.as_str()), target, none, MsFlags::MS_BIND, none)?;
     }
     Ok(())
 }

@@ -24,7 +24,7 @@
 //! | [`descriptors`] | the limit of descriptors, and the parts of it that clients may take |
 //! | [`exec`] | child processes inside a namespace |
 //! | [`processes`] | the programs that are in a namespace, and their end |
-//! | [`listen`] | echo servers, so that a lab can be probed with nothing installed |
+//! | [`listen`] | servers of echoes and pages, so that a lab can be probed with nothing installed |
 //! | [`sockets`] | the connections of programs inside a namespace |
 //! | [`privileges`] | the rights of a lab's threads |
 //! | [`session`] | programs that go on without their caller's terminal |

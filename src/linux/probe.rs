@@ -8,7 +8,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
-use tokio::net::{TcpSocket, UdpSocket};
+use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 
 /// The time after which a datagram or a ping that is not answered is sent again, as TCP does it.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -99,12 +99,20 @@ impl Probe {
     /// # Errors
     /// The kernel's error if the packet was refused.
     pub async fn answer(self) -> io::Result<()> {
+        self.connection().await.map(drop)
+    }
+
+    /// Does what [`Probe::answer`] does, and returns the connection that it made over TCP.
+    ///
+    /// # Errors
+    /// As [`Probe::answer`].
+    pub async fn connection(self) -> io::Result<Option<TcpStream>> {
         match self.socket {
-            Socket::Tcp(socket) => socket.connect(self.to.into()).await.map(drop),
+            Socket::Tcp(socket) => socket.connect(self.to.into()).await.map(Some),
             Socket::Datagram(socket, payload) => {
                 let socket = UdpSocket::from_std(socket)?;
                 socket.connect(self.to).await?;
-                echoed(&socket, payload).await
+                echoed(&socket, payload).await.map(|()| None)
             }
         }
     }

@@ -216,6 +216,27 @@ pub(super) fn wait_for_programs() {
     let _ = unsafe { libc::syscall(libc::SYS_membarrier, GLOBAL, 0, 0) };
 }
 
+/// Gives a socket a filter that takes no packet (`SO_ATTACH_FILTER`, socket(7)).
+pub(super) fn take_no_packets(fd: impl AsFd) -> io::Result<()> {
+    // BPF_RET | BPF_K with 0: none of the packet's bytes are taken.
+    let mut code = [libc::sock_filter { code: 0x06, jt: 0, jf: 0, k: 0 }];
+    let program = libc::sock_fprog { len: 1, filter: code.as_mut_ptr() };
+    let size = libc::socklen_t::try_from(size_of::<libc::sock_fprog>()).unwrap_or_default();
+    // SAFETY: the kernel copies the program, which lives until the call returns, and takes its
+    // length from it.
+    let outcome = unsafe {
+        libc::setsockopt(
+            fd.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ATTACH_FILTER,
+            (&raw const program).cast(),
+            size,
+        )
+    };
+    nix::errno::Errno::result(outcome)?;
+    Ok(())
+}
+
 /// Opens a socket for the interface ioctls: any socket will do.
 fn control_socket() -> io::Result<std::os::fd::OwnedFd> {
     use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};

@@ -12,7 +12,7 @@ pub struct InternetHost {
     pub aliases: Vec<String>,
     /// Its public address.
     pub address: Ipv4Addr,
-    /// The ports at which egret answers with an echo.
+    /// The ports at which egret answers.
     pub listen: Vec<Listen>,
     /// Its line in the lab file.
     pub line: Line,

@@ -1,8 +1,7 @@
 //! Resources: objects with an address in the VPC, such as a database, a cache, an endpoint's
 //! interface.
 
-use super::{Line, SecurityGroupIx, SubnetIx};
-use crate::packet::Protocol;
+use super::{Line, Listen, SecurityGroupIx, SubnetIx};
 use std::net::Ipv4Addr;
 
 /// A resource.
@@ -32,7 +31,7 @@ pub struct Resource {
     pub public_address: Option<Ipv4Addr>,
     /// The groups of its interface.
     pub security_groups: Vec<SecurityGroupIx>,
-    /// The ports at which egret answers with an echo.
+    /// The ports at which egret answers.
     pub listen: Vec<Listen>,
     /// The interface that routes may name, if they may.
     pub network_interface: Option<NetworkInterface>,
@@ -58,14 +57,4 @@ pub struct NetworkInterface {
     /// `SourceDestCheck`: the interface drops packets that are neither from it nor for it, hence
     /// all that are routed through it.
     pub source_dest_check: bool,
-}
-
-/// A port at which egret itself answers with an echo, so that a lab can be probed with nothing
-/// installed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Listen {
-    /// TCP or UDP.
-    pub protocol: Protocol,
-    /// The port.
-    pub port: u16,
 }

@@ -1,13 +1,12 @@
 //! Reads `[[resource]]` and `[[internet_host]]`: destinations of tasks.
 
-use crate::config::diagnostic::At;
+use super::listen::{LISTEN, listen};
 use crate::config::form;
 use crate::config::key::{Condition, Key, Table, Type, When};
 use crate::config::names::ObjectKind;
 use crate::config::reader::Section;
 use crate::config::spec::{InternetHost, Resource};
 use crate::config::text;
-use crate::vpc::Listen;
 
 pub(super) static RESOURCE: Table = Table::new(
     "[[resource]]",
@@ -32,7 +31,7 @@ pub(super) static RESOURCE: Table = Table::new(
             Type::distinct(&Type::Text(form::REFERENCE)),
             "The ids of its security groups; the VPC's default group if absent.",
         ),
-        Key::optional("listen", LISTEN, "Where it answers, such as 5432/tcp."),
+        Key::optional("listen", LISTEN, "Where it answers, such as 5432/tcp or 443/https."),
         Key::optional(
             "network_interface",
             Type::Text(form::ID),
@@ -53,9 +52,6 @@ pub(super) static RESOURCE: Table = Table::new(
 
 const ALIASES: Key =
     Key::optional("aliases", Type::list(&Type::Text(form::DNS_NAME)), "Further names of it.");
-
-/// The type of `listen`.
-pub(super) const LISTEN: Type = Type::distinct(&Type::Text(form::LISTEN));
 
 pub(super) fn resource(section: &Section<'_>) -> Option<Resource> {
     let name = section.word("name");
@@ -99,7 +95,7 @@ pub(super) static INTERNET_HOST: Table = Table::new(
             Type::Text(form::ADDRESS),
             "Its address, best of a documentation range such as 203.0.113.0/24.",
         ),
-        Key::optional("listen", LISTEN, "Where it answers, such as 443/tcp."),
+        Key::optional("listen", LISTEN, "Where it answers, such as 443/https."),
     ],
 );
 
@@ -132,19 +128,4 @@ fn public_dns_name(section: &Section<'_>) -> bool {
 fn aliases(section: &Section<'_>) -> Vec<String> {
     let names = section.list("aliases", |v| v.parse(text::dns_name));
     names.into_iter().map(|at| at.value).collect()
-}
-
-pub(super) fn listen(section: &Section<'_>) -> Vec<Listen> {
-    let given: Vec<At<Listen>> = section.list("listen", |v| v.parse(text::listen));
-    for (position, listen) in given.iter().enumerate() {
-        if given.iter().take(position).any(|earlier| earlier.value == listen.value) {
-            section.reader.report.error(
-                listen.span,
-                "repeated",
-                "this port is in the list already",
-                "name it once",
-            );
-        }
-    }
-    given.into_iter().map(|at| at.value).collect()
 }

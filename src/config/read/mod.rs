@@ -7,6 +7,7 @@ mod dns;
 mod endpoints;
 mod expect;
 mod lint;
+mod listen;
 mod name_tag;
 mod routing;
 mod rules;

@@ -228,7 +228,7 @@ pub(super) static ENDPOINT: Table = Table::new(
             Type::distinct(&Type::Text(form::REFERENCE)),
             "The security groups of an interface endpoint; the VPC's default group if absent.",
         ),
-        Key::optional("listen", super::endpoints::LISTEN, "Where it answers, such as 443/tcp."),
+        Key::optional("listen", super::listen::LISTEN, "Where it answers, such as 443/tcp."),
         Key::optional(
             "private_dns_enabled",
             Type::Boolean,
@@ -263,7 +263,7 @@ pub(super) fn vpc_endpoint(section: &Section<'_>) -> Option<VpcEndpoint> {
         subnets: section.references("subnets", &[ObjectKind::Subnet]),
         addresses: section.list("addresses", |v| v.parse(text::address)),
         security_groups: section.references("security_groups", &[ObjectKind::SecurityGroup]),
-        listen: super::endpoints::listen(section),
+        listen: super::listen::listen(section),
         private_dns_enabled: private_dns.is_none_or(|at| at.value),
         id: id?,
         vpc: vpc?,

@@ -265,6 +265,42 @@ listen = ["53/udp", "53/tcp", "53/udp"]"#;
 name = "example"
 address = "203.0.113.10"
 listen = ["53"]"#;
+    listen_word: "bad-listen" at "\"443/htps\"" in r#"[[internet_host]]
+name = "example"
+address = "203.0.113.10"
+listen = ["443/htps"]"#;
+    port_of_two_languages: "repeated" at "\"443/https\"" in r#"[[internet_host]]
+name = "example"
+address = "203.0.113.10"
+listen = ["443/tcp", "443/https"]"#;
+    port_in_two_modes: "repeated" at "{ port = \"443/https\", mode = \"refuse\" }" in r#"[[internet_host]]
+name = "example"
+address = "203.0.113.10"
+listen = ["443/https", { port = "443/https", mode = "refuse" }]"#;
+    listener_mode: "unknown-word" at "\"reject\"" in r#"[[internet_host]]
+name = "example"
+address = "203.0.113.10"
+listen = [{ port = "443/https", mode = "reject" }]"#;
+    listener_key: "unknown-key" at "ports" in r#"[[internet_host]]
+name = "example"
+address = "203.0.113.10"
+listen = [{ port = "443/https", ports = 1, mode = "refuse" }]"#;
+    listener_without_mode: "missing-key" at "{ port = \"443/https\" }" in r#"[[internet_host]]
+name = "example"
+address = "203.0.113.10"
+listen = [{ port = "443/https" }]"#;
+    delay_without_time: "missing-key" at "{ port = \"443/https\", mode = \"delay\" }" in r#"[[internet_host]]
+name = "example"
+address = "203.0.113.10"
+listen = [{ port = "443/https", mode = "delay" }]"#;
+    delay_of_nobody: "delay-without-answer" at "\"2s\"" in r#"[[internet_host]]
+name = "example"
+address = "203.0.113.10"
+listen = [{ port = "443/https", mode = "blackhole", delay = "2s" }]"#;
+    delay_too_long: "bad-duration" at "\"601s\"" in r#"[[internet_host]]
+name = "example"
+address = "203.0.113.10"
+listen = [{ port = "443/https", mode = "delay", delay = "601s" }]"#;
     too_short_a_grace: "bad-duration" at "\"999ms\"" in "offload_grace = \"999ms\"";
     too_long_a_grace: "bad-duration" at "\"601s\"" in "offload_grace = \"601s\"";
     grace_for_nothing: "no-offload" at "\"5s\"" in "offload = \"off\"\noffload_grace = \"5s\"";

@@ -212,7 +212,7 @@ source_dest_check = false
 [[internet_host]]
 name = "example"
 address = "203.0.113.10"
-listen = ["443/tcp", "443/udp"]
+listen = ["443/https", "443/udp", { port = "80/http", mode = "delay", delay = "2s" }]
 
 [[private_zone]]
 name = "corp.internal"
@@ -337,6 +337,10 @@ const BROKEN: &[(&str, &str)] = &[
     ("lab = \"sound\"", "lab = \"Sound\""),
     ("region = \"eu-west-1\"", "region = \"europe-1\""),
     ("listen = [\"5432/tcp\"]", "listen = [\"5432\"]"),
+    ("mode = \"delay\", delay = \"2s\"", "mode = \"reject\""),
+    ("mode = \"delay\", delay = \"2s\"", "mode = \"delay\""),
+    ("mode = \"delay\", delay = \"2s\"", "mode = \"refuse\", delay = \"2s\""),
+    ("mode = \"delay\", delay = \"2s\"", "mode = \"delay\", delay = \"2\""),
     ("ports = \"1024-65535\"", "ports = \"1024-65536\""),
     ("protocol = \"icmp\"", "protocol = \"ping\""),
     ("tcp_idle = \"350s\"", "tcp_idle = \"350\""),

@@ -2,7 +2,7 @@
 //! every rule.
 
 use super::*;
-use crate::config::key::{Key, Table, Type};
+use crate::config::key::{Key, List, Table, Type};
 use std::collections::{BTreeMap, BTreeSet};
 
 const LAB_FILE: &str = include_str!("../../../docs/reference/lab-file.md");
@@ -96,7 +96,7 @@ fn the_page_about_the_lab_file_has_every_key_that_the_reader_takes() {
         ("[[nat_gateway]]", &[]),
         ("[[security_group]]", &["egress", "ingress"]),
         ("[[network_acl]]", &["egress"]),
-        ("[[resource]]", &[]),
+        ("[[resource]]", &["listen"]),
         ("[[internet_host]]", &[]),
         ("[[prefix_list]]", &[]),
         ("[[vpc_endpoint]]", &[]),
@@ -172,12 +172,24 @@ fn types_on_page(value: &Type) -> Vec<String> {
     match value {
         Type::Text(form) => vec![form.page.0.to_owned()],
         Type::TextOrInteger(form, _) => vec![format!("{} or integer", form.page.0)],
+        Type::TextOrTable(form, _) => vec![format!("{} or table", form.page.0)],
         Type::Boolean => vec!["boolean".to_owned()],
         Type::Integer(low, high) => vec![format!("integer from {low} to {high}")],
         Type::Number(low, high) => vec![format!("number from {low} to {high}")],
         Type::Words(_) => vec!["string".to_owned()],
         Type::List(list) => {
-            let Type::Text(form) = list.of else { return vec!["list of strings".to_owned()] };
+            let form = match list.of {
+                Type::Text(form) => form,
+                Type::TextOrTable(..) => return vec!["list of strings and tables".to_owned()],
+                Type::TextOrInteger(..)
+                | Type::Boolean
+                | Type::Integer(..)
+                | Type::Number(..)
+                | Type::Words(_)
+                | Type::List(_)
+                | Type::Table(_)
+                | Type::Tables(_) => return vec!["list of strings".to_owned()],
+            };
             let (one, several) = form.page;
             let lists = [format!("{one} or list"), format!("list of {several}")];
             [lists.as_slice(), &[several.to_owned(), one.to_owned()]].concat()
@@ -227,9 +239,18 @@ fn compare(item: &Item, table: &Table, key: &Key, faults: &mut Vec<String>) {
 /// Returns the tables whose keys the page lists below a heading.
 fn tables_below(section: &Key) -> Vec<&'static Table> {
     let (Type::Table(own) | Type::Tables(own)) = section.value else { return Vec::new() };
-    let nested = own.keys.iter().filter_map(|key| {
-        let Type::Tables(table) = key.value else { return None };
-        Some(table)
+    let nested = own.keys.iter().filter_map(|key| match key.value {
+        Type::Tables(table) => Some(table),
+        Type::List(List { of: Type::TextOrTable(_, table), .. }) => Some(*table),
+        Type::Text(_)
+        | Type::TextOrInteger(..)
+        | Type::TextOrTable(..)
+        | Type::Boolean
+        | Type::Integer(..)
+        | Type::Number(..)
+        | Type::Words(_)
+        | Type::List(_)
+        | Type::Table(_) => None,
     });
     std::iter::once(own).chain(nested).collect()
 }

@@ -4,6 +4,7 @@
 
 mod commit;
 mod flow_ends;
+mod listening;
 mod reconcile;
 mod tasks;
 

@@ -14,7 +14,7 @@
 //! is still the lab's (`refusal` in `steer.bpf.c`).
 
 use super::commit::commit;
-use super::tasks;
+use super::{listening, tasks};
 use crate::config::{DeviceKind, Lab};
 use crate::daemon::error::{LabError, left};
 use crate::daemon::foreign::AttachError;
@@ -23,13 +23,12 @@ use crate::daemon::namespace::{Incoming, Namespace, attach_origin, far_of};
 use crate::daemon::needs::{DeliveryNeeds, NamespaceId, NamespaceNeeds, Needs};
 use crate::daemon::running::Running;
 use crate::linux::link::{Delivery, Far, LinkError, Links, link_space, readdress};
-use crate::linux::listen::{Endpoint, spawn_echo};
 use crate::linux::tun;
 use crate::linux::worker::Worker;
 use crate::pipeline::DeviceId;
 use crate::vpc::{Snapshot, Space};
 use ipnetwork::Ipv4Network;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -90,6 +89,7 @@ pub(super) async fn update(
     running.quiesce().await?;
     running.keep_earlier_drops(&before);
     open(running, needs)?;
+    listening::replace(running, needs).await?;
     // As little as possible is closed in between: nothing waits for this.
     tasks::refit_tasks(running).await
 }
@@ -161,7 +161,7 @@ async fn make_namespace(
     let near = namespace.near.clone();
     running.namespaces.insert(id.clone(), namespace);
     attach_origin(&mut running.steer, &near, space, source)?;
-    listen(running, id, &needs.listens)
+    listening::start(running, id, &needs.listens)
 }
 
 /// Makes a namespace, or takes the one that is to be attached.
@@ -207,7 +207,7 @@ async fn extend_namespace(
     if needs.mtu > namespace.mtu {
         set_mtu(&running.router, namespace, needs.mtu).await?;
     }
-    listen(running, id, &needs.listens)
+    listening::start(running, id, &needs.listens)
 }
 
 async fn trim_namespace(
@@ -216,7 +216,7 @@ async fn trim_namespace(
     needs: &NamespaceNeeds,
 ) -> Result<(), LabError> {
     let Some(namespace) = running.namespaces.get_mut(id) else { return Ok(()) };
-    namespace.listeners.retain(|endpoint, _| needs.listens.contains(endpoint));
+    namespace.listeners.retain(|endpoint, _| needs.listens.contains_key(endpoint));
     let unneeded = |address: &&Ipv4Addr| !needs.addresses.contains(address);
     let less: Vec<Ipv4Addr> = namespace.addresses.iter().filter(unneeded).copied().collect();
     if !less.is_empty() {
@@ -246,23 +246,6 @@ async fn remove_namespace(running: &mut Running, id: &NamespaceId) -> Result<(),
     detached?;
     unlinked?;
     Ok(removed?)
-}
-
-/// Starts the listeners that do not run; those that run are left alone, with their connections.
-fn listen(
-    running: &mut Running,
-    id: &NamespaceId,
-    listens: &BTreeSet<Endpoint>,
-) -> Result<(), LabError> {
-    let Some(namespace) = running.namespaces.get_mut(id) else { return Ok(()) };
-    let _threads = running.services.enter();
-    for endpoint in listens {
-        if !namespace.listeners.contains_key(endpoint) {
-            let listener = spawn_echo(&namespace.netns, &[*endpoint])?;
-            namespace.listeners.insert(*endpoint, listener);
-        }
-    }
-    Ok(())
 }
 
 fn make_device(

@@ -156,7 +156,8 @@ impl View {
     /// Returns the destinations, except those that listen on none of the ports: no reply is
     /// expected from them.
     pub(super) fn heard(&self, destinations: &Ranges, ports: &Ports) -> Ranges {
-        let hears = |on: &Vec<Listen>| on.iter().any(|own| ports.contains(own.protocol, own.port));
+        let hears =
+            |on: &Vec<Listen>| on.iter().any(|own| ports.contains(own.protocol(), own.port));
         let deaf = self.listening.iter().filter(|(address, on)| {
             destinations.contains(*address) && !on.is_empty() && !hears(on)
         });
@@ -178,7 +179,7 @@ impl View {
 
     /// Returns the addresses of the interfaces and internet hosts that listen on one of the ports.
     fn listeners(&self, ports: &Ports) -> Ranges {
-        let hears = |on: &[Listen]| on.iter().any(|own| ports.contains(own.protocol, own.port));
+        let hears = |on: &[Listen]| on.iter().any(|own| ports.contains(own.protocol(), own.port));
         let interfaces = self.listening.iter().filter(|(_, on)| hears(on)).map(|(own, _)| *own);
         let hosts = self.snapshot().parts().internet_hosts.iter();
         let hosts = hosts.filter(|host| hears(&host.listen)).map(|host| host.address.to_bits());

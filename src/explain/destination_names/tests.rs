@@ -95,7 +95,7 @@ fn named(word: &str, vpc: Option<VpcIx>) -> Named {
 }
 
 fn meaning(addresses: &[&str], objects: &[&str], ports: &[u16]) -> Meaning {
-    let tcp = |&port: &u16| Listen { protocol: crate::packet::Protocol::Tcp, port };
+    let tcp = |&port: &u16| Listen::new(crate::vpc::Speaks::Tcp, port);
     Meaning {
         addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
         objects: objects.iter().map(|&name| name.to_owned()).collect(),

@@ -1,12 +1,11 @@
 //! Endpoints that a VPC does not have yet.
 
-use crate::packet::Protocol;
 use crate::pipeline::reach::Ranges;
 use crate::vpc::dns::RecordType;
 use crate::vpc::{
     Destination, GatewayEndpoint, GatewayEndpointIx, InterfaceEndpoint, Listen, Parts, PrefixList,
     PrefixListIx, RecordData, Resource, Route, RouteTableIx, SecurityGroup, SecurityGroupIx,
-    SecurityGroupRule, Snapshot, SubnetIx, Target, VpcIx,
+    SecurityGroupRule, Snapshot, Speaks, SubnetIx, Target, VpcIx,
 };
 use ipnetwork::Ipv4Network;
 use std::net::Ipv4Addr;
@@ -121,7 +120,7 @@ impl NewInterface {
             address: free_address(subnet, snapshot)?,
             public_address: None,
             security_groups: Vec::new(),
-            listen: vec![Listen { protocol: Protocol::Tcp, port: HTTPS }],
+            listen: vec![Listen::new(Speaks::Tcp, HTTPS)],
             network_interface: None,
             line: 0,
         })

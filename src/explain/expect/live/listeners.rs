@@ -39,7 +39,8 @@ impl Listeners {
         });
         let hosts = parts.internet_hosts.iter().map(|host| (host.address, &host.listen));
         let listen = resources.chain(hosts).flat_map(|(address, listen)| {
-            listen.iter().map(move |at| target(at.protocol, address, at.port))
+            let answering = listen.iter().filter(|at| at.answers_at_once());
+            answering.map(move |at| target(at.protocol(), address, at.port))
         });
         // An interface endpoint does not answer a ping.
         let pinged = parts.resources.iter().filter(|r| r.endpoint.is_none());

@@ -1,29 +1,37 @@
-//! Sockets and echo servers inside a namespace: the listeners of resources and internet hosts of a
-//! lab, so that a lab can be probed with nothing installed.
+//! Sockets and servers inside a namespace: the listeners of resources and internet hosts of a lab,
+//! so that a lab can be probed with nothing installed.
 //!
 //! Sockets are made inside the namespace and served by tokio outside of it. A TCP listener serves
 //! at most [`CONNECTIONS`] connections at once, and all of them together as many as [`Shares`] has
 //! for tasks; further ones wait in the kernel's queue.
 
+mod echo;
+mod page;
+
 use super::descriptors::Shares;
-use super::{Netns, NetnsError};
+use super::{Netns, NetnsError, sys};
 use crate::packet::Protocol;
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, bind as bind_socket,
+    listen as listen_on, setsockopt, socket, sockopt,
+};
 use std::fmt;
+use std::future::Future;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+
+pub use page::{Page, Source};
 
 /// Connections that one TCP listener serves at once.
 pub const CONNECTIONS: usize = 256;
-/// Bytes that one connection buffers.
-const CHUNK: usize = 16 * 1024;
-/// The largest UDP payload over IPv4, rounded up.
-const DATAGRAM: usize = 65536;
 /// The pause before accepting again when the process is out of descriptors.
 const BREATH: Duration = Duration::from_millis(100);
 
@@ -70,46 +78,66 @@ pub enum ListenError {
     },
 }
 
-/// Running echo servers; dropping it ends them.
+/// The answers of a listener.
+#[derive(Clone)]
+pub enum Answers {
+    /// Sends back what arrives.
+    Echo,
+    /// Answers HTTP requests over TCP with this host's page.
+    Http(Arc<str>),
+    /// Answers HTTP requests over TLS with this host's page.
+    Https(Arc<str>, TlsAcceptor),
+    /// Holds the port, takes no packet and answers none.
+    Nothing,
+}
+
+/// A running listener; dropping it ends it.
 #[derive(Debug)]
-pub struct EchoHandle {
+pub struct Listener {
     servers: JoinSet<()>,
+    /// The socket to which no packet gets.
+    _deaf: Option<OwnedFd>,
 }
 
-impl EchoHandle {
-    /// Returns the number of servers that run.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.servers.len()
-    }
-
-    /// Returns whether no servers run.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.servers.is_empty()
+impl Listener {
+    /// Ends the listener with its connections. When this returns, its port is free.
+    pub async fn close(mut self) {
+        self.servers.shutdown().await;
     }
 }
 
-/// Listens on all endpoints, or on none. Must be called within a tokio runtime. When it returns,
-/// all accept.
+/// Listens at an endpoint. Each answer waits for `delay`. Must be called within a tokio runtime,
+/// which serves the listener. When it returns, the listener accepts.
 ///
 /// # Errors
 ///
-/// The first endpoint that failed, with the reason.
-pub fn spawn_echo(netns: &Netns, endpoints: &[Endpoint]) -> Result<EchoHandle, ListenError> {
-    let runtime = tokio::runtime::Handle::current();
-    let sockets = netns.run(|| {
-        let _runtime = runtime.enter();
-        endpoints.iter().map(|endpoint| bind(netns, *endpoint)).collect::<Result<Vec<_>, _>>()
-    })??;
+/// The socket cannot be made.
+pub fn spawn(
+    netns: &Netns,
+    endpoint: Endpoint,
+    answers: Answers,
+    delay: Duration,
+) -> Result<Listener, ListenError> {
+    let runtime = Handle::current();
     let mut servers = JoinSet::new();
-    for socket in sockets {
-        match socket {
-            Socket::Tcp(listener) => servers.spawn_on(echo_tcp(listener), &runtime),
-            Socket::Udp(socket) => servers.spawn_on(echo_udp(socket), &runtime),
-        };
+    let mut deaf = None;
+    match (endpoint.protocol, answers) {
+        (Protocol::Tcp | Protocol::Udp, Answers::Nothing) => {
+            deaf = Some(inside(netns, endpoint, |place| bind_deaf(endpoint.protocol, place))?);
+        }
+        (Protocol::Tcp, answers) => {
+            let listener = inside(netns, endpoint, bind_tcp)?;
+            servers.spawn_on(serve_tcp(listener, answers, delay), &runtime);
+        }
+        (Protocol::Udp, Answers::Echo) => {
+            let socket = inside(netns, endpoint, bind_udp)?;
+            servers.spawn_on(echo::datagrams(socket, delay), &runtime);
+        }
+        (Protocol::Udp | Protocol::Icmp | Protocol::Other(_), _) => {
+            return Err(ListenError::Protocol(endpoint));
+        }
     }
-    Ok(EchoHandle { servers })
+    Ok(Listener { servers, _deaf: deaf })
 }
 
 /// Makes a TCP listener inside a namespace. Must be called within a tokio runtime.
@@ -137,28 +165,13 @@ pub fn udp_socket(netns: &Netns, address: Ipv4Addr, port: u16) -> Result<UdpSock
 fn inside<S: Send>(
     netns: &Netns,
     endpoint: Endpoint,
-    bind: fn(SocketAddrV4) -> io::Result<S>,
+    bind: impl FnOnce(SocketAddrV4) -> io::Result<S> + Send,
 ) -> Result<S, ListenError> {
-    let runtime = tokio::runtime::Handle::current();
+    let runtime = Handle::current();
     let bound = netns.run(|| {
         let _runtime = runtime.enter();
         bind(SocketAddrV4::new(endpoint.address, endpoint.port))
     })?;
-    bound.map_err(|source| ListenError::Bind { endpoint, netns: netns.name().to_owned(), source })
-}
-
-enum Socket {
-    Tcp(TcpListener),
-    Udp(UdpSocket),
-}
-
-fn bind(netns: &Netns, endpoint: Endpoint) -> Result<Socket, ListenError> {
-    let place = SocketAddrV4::new(endpoint.address, endpoint.port);
-    let bound = match endpoint.protocol {
-        Protocol::Tcp => bind_tcp(place).map(Socket::Tcp),
-        Protocol::Udp => bind_udp(place).map(Socket::Udp),
-        Protocol::Icmp | Protocol::Other(_) => return Err(ListenError::Protocol(endpoint)),
-    };
     bound.map_err(|source| ListenError::Bind { endpoint, netns: netns.name().to_owned(), source })
 }
 
@@ -174,7 +187,46 @@ fn bind_udp(place: SocketAddrV4) -> io::Result<UdpSocket> {
     UdpSocket::from_std(socket)
 }
 
-async fn echo_tcp(listener: TcpListener) {
+/// Makes a socket that has the port and gets no packet: its filter takes none, before the port is
+/// its own. For those who send, packets arrive and nothing answers.
+fn bind_deaf(protocol: Protocol, place: SocketAddrV4) -> io::Result<OwnedFd> {
+    let is_tcp = protocol == Protocol::Tcp;
+    let of = if is_tcp { SockType::Stream } else { SockType::Datagram };
+    let fd = socket(AddressFamily::Inet, of, SockFlag::SOCK_CLOEXEC, None)?;
+    sys::take_no_packets(&fd)?;
+    if is_tcp {
+        setsockopt(&fd, sockopt::ReuseAddr, &true)?;
+    }
+    bind_socket(fd.as_raw_fd(), &SockaddrIn::from(place))?;
+    if is_tcp {
+        listen_on(&fd, Backlog::new(1)?)?;
+    }
+    Ok(fd)
+}
+
+/// Serves connections, each for as long as its answers take.
+async fn serve_tcp(listener: TcpListener, answers: Answers, delay: Duration) {
+    accept(listener, move |stream| {
+        let answers = answers.clone();
+        async move {
+            match answers {
+                // A connection that breaks is ignored.
+                Answers::Echo => drop(echo::connection(stream, delay).await),
+                Answers::Http(name) => page::serve(stream, Page::new(name, "http"), delay).await,
+                Answers::Https(name, tls) => {
+                    page::serve_tls(stream, &tls, Page::new(name, "https"), delay).await;
+                }
+                Answers::Nothing => {}
+            }
+        }
+    })
+    .await;
+}
+
+async fn accept<F: Future<Output = ()> + Send + 'static>(
+    listener: TcpListener,
+    serve: impl Fn(TcpStream) -> F,
+) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     // Ends with this future, and ends its connections then.
     let mut connections = JoinSet::new();
@@ -186,34 +238,13 @@ async fn echo_tcp(listener: TcpListener) {
                 let Ok(share) = Arc::clone(&PLACES).acquire_owned().await else {
                     return;
                 };
+                let served = serve(stream);
                 connections.spawn(async move {
-                    // A connection that breaks is ignored.
-                    let _ = echo_connection(stream).await;
+                    served.await;
                     drop((place, share));
                 });
             }
             Err(_) => tokio::time::sleep(BREATH).await,
-        }
-    }
-}
-
-/// Sends back all that arrives until the peer ends its direction, and then ends this one too.
-async fn echo_connection(mut stream: TcpStream) -> io::Result<()> {
-    let mut chunk = vec![0; CHUNK];
-    loop {
-        match stream.read(&mut chunk).await? {
-            0 => return stream.shutdown().await,
-            bytes => stream.write_all(chunk.get(..bytes).unwrap_or_default()).await?,
-        }
-    }
-}
-
-async fn echo_udp(socket: UdpSocket) {
-    let mut datagram = vec![0; DATAGRAM];
-    loop {
-        // An error here is an ICMP error about an earlier reply: the next datagram is unaffected.
-        if let Ok((bytes, peer)) = socket.recv_from(&mut datagram).await {
-            let _ = socket.send_to(datagram.get(..bytes).unwrap_or_default(), peer).await;
         }
     }
 }
