@@ -16,6 +16,7 @@ mod apprunner;
 mod attach;
 mod bench;
 mod changes_under_load;
+mod cni;
 mod completions;
 mod conformance;
 mod curl;

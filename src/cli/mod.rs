@@ -6,6 +6,7 @@ pub mod apply;
 pub mod bench;
 pub mod capture;
 pub mod check;
+pub mod cni;
 pub mod completion;
 pub mod completions;
 pub mod demo;
@@ -176,6 +177,9 @@ Examples:
     /// Write the manual pages, for a package
     #[command(hide = true)]
     Man(man::ManArgs),
+    /// Attach containers for a container engine, as a CNI plugin
+    #[command(hide = true)]
+    Cni(cni::CniArgs),
 }
 
 /// Runs a command.
@@ -213,6 +217,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Schema(args) => schema::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args, Cli::command()),
+        Command::Cni(args) => Ok(cni::run(&args)?),
     }
 }
 

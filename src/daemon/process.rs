@@ -32,7 +32,8 @@ pub(super) fn is_egret(process: u32) -> bool {
     // This process may have been called by another name, such as `egret-cni`.
     let is_one = |name: &str| name.trim_end() == env!("CARGO_PKG_NAME");
     let found = name(&process.to_string());
-    let is_named = found.as_deref().is_some_and(is_one) || (found.is_some() && found == name("self"));
+    let is_named =
+        found.as_deref().is_some_and(is_one) || (found.is_some() && found == name("self"));
     is_named && !is_dying(&process.to_string())
 }
 

@@ -177,11 +177,7 @@ impl TaskLink {
     /// # Errors
     ///
     /// The kernel refuses.
-    pub async fn faults_to(
-        &self,
-        router: &Links,
-        name: &str,
-    ) -> Result<Vec<LinkFault>, LinkError> {
+    pub async fn faults_to(&self, router: &Links, name: &str) -> Result<Vec<LinkFault>, LinkError> {
         let netns = match Netns::open(&self.namespace) {
             Ok(netns) => netns,
             Err(NetnsError::Missing(name)) => return Ok(vec![LinkFault::NoNamespace(name)]),
