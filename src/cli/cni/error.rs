@@ -1,7 +1,6 @@
 //! The errors of the plugin: an object with a code on standard output. Codes up to 99 are the
 //! specification's, codes from 100 egret's own.
 
-use super::version::Version;
 use crate::daemon::{ClientError, StateError};
 use serde_json::{Value, json};
 
@@ -99,10 +98,10 @@ impl CniError {
     }
 
     /// Returns the object that the engine reads.
-    pub(super) fn object(&self, version: Version) -> Value {
+    pub(super) fn object(&self, version: &str) -> Value {
         let Self { code, message } = self;
         json!({
-            "cniVersion": version.as_str(),
+            "cniVersion": version,
             "code": code.number(),
             "msg": message,
             "details": code.details(),

@@ -36,7 +36,12 @@ const LONGEST: usize = 4 << 20;
 #[command(after_help = "\
 A container engine runs the program by the name egret-cni. The verb is in CNI_COMMAND: ADD, DEL, \
 CHECK, GC, STATUS or VERSION. The network configuration is on standard input. The answer is JSON on \
-standard output, and so is an error, with its code and exit code 1.
+standard output, and so is an error.
+
+Exit codes:
+  0  done
+  1  an error, which the answer describes with a code
+  2  a usage error: there are no arguments
 
 Examples:
   CNI_COMMAND=VERSION egret-cni < /dev/null
@@ -61,21 +66,26 @@ pub fn as_command(mut words: Vec<OsString>) -> Vec<OsString> {
 /// Standard output failed.
 pub(super) fn run(_: &CniArgs) -> io::Result<ExitCode> {
     let text = read_from(&mut io::stdin().lock(), LONGEST);
-    let (version, answered) = match &text {
-        Ok(text) => (Version::of_text(text), answer(text)),
-        Err(error) => (
-            None,
-            Err(CniError::new(Code::Io, format!("reading the network configuration: {error}"))),
-        ),
+    let version = text.as_ref().ok().and_then(|text| Version::of_text(text));
+    let answered = match &text {
+        Ok(text) => answer(text),
+        Err(error) => Err(unread(error)),
     };
     let (answer, code) = match answered {
         Ok(answer) => (answer, ExitCode::SUCCESS),
-        Err(error) => (Some(error.object(version.unwrap_or(Version::NEWEST))), ExitCode::FAILURE),
+        Err(error) => {
+            let version = version.unwrap_or(Version::NEWEST);
+            (Some(error.object(version.as_str())), ExitCode::FAILURE)
+        }
     };
     if let Some(answer) = answer {
         output::out(|w| output::json(w, &answer))?;
     }
     Ok(code)
+}
+
+fn unread(error: &io::Error) -> CniError {
+    CniError::new(Code::Io, format!("reading the network configuration: {error}"))
 }
 
 /// Answers a verb; `None` is an answer without text.
