@@ -17,6 +17,7 @@ mod attach;
 mod background;
 mod bench;
 mod changes_under_load;
+mod cni;
 mod completions;
 mod conformance;
 mod curl;

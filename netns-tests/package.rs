@@ -130,6 +130,7 @@ test -s /usr/share/fish/vendor_completions.d/egret.fish
 test -s /usr/share/doc/egret/copyright
 zcat /usr/share/doc/egret/changelog.gz | head -n1
 test "$(stat -c %U:%G:%a /usr/bin/egret)" = root:root:755
+CNI_COMMAND=VERSION /usr/lib/cni/egret-cni </dev/null | grep -q '"supportedVersions"'
 "#;
 
 /// Removes, and compares.

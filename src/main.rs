@@ -1,7 +1,8 @@
-//! The `egret` binary: answers a shell that completes a command line; otherwise parses the arguments, runs the command, turns the outcome into an exit code.
+//! The `egret` binary, also called `egret-cni`: answers a shell that completes a command line;
+//! otherwise parses the arguments, runs the command, turns the outcome into an exit code.
 
 use egret::cli::completion::hook;
-use egret::cli::{self, failure};
+use egret::cli::{self, cni, failure};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -10,6 +11,7 @@ fn main() -> ExitCode {
     if let Some(code) = hook::answer(&words) {
         return code;
     }
+    let words = cni::as_command(words);
     let (cli, form) = match failure::parse(&words) {
         Ok(parsed) => parsed,
         Err(code) => return code,

@@ -8,6 +8,7 @@ pub mod bench;
 pub mod ca;
 pub mod capture;
 pub mod check;
+pub mod cni;
 pub mod completion;
 pub mod completions;
 pub mod demo;
@@ -194,6 +195,9 @@ Examples:
     /// Write the manual pages, for a package
     #[command(hide = true)]
     Man(man::ManArgs),
+    /// Attach containers for a container engine, as a CNI plugin
+    #[command(hide = true)]
+    Cni(cni::CniArgs),
 }
 
 /// Runs a command.
@@ -236,6 +240,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Schema(args) => schema::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args, Cli::command()),
+        Command::Cni(args) => Ok(cni::run(&args)?),
     }
 }
 

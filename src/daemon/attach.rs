@@ -260,12 +260,19 @@ fn free_address(
     })
 }
 
-/// Names the resolver at the VPC's base plus two, or the link-local one (spec 8).
 fn resolv_conf(snapshot: &Snapshot, region: &str, task: &Task) -> String {
+    let (resolver, search) = (resolver_of(snapshot, task), search_domain(region));
+    let options = RESOLVER_OPTIONS.join(" ");
+    format!("nameserver {resolver}\nsearch {search}\noptions {options}\n")
+}
+
+/// The options of a task's `resolv.conf`.
+pub(super) const RESOLVER_OPTIONS: [&str; 2] = ["timeout:1", "attempts:1"];
+
+/// Returns the resolver at the VPC's base plus two, or the link-local one (spec 8).
+pub(super) fn resolver_of(snapshot: &Snapshot, task: &Task) -> Ipv4Addr {
     let vpc = task.eni.map(|eni| snapshot.subnet(snapshot.eni(eni).subnet).vpc);
-    let resolver = vpc.and_then(|vpc| snapshot.vpc(vpc).resolver()).unwrap_or(exempt::RESOLVER);
-    let search = search_domain(region);
-    format!("nameserver {resolver}\nsearch {search}\noptions timeout:1 attempts:1\n")
+    vpc.and_then(|vpc| snapshot.vpc(vpc).resolver()).unwrap_or(exempt::RESOLVER)
 }
 
 /// Names the task itself and nothing else: the resolver answers for every other name.

@@ -43,15 +43,29 @@ impl std::fmt::Display for Role {
 /// Records the attached namespaces of a lab. If that fails, the next process does not attach them
 /// again, which is a note.
 pub(super) fn record(running: &mut Running) {
-    let all: Vec<Attached> = tasks(running).chain(resources(running)).collect();
-    let written = match all.is_empty() {
-        true => running.state.record_attached(None),
-        false => text(&all).and_then(|text| running.state.record_attached(Some(&text))),
-    };
-    if let Err(error) = written {
+    let is_whole = |task: &&Attachment| !task.half_removed;
+    let all: Vec<Attached> =
+        tasks(running).filter(is_whole).map(of_task).chain(resources(running)).collect();
+    if let Err(error) = write(&running.state, &all) {
         let note =
             format!("if this process is killed, the next one attaches nothing again: {error}");
         running.notes.push(note);
+    }
+}
+
+/// Returns all attached namespaces, also those that are detached in part only.
+pub(super) fn all(running: &Running) -> Vec<Attached> {
+    tasks(running).map(of_task).chain(resources(running)).collect()
+}
+
+/// Writes the record of a lab.
+///
+/// # Errors
+/// The record cannot be written. The earlier one may still be there.
+pub(super) fn write(state: &StateDir, all: &[Attached]) -> Result<(), StateError> {
+    match all.is_empty() {
+        true => state.record_attached(None),
+        false => text(all).and_then(|text| state.record_attached(Some(&text))),
     }
 }
 
@@ -64,18 +78,19 @@ fn text(all: &[Attached]) -> Result<String, StateError> {
     })
 }
 
-fn tasks(running: &Running) -> impl Iterator<Item = Attached> {
-    let attached = |task: &&Attachment| task.is_foreign && !task.half_removed;
-    running.tasks.values().filter(attached).map(|task| {
-        let (service, number, address) = (task.service.clone(), task.number, task.address);
-        Attached {
-            namespace: task.namespace.clone(),
-            interface: task.interface.clone(),
-            mac: task.link.far.0,
-            container: task.container.clone(),
-            role: Role::Task { service, number, address },
-        }
-    })
+fn tasks(running: &Running) -> impl Iterator<Item = &Attachment> {
+    running.tasks.values().filter(|task| task.is_foreign)
+}
+
+fn of_task(task: &Attachment) -> Attached {
+    let (service, number, address) = (task.service.clone(), task.number, task.address);
+    Attached {
+        namespace: task.namespace.clone(),
+        interface: task.interface.clone(),
+        mac: task.link.far.0,
+        container: task.container.clone(),
+        role: Role::Task { service, number, address },
+    }
 }
 
 fn resources(running: &Running) -> impl Iterator<Item = Attached> {
@@ -113,5 +128,5 @@ fn read(lab: &str) -> Vec<Attached> {
 
 /// Returns whether a namespace is attached.
 pub(super) fn is_any(running: &Running) -> bool {
-    tasks(running).chain(resources(running)).next().is_some()
+    tasks(running).any(|task| !task.half_removed) || resources(running).next().is_some()
 }

@@ -1,6 +1,7 @@
 //! The control API: JSON over HTTP on the lab's unix socket, for root, and for the readers that
 //! `[access]` of the lab file names.
 
+use super::attachments::{AttachmentRow, DetachRequest};
 use super::bodies::{Bodies, Unread};
 use super::checked::{self, Checked};
 use super::configuration::configuration;
@@ -237,6 +238,8 @@ fn router(shared: Shared) -> Router {
         .route("/v1/tasks/{service}/{number}/repair", post(repair_task))
         .route("/v1/resources", get(resources))
         .route("/v1/resources/{name}/attach", post(attach_resource).delete(detach_resource))
+        .route("/v1/attachments", get(attachments))
+        .route("/v1/attachments/detach", post(detach_selected))
         .route("/v1/explain", post(explain))
         .route("/v1/reach", post(reach))
         .route(APPLY_PATH, post(apply))
@@ -385,6 +388,21 @@ async fn detach_resource(
     let detach = |mut running: OwnedMutexGuard<Running>| async move {
         running.detach_resource(&name).await?;
         Ok::<_, LabError>(Json(Removed { notes: running.take_notes() }))
+    };
+    shared.for_client(&client, detach).await
+}
+
+async fn attachments(State(shared): State<Shared>) -> Json<Vec<AttachmentRow>> {
+    Json(shared.running.lock().await.attachment_rows().await)
+}
+
+async fn detach_selected(
+    State(shared): State<Shared>,
+    ConnectInfo(client): ConnectInfo<Peer>,
+    Checked(request): Checked<DetachRequest>,
+) -> Response {
+    let detach = |mut running: OwnedMutexGuard<Running>| async move {
+        running.detach_selected(&request).await.map(Json)
     };
     shared.for_client(&client, detach).await
 }

@@ -29,8 +29,12 @@ pub(super) fn is_stopped(pid: &str) -> bool {
 /// Returns whether a process is an egret that is not at its end.
 pub(super) fn is_egret(process: u32) -> bool {
     let name = |process: &str| fs::read_to_string(format!("/proc/{process}/comm")).ok();
-    let own = name("self");
-    own.is_some() && own == name(&process.to_string()) && !is_dying(&process.to_string())
+    // This process may have been called by another name, such as `egret-cni`.
+    let is_one = |name: &str| name.trim_end() == env!("CARGO_PKG_NAME");
+    let found = name(&process.to_string());
+    let is_named =
+        found.as_deref().is_some_and(is_one) || (found.is_some() && found == name("self"));
+    is_named && !is_dying(&process.to_string())
 }
 
 /// Returns whether an egret that was killed still has something open: it exists, and is more than a

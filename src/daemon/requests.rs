@@ -1,5 +1,6 @@
 //! The requests to the control API, each with the range of every field.
 
+use super::attachments::{DetachRequest, Object, Which};
 use super::checked::{Check, number, read, visible, words};
 use super::control::{AttachResourceRequest, AttachTaskRequest, TaskRequest};
 use super::explain::ExplainRequest;
@@ -30,6 +31,7 @@ pub fn check(path: &str, body: &[u8]) -> Result<(), String> {
         "/v1/tasks" => read::<TaskRequest>(body).map(drop),
         "/v1/tasks/attach" => read::<AttachTaskRequest>(body).map(drop),
         "/v1/resources/attach" => read::<AttachResourceRequest>(body).map(drop),
+        "/v1/attachments/detach" => read::<DetachRequest>(body).map(drop),
         "/v1/flows" => read::<FlowQuery>(body).map(drop),
         "/v1/drops" => read::<Selection>(body).map(drop),
         "/v1/explain" => read::<ExplainRequest>(body).map(drop),
@@ -62,6 +64,19 @@ impl Check for AttachResourceRequest {
     fn check(&self) -> Result<(), String> {
         words("interface", [&self.interface])?;
         words("container", &self.container)
+    }
+}
+
+impl Check for DetachRequest {
+    fn check(&self) -> Result<(), String> {
+        let (Object::Service(name) | Object::Resource(name)) = &self.object;
+        words("object", [name])?;
+        let holders = match &self.which {
+            Which::One(holder) => std::slice::from_ref(holder),
+            Which::AllExcept(holders) => holders,
+        };
+        words("container", holders.iter().map(|holder| &holder.container))?;
+        words("interface", holders.iter().map(|holder| &holder.interface))
     }
 }
 
@@ -164,6 +179,11 @@ mod tests {
             ),
             ("/v1/resources/attach", json!({"interface": "eth0", "container": "4f"})),
             (
+                "/v1/attachments/detach",
+                json!({"object": {"service": "web"},
+                    "which": {"all-except": [{"container": "4f", "interface": "eth0"}]}}),
+            ),
+            (
                 "/v1/flows",
                 json!({"selection": selection, "nat_gateway": "nat-a", "protocol": "tcp", "state": "opening",
                     "sort": "bytes", "reverse": true, "limit": 3}),
@@ -214,6 +234,14 @@ mod tests {
             ("/v1/tasks", &["/service"][..]),
             ("/v1/tasks/attach", &["/service", "/interface", "/container"]),
             ("/v1/resources/attach", &["/interface", "/container"]),
+            (
+                "/v1/attachments/detach",
+                &[
+                    "/object/service",
+                    "/which/all-except/0/container",
+                    "/which/all-except/0/interface",
+                ],
+            ),
             (
                 "/v1/flows",
                 &[

@@ -127,7 +127,7 @@ async fn apply(
 /// Returns whether a namespace is attached as this resource.
 ///
 /// # Errors
-/// Another namespace is, or it is by another interface.
+/// Another namespace is, or it is by another interface, or for another container.
 fn is_attached_already(
     running: &Running,
     name: &str,
@@ -137,7 +137,8 @@ fn is_attached_already(
     let id = NamespaceId::Resource(name.to_owned());
     let Some(namespace) = running.namespaces.get(&id) else { return Ok(false) };
     let is_it = netns::identity_of(namespace.netns.name()) == Some(identity)
-        && namespace.far == attachable.interface;
+        && namespace.far == attachable.interface
+        && (attachable.container.is_none() || namespace.container == attachable.container);
     match is_it {
         true => Ok(true),
         false => Err(AttachError::ResourceTaken(name.to_owned()).into()),

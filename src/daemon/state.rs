@@ -94,7 +94,7 @@ pub struct StateDir {
     released: bool,
     /// The process that had it before, if that did not release it.
     before: Option<u32>,
-    _lock: Flock<File>,
+    lock: Flock<File>,
 }
 
 impl StateDir {
@@ -104,20 +104,34 @@ impl StateDir {
     /// # Errors
     /// [`StateError::Busy`] if another process has it.
     pub fn hold(lab: &str, patience: Duration) -> Result<Self, StateError> {
+        let mut state = Self::locked(lab, patience)?;
+        let pid = std::process::id().to_string();
+        let lock = &mut state.lock;
+        let written = lock.set_len(0).and_then(|()| lock.rewind());
+        let written = written.and_then(|()| lock.write_all(pid.as_bytes()));
+        let written = written.map_err(io_error("writing", &state.path.join("lock")));
+        // The earlier process's.
+        let removed = remove_file(&state.path.join(LOG));
+        state.or_let_go(written.and(removed))
+    }
+
+    /// Takes hold as [`StateDir::hold_after_killed`] does, for a moment: the lock still names the
+    /// process that had it. [`StateDir::let_go`] ends the visit.
+    ///
+    /// # Errors
+    /// As [`StateDir::hold`].
+    pub fn visit(lab: &str) -> Result<Self, StateError> {
+        after_killed(|patience| Self::locked(lab, patience))
+    }
+
+    fn locked(lab: &str, patience: Duration) -> Result<Self, StateError> {
         let path = directory(lab);
-        let lock_path = path.join("lock");
-        let mut lock = lock(lab, &path, &lock_path, patience)?;
+        let mut lock = lock(lab, &path, &path.join("lock"), patience)?;
         let mut before = String::new();
         // An unreadable lock file names no process.
         let _ = lock.read_to_string(&mut before);
-        let pid = std::process::id().to_string();
-        let written = lock.set_len(0).and_then(|()| lock.rewind());
-        let written = written.and_then(|()| lock.write_all(pid.as_bytes()));
         let before = before.trim().parse().ok();
-        let state = Self { lab: lab.to_owned(), path, released: false, before, _lock: lock };
-        // The earlier process's.
-        let removed = remove_file(&state.path.join(LOG));
-        state.or_let_go(written.map_err(io_error("writing", &lock_path)).and(removed))
+        Ok(Self { lab: lab.to_owned(), path, released: false, before, lock })
     }
 
     /// Requires room for what a starting lab writes here. A lab that is taken down needs none.
@@ -147,12 +161,7 @@ impl StateDir {
     /// # Errors
     /// As [`StateDir::hold`].
     pub fn hold_after_killed(lab: &str) -> Result<Self, StateError> {
-        match Self::hold(lab, Duration::ZERO) {
-            Err(StateError::Busy { pid, .. }) if process::is_dying(&pid) => {
-                Self::hold(lab, LAST_MOMENTS)
-            }
-            held => held,
-        }
+        after_killed(|patience| Self::hold(lab, patience))
     }
 
     /// Lets go of the directory without clearing it: the files of a killed run stay for the next
@@ -450,6 +459,15 @@ impl Drop for StateDir {
     fn drop(&mut self) {
         // What stays is on the list, for the next run or `egret down`.
         let _ = self.release();
+    }
+}
+
+fn after_killed(
+    hold: impl Fn(Duration) -> Result<StateDir, StateError>,
+) -> Result<StateDir, StateError> {
+    match hold(Duration::ZERO) {
+        Err(StateError::Busy { pid, .. }) if process::is_dying(&pid) => hold(LAST_MOMENTS),
+        held => held,
     }
 }
 

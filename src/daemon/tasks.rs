@@ -132,7 +132,7 @@ async fn add_by_hand(
 /// Returns the task that a namespace is attached as already, if the request asks for just that.
 ///
 /// # Errors
-/// It is attached as another one, or by another interface.
+/// It is attached as another one, by another interface, or for another container.
 fn attached_already(
     running: &Running,
     service: &str,
@@ -147,6 +147,7 @@ fn attached_already(
     let is_asked = found.service == service
         && number.is_none_or(|number| number == found.number)
         && found.interface == attachable.interface
+        && (attachable.container.is_none() || found.container == attachable.container)
         && !found.half_removed;
     let task = running.snapshot().task(found.address).copied().filter(|_| is_asked);
     if task.is_some() {

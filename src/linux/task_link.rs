@@ -168,6 +168,16 @@ impl TaskLink {
     ///
     /// The kernel refuses.
     pub async fn faults(&self, router: &Links) -> Result<Vec<LinkFault>, LinkError> {
+        self.faults_to(router, &self.near_name()).await
+    }
+
+    /// Lists the differences as [`TaskLink::faults`] does, of a link whose router's end has another
+    /// name than a task's.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses.
+    pub async fn faults_to(&self, router: &Links, name: &str) -> Result<Vec<LinkFault>, LinkError> {
         let netns = match Netns::open(&self.namespace) {
             Ok(netns) => netns,
             Err(NetnsError::Missing(name)) => return Ok(vec![LinkFault::NoNamespace(name)]),
@@ -177,13 +187,12 @@ impl TaskLink {
         let Some(far) = links.state(&self.interface).await? else {
             return Ok(vec![LinkFault::Missing(self.interface.clone())]);
         };
-        let name = self.near_name();
-        let near = router.state(&name).await?;
+        let near = router.state(name).await?;
         let Some(near) = near.filter(|near| self.are_ends(near, &far)) else {
             return Ok(vec![LinkFault::Foreign(self.interface.clone())]);
         };
         let mut faults = self.faults_of_end(&self.interface, &far);
-        faults.extend(self.faults_of_end(&name, &near));
+        faults.extend(self.faults_of_end(name, &near));
         if far.mac != Some(self.link.far) {
             let (link, found, own) = (self.interface.clone(), far.mac, self.link.far);
             faults.push(LinkFault::HardwareAddress { link, found, own });
