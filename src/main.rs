@@ -1,4 +1,5 @@
-//! The `egret` binary: answers a shell that completes a command line; otherwise parses the arguments, runs the command, turns the outcome into an exit code.
+//! The `egret` binary: parses the arguments, runs the command, turns the outcome into an exit code.
+//! If a shell asks for completions, it answers these instead.
 
 use egret::cli::completion::hook;
 use egret::cli::{self, failure};

@@ -48,7 +48,7 @@ enum Form {
 }
 
 impl Column {
-    /// Makes a column of a table with enough room. `rank` is the order in which columns get it.
+    /// Makes a column that is shown while there is room; columns of lower rank get room first.
     pub const fn first(heading: &'static str, rank: u8) -> Self {
         Self { heading, place: Place::First(rank), form: Form::Whole, steady: 0 }
     }
@@ -81,8 +81,8 @@ impl Column {
         Self { form: Form::Rule { least }, ..self }
     }
 
-    /// Reserves a width that cells of a changing number need at most times, so that other columns
-    /// do not come and go with it.
+    /// Reserves the width that a changing number usually needs, so that other columns do not come
+    /// and go with it.
     #[must_use]
     pub const fn steady(self, steady: usize) -> Self {
         Self { steady, ..self }
@@ -165,7 +165,7 @@ struct Widths<'c> {
 }
 
 impl Widths<'_> {
-    /// Returns the width that is used, and nothing if that is too much.
+    /// Returns the width that is left, or 0 if the columns are too wide.
     fn room(&self) -> usize {
         self.width.saturating_sub(self.used())
     }

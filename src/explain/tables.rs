@@ -1,4 +1,5 @@
-//! Writes tables of rows: columns without rules, one row per line, so that grep and awk work.
+//! Writes tables of rows: columns without rules, one row per line. With `-o wide` nothing is cut or
+//! left out, so that grep and awk work.
 
 use super::columns::{Column, Fitted, GAP, NOTHING, fitted};
 use super::rows::{DropRow, EniRow, FlowRow, HolderRow, Offloaded, ProcessRow, PsRow, TopRow};
@@ -223,7 +224,7 @@ impl Row for EniRow {
                 self.bytes_out.saturating_add(self.bytes_in),
             ),
             self.drops.to_string(),
-            // Nothing of them takes no room.
+            // A column of dashes is left out.
             or_dash((self.port_errors > 0).then_some(self.port_errors)),
             or_dash(self.state.as_ref()),
             or_dash(self.interface_type.as_ref()),
@@ -388,7 +389,7 @@ fn with_line(rule: &str, line: Option<u32>, generation: Option<u32>) -> String {
     }
 }
 
-/// Writes `12 pkt, 3.4 kB`, without spaces inside a number's unit, on which awk would split.
+/// Writes `12/3.4kB`: packets and bytes, without a blank on which awk would split.
 fn traffic(packets: u64, bytes: u64) -> String {
     format!("{packets}/{}", size(bytes))
 }
