@@ -106,6 +106,10 @@ fn init_overwrites_a_file_with_force_only() {
         assert!(stderr(&refused).starts_with(said), "{}", stderr(&refused));
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "precious");
     }
+    // What cannot be written, not even with --force, leaves no schema.
+    std::os::unix::net::UnixListener::bind(folder.path().join("socket")).unwrap();
+    let refused = init(folder.path(), &["socket", "--schema", "--force"]);
+    assert_eq!(refused.status.code(), Some(2), "{}", stderr(&refused));
     assert!(!folder.path().join("lab.schema.json").exists());
     assert_eq!(init(folder.path(), &["--force"]).status.code(), Some(0));
     assert!(std::fs::read_to_string(&file).unwrap().starts_with("# A lab to begin with"));
