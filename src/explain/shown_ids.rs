@@ -2,7 +2,6 @@
 //! ids of containers: `eni-0ca70d0fc6c6374b8` becomes `eni-0ca70d0f`. Objects that are different
 //! look different.
 
-use super::columns::NOTHING;
 use super::width::columns_of;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::RwLock;
@@ -14,6 +13,8 @@ const DIGITS: usize = 17;
 pub(super) const SHORT: usize = 8;
 /// The longest name that is shown; an id takes the place of a longer one.
 const LONGEST: usize = 32;
+/// The cell of a row that has no value in a column.
+const NO_VALUE: &str = "-";
 
 /// The names of objects, by their ids. A command has the objects of one lab, or of two that it
 /// compares.
@@ -112,7 +113,7 @@ fn is_object_of_rule(before: &str, after: &str) -> bool {
 fn name<'n>(id: &str, names: &'n BTreeMap<String, String>) -> Option<&'n str> {
     let name = names.get(id)?;
     let is_plain = !name.contains([',', '(', ')']) && columns_of(name) <= LONGEST;
-    let is_id = names.contains_key(name) || is_id(name) || name == NOTHING;
+    let is_id = names.contains_key(name) || is_id(name) || name == NO_VALUE;
     let is_unique = names.values().filter(|other| *other == name).count() == 1;
     (is_plain && !is_id && is_unique).then_some(name)
 }
