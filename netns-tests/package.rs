@@ -3,6 +3,7 @@
 
 use crate::support::is_root;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -153,6 +154,26 @@ if dpkg --status egret 2>/dev/null; then
 fi
 echo removed
 "#;
+
+#[test]
+fn regression_package_without_the_names_of_its_libraries_is_not_made() {
+    if !has_dpkg("regression_package_without_the_names_of_its_libraries_is_not_made") {
+        return;
+    }
+    let (programs, output) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let failing = programs.path().join("dpkg-shlibdeps");
+    fs::write(&failing, "#!/bin/sh\necho no such library >&2\nexit 1\n").unwrap();
+    fs::set_permissions(&failing, fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", programs.path().display(), std::env::var("PATH").unwrap());
+    let mut command = Command::new("scripts/package");
+    command.args(["--quick", "--binary", env!("CARGO_BIN_EXE_egret"), "--output"]);
+    command.arg(output.path()).env("PATH", path).current_dir(env!("CARGO_MANIFEST_DIR"));
+    let refused = command.output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(said.contains("no such library"), "{said}");
+    assert_eq!(fs::read_dir(output.path()).unwrap().count(), 0);
+}
 
 #[test]
 fn package_of_no_program_is_refused() {
