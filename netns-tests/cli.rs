@@ -15,6 +15,8 @@ mod graph;
 mod hostile;
 #[path = "cli/man.rs"]
 mod man;
+#[path = "cli/scripts.rs"]
+mod scripts;
 #[path = "cli/starting.rs"]
 mod starting;
 

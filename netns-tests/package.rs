@@ -3,6 +3,7 @@
 
 use crate::support::is_root;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -52,6 +53,16 @@ fn has_dpkg(test: &str) -> bool {
     there
 }
 
+/// Returns whether dpkg knows a package of egret: a copy of such a machine has its files before.
+fn is_installed(test: &str) -> bool {
+    let known = Command::new("dpkg-query").args(["--show", "egret"]).output();
+    let there = known.is_ok_and(|known| known.status.success());
+    if there {
+        println!("skipped: {test} needs a machine without the package: apt-get purge egret");
+    }
+    there
+}
+
 #[test]
 fn package_of_the_same_program_has_the_same_bytes() {
     if !has_dpkg("package_of_the_same_program_has_the_same_bytes") {
@@ -68,7 +79,7 @@ fn package_of_the_same_program_has_the_same_bytes() {
 #[test]
 fn package_installs_works_and_is_removed_without_a_trace() {
     let test = "package_installs_works_and_is_removed_without_a_trace";
-    if !is_root(test) || !has_dpkg(test) {
+    if !is_root(test) || !has_dpkg(test) || is_installed(test) {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -139,9 +150,31 @@ dpkg --remove egret
 dpkg --purge egret
 files >/tmp/after
 diff /tmp/before /tmp/after
-! dpkg --status egret 2>/dev/null
+if dpkg --status egret 2>/dev/null; then
+    exit 1
+fi
 echo removed
 "#;
+
+#[test]
+fn regression_package_without_the_names_of_its_libraries_is_not_made() {
+    if !has_dpkg("regression_package_without_the_names_of_its_libraries_is_not_made") {
+        return;
+    }
+    let (programs, output) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let failing = programs.path().join("dpkg-shlibdeps");
+    fs::write(&failing, "#!/bin/sh\necho no such library >&2\nexit 1\n").unwrap();
+    fs::set_permissions(&failing, fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", programs.path().display(), std::env::var("PATH").unwrap());
+    let mut command = Command::new("scripts/package");
+    command.args(["--quick", "--binary", env!("CARGO_BIN_EXE_egret"), "--output"]);
+    command.arg(output.path()).env("PATH", path).current_dir(env!("CARGO_MANIFEST_DIR"));
+    let refused = command.output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(said.contains("no such library\npackage: dpkg-shlibdeps does not name"), "{said}");
+    assert_eq!(fs::read_dir(output.path()).unwrap().count(), 0);
+}
 
 #[test]
 fn package_of_no_program_is_refused() {

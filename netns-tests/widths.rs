@@ -6,6 +6,8 @@ mod answers;
 use crate::support::lab::can_run;
 use crate::support::terminal::Terminal;
 use answers::Answers;
+use nix::sys::termios::SpecialCharacterIndices::{VQUIT, VSUSP};
+use nix::sys::termios::tcgetattr;
 use std::process::{Command, Stdio};
 
 const WIDTHS: [u16; 3] = [80, 100, 160];
@@ -84,7 +86,7 @@ fn streams_of_a_running_lab() {
         return;
     }
     let lab = Answers::begin();
-    let trace = shown(&["trace", "--count", "3", "--lab", lab.name()]);
+    let trace = shown(&["trace", "--count", "4", "--lab", lab.name()]);
     insta::assert_snapshot!("trace", trace.replace(lab.name(), "shop"));
     insta::assert_snapshot!("top", shown(&["top", "--count", "1", "--lab", lab.name()]));
 }
@@ -120,7 +122,10 @@ fn wide_tables_named_columns_and_tables_without_headings_are_whole() {
     assert!(wide.contains("eni-062b00408dc57bf15:5258"), "{wide}");
     assert!(wide.lines().next().unwrap().ends_with("GENERATION"), "{wide}");
     let named = printed(&["ps", "--columns", "eni,task", "--no-headers"]);
-    assert_eq!(named.lines().next(), Some("eni-062b00408dc57bf15  web/1"));
+    assert_eq!(named, "eni-062b00408dc57bf15  web/1\neni-062b00408dc57bf15  web/12\n");
+    let noted = egret(&["ps", "--no-headers", "--lab", lab.name()]).output().unwrap();
+    let noted = String::from_utf8(noted.stderr).unwrap();
+    assert_eq!(noted, "timeouts pass 60 times as fast\n", "no note is among the rows");
     assert_eq!(printed(&["enis", "--holders", "--no-headers"]), "");
     let wrong = egret(&["ps", "--columns", "pid", "--lab", lab.name()]).output().unwrap();
     assert_eq!(wrong.status.code(), Some(2));
@@ -140,13 +145,18 @@ fn watched_table_is_shown_again_until_q_and_the_first_screen_comes_back() {
     let (mut terminal, other_end) = Terminal::open();
     let mut command = egret(&["ps", "--watch=100ms", "--lab", lab.name()]);
     let ends = || Stdio::from(other_end.try_clone().unwrap());
+    let before = tcgetattr(&other_end).unwrap();
     let mut watch = command.stdin(ends()).stdout(ends()).stderr(ends()).spawn().unwrap();
     terminal.hears("\x1b[?1049h");
     terminal.hears("web/1");
     terminal.hears("web/1");
+    // Neither Ctrl-Z nor Ctrl-\ ends it while the terminal is not as it was.
+    let meanwhile = tcgetattr(&other_end).unwrap().control_chars;
+    assert_eq!([VSUSP, VQUIT].map(|key| meanwhile[key as usize]), [0, 0]);
     terminal.types("q");
     assert_eq!(watch.wait().unwrap().code(), Some(0));
     terminal.hears("\x1b[?1049l");
+    assert_eq!(tcgetattr(&other_end).unwrap(), before);
 
     // Without a terminal the tables are below each other, or JSON documents on a line each.
     let mut command = egret(&["ps", "-w=100ms", "--json", "--lab", lab.name()]);

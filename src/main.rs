@@ -1,5 +1,5 @@
-//! The `egret` binary, also called `egret-cni`: answers a shell that completes a command line;
-//! otherwise parses the arguments, runs the command, turns the outcome into an exit code.
+//! The `egret` binary: parses the arguments, runs the command, turns the outcome into an exit code.
+//! If a shell asks for completions, it answers these instead; as `egret-cni` it is the CNI plugin.
 
 use egret::cli::completion::hook;
 use egret::cli::{self, cni, failure};

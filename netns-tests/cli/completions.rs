@@ -95,7 +95,7 @@ fn scripts_are_sound_in_the_syntax_of_their_shells() {
     assert!(stderr(&unknown).contains("bash, zsh, fish"), "{}", stderr(&unknown));
 }
 
-/// A fault in the middle of a command line that somebody types must not show.
+/// An error must not show in a command line that the user types.
 #[test]
 fn completion_that_cannot_answer_is_silent() {
     let asked = |shell: &str, words: &[&str]| {

@@ -6,6 +6,9 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+/// The width of rendered pages.
+const WIDTH: usize = 120;
+
 fn written() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let output = egret(&["man", folder.path().to_str().unwrap()]);
@@ -65,6 +68,11 @@ fn pages_give_no_warnings_and_have_names() {
         let of_man = run("man", &["--warnings", "-l", file]);
         for output in [of_groff, of_man].into_iter().flatten() {
             assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""), "{name}");
+            let wide = stdout(&output)
+                .lines()
+                .find(|line| line.chars().count() > WIDTH)
+                .map(str::to_owned);
+            assert_eq!(wide, None, "{name}");
         }
         if let Some(named) = run("lexgrog", &[file]) {
             let name = name.trim_end_matches(".1");
@@ -73,10 +81,33 @@ fn pages_give_no_warnings_and_have_names() {
     }
 }
 
+/// A paragraph of the help is one line, which the terminal breaks.
+#[test]
+fn regression_no_line_that_stays_as_it_is_is_wide() {
+    let folder = written();
+    for name in names(folder.path()) {
+        let page = fs::read_to_string(folder.path().join(&name)).unwrap();
+        let mut is_filled = true;
+        for line in page.lines() {
+            match line {
+                ".nf" => is_filled = false,
+                ".fi" => is_filled = true,
+                // Escapes are longer than what they show.
+                line => assert!(is_filled || line.replace('\\', "").len() <= 110, "{name}: {line}"),
+            }
+        }
+        assert!(is_filled, "{name}");
+    }
+}
+
 /// Runs a program that reads manual pages; `None` where it is not installed.
 fn run(program: &str, arguments: &[&str]) -> Option<Output> {
     let mut command = Command::new(program);
-    command.args(arguments).env("MANWIDTH", "120").env("LC_ALL", "C.UTF-8").env("MANPAGER", "cat");
+    command
+        .args(arguments)
+        .env("MANWIDTH", WIDTH.to_string())
+        .env("LC_ALL", "C.UTF-8")
+        .env("MANPAGER", "cat");
     let output = command.output().ok();
     if output.is_none() {
         println!("skipped: {program} is not installed");

@@ -26,6 +26,11 @@ fn next(output: &Output) -> Vec<String> {
     lines.map(str::to_owned).collect()
 }
 
+/// Returns the first words of command lines.
+fn verbs(lines: &[String]) -> Vec<&str> {
+    lines.iter().filter_map(|line| line.split(' ').next()).collect()
+}
+
 /// Runs a command line of egret in a shell.
 fn in_shell(folder: &Path, line: &str) -> Output {
     let line = format!("{} {line}", env!("CARGO_BIN_EXE_egret"));
@@ -46,8 +51,7 @@ fn starter_is_sound_and_the_commands_that_init_prints_answer_yes() {
         assert_eq!(strict.status.code(), Some(0), "{}", stdout(&strict));
         assert!(stdout(&strict).contains("no errors, no warnings"), "{}", stdout(&strict));
         let next = next(&written);
-        let verbs: Vec<&str> = next.iter().filter_map(|line| line.split(' ').next()).collect();
-        assert_eq!(verbs, ["check", "explain", "reach", "test"]);
+        assert_eq!(verbs(&next), ["check", "explain", "reach", "test"]);
         for line in next {
             let answer = in_shell(folder.path(), &line);
             assert_eq!(answer.status.code(), Some(0), "{line}: {}", stderr(&answer));
@@ -102,6 +106,10 @@ fn init_overwrites_a_file_with_force_only() {
         assert!(stderr(&refused).starts_with(said), "{}", stderr(&refused));
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "precious");
     }
+    // What cannot be written, not even with --force, leaves no schema.
+    std::os::unix::net::UnixListener::bind(folder.path().join("socket")).unwrap();
+    let refused = init(folder.path(), &["socket", "--schema", "--force"]);
+    assert_eq!(refused.status.code(), Some(2), "{}", stderr(&refused));
     assert!(!folder.path().join("lab.schema.json").exists());
     assert_eq!(init(folder.path(), &["--force"]).status.code(), Some(0));
     assert!(std::fs::read_to_string(&file).unwrap().starts_with("# A lab to begin with"));
@@ -128,7 +136,9 @@ fn init_from_a_source_writes_what_import_writes() {
     let text = |name: &str| std::fs::read_to_string(name).unwrap();
     assert_eq!(text(&by_init), text(&by_import));
     assert_eq!(stderr(&written), stderr(&imported));
-    for line in next(&written) {
+    let next = next(&written);
+    assert_eq!(verbs(&next), ["check", "explain", "reach"]);
+    for line in next {
         let answer = in_shell(folder.path(), &line);
         assert_eq!(answer.status.code(), Some(0), "{line}: {}", stderr(&answer));
     }

@@ -100,6 +100,7 @@ fn body(path: &str) -> String {
             json!({"time": "2026-12-01T01:01:17.530000000Z", "record": "userspace",
                    "generation": 0, "flows": 3}),
             record("flow-created", "rule 2 of sg-005e081784b117b65 (tcp 443 to 0.0.0.0/0)", 443),
+            answered(),
         ]),
         "/v1/top" => lines(vec![json!({
             "seconds": 1.0, "rows": (0..30_u64).map(rate).collect::<Vec<_>>(), "more": 0,
@@ -154,7 +155,7 @@ fn task(number: u16) -> Value {
         "address": "100.64.0.1", "eni": "eni-062b00408dc57bf15",
         "subnet": "subnet-0a0803cf8ee70aa5f", "availability_zone": "us-east-1a",
         "egress": "vpc", "origin": "file", "state": "ok", "faults": [], "way_out": null,
-        "generation": 1, "time_scale": 1.0,
+        "generation": 1, "time_scale": 60.0,
     })
 }
 
@@ -184,6 +185,16 @@ fn record(record: &str, rule: &str, port: u16) -> Value {
         "outside": (!is_drop).then(|| ends("198.51.100.23", 1025)),
         "reason": is_drop.then_some("sg-egress-implicit-deny"), "rule": rule, "line": 131,
     })
+}
+
+/// A record with the widest cells.
+fn answered() -> Value {
+    let mut widest = record("drop", "no ingress rule of sg-005e081784b117b65", 54_321);
+    widest["task"] = json!("recommendation/1");
+    widest["inside"]["dst"] = json!("198.151.100.123");
+    widest["reason"] = json!("sg-ingress-implicit-deny");
+    widest["answered"] = json!(true);
+    widest
 }
 
 fn rate(nth: u64) -> Value {

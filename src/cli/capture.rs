@@ -2,7 +2,7 @@
 
 use super::completion::values;
 use super::follow::{self, Asked, Following};
-use super::{CliError, LabArg, output};
+use super::{CliError, LabArg, number, output};
 use crate::daemon::Client;
 use crate::daemon::watch::CaptureRequest;
 use crate::edge::{self, own, shown};
@@ -45,7 +45,7 @@ Examples:
 pub struct CaptureArgs {
     #[command(flatten)]
     lab: LabArg,
-    /// An ENI or NAT gateway by id or device, a service, or one of its tasks
+    /// An ENI or NAT gateway by id, device or name; a service, or one of its tasks
     #[arg(value_name = "ENI|SERVICE[/N]|NAT-GATEWAY", add = ArgValueCompleter::new(values::subjects))]
     subject: String,
     /// The file; - is standard output
@@ -55,7 +55,7 @@ pub struct CaptureArgs {
     #[arg(long, value_enum, default_value_t = Side::Both)]
     side: Side,
     /// End after N packets
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = number::positive)]
     count: Option<u64>,
     /// End after this time, such as 30s or 5m
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]

@@ -40,7 +40,7 @@ Examples:
   egret graph lab.toml --json | jq -r '.nodes[] | select(.kind == \"eni\") | .name'")]
 pub struct GraphArgs {
     /// The lab file
-    #[arg(required_unless_present_any = ["source", "lab"], conflicts_with_all = ["source", "lab"])]
+    #[arg(required_unless_present_any = ["source", "lab"], conflicts_with_all = ["source", "lab"], add = ArgValueCompleter::new(values::lab_files))]
     pub file: Option<PathBuf>,
     /// In place of a lab file: what `egret import` reads
     #[arg(id = "source", long = "from", value_name = "SOURCE")]
@@ -78,6 +78,8 @@ pub struct Drawn;
 impl Formats for Drawn {
     const CSV: Option<&'static str> = Some("One row for each edge");
     const NAME: Option<&'static str> = Some("The keys of the nodes");
+    const TABLE: Option<&'static str> = Some("The picture, as a Mermaid flowchart");
+    const WIDE: Option<&'static str> = Some("As table, with every line of each node");
 }
 
 const EDGES: Rows = Rows {

@@ -186,14 +186,14 @@ pub(super) fn note_table(imported: &Imported, json: bool) -> Result<(), CliError
     Ok(())
 }
 
-/// Writes a lab file, or its schema.
+/// Writes a lab file, or its schema. An error leaves the text of a file that exists.
 pub(super) fn write(file: &Path, text: &str, force: bool) -> Result<(), CliError> {
     refuse_directory(file)?;
-    let made = match force {
-        true => edge::output::make_or_empty(file, own::READABLE),
-        false => edge::output::make(file, own::READABLE),
+    let written = match force {
+        true => edge::output::replace(file, own::READABLE, text.as_bytes()),
+        false => edge::output::make(file, own::READABLE)
+            .and_then(|mut made| made.write_all(text.as_bytes())),
     };
-    let written = made.and_then(|mut file| file.write_all(text.as_bytes()));
     written.map_err(|error| match error.kind() == io::ErrorKind::AlreadyExists {
         true => exists(file),
         false => CliError::Usage(format!("cannot write {}: {error}", file.display())),

@@ -83,6 +83,7 @@ pub(super) fn run(args: &InitArgs) -> Result<ExitCode, CliError> {
     };
     // The lab as the file will be read; both kinds of text are sound.
     let lab = Lab::parse(&file.display().to_string(), &named).map_err(CliError::Config)?;
+    let mut schema = None;
     if args.schema {
         let beside = file.with_file_name(SCHEMA_FILE);
         if beside == file {
@@ -90,9 +91,13 @@ pub(super) fn run(args: &InitArgs) -> Result<ExitCode, CliError> {
             return Err(CliError::Usage(message));
         }
         import::refuse_existing(file, args.force)?;
-        write_schema(&beside, args.force)?;
+        schema = schema_to_write(beside, args.force)?;
     }
     import::write(file, &named, args.force)?;
+    // Without a lab file there is no use for it.
+    if let Some((beside, text)) = schema {
+        import::write(&beside, &text, args.force)?;
+    }
     if let Some(imported) = &imported {
         import::note_table(imported, false)?;
     }
@@ -124,15 +129,16 @@ fn starter(lab: Option<&str>) -> String {
     STARTER.replacen(BEFORE_REGION, &named, 1)
 }
 
-/// Writes the schema, unless the file has it already.
-fn write_schema(file: &Path, force: bool) -> Result<(), CliError> {
+/// Returns the file of the schema and its text; `None` if the file has it already.
+fn schema_to_write(file: PathBuf, force: bool) -> Result<Option<(PathBuf, String)>, CliError> {
     let mut text = Vec::new();
     output::json(&mut text, &schema::lab_file())?;
-    let text = String::from_utf8_lossy(&text);
-    match input::read_regular(file, Lab::LONGEST) {
-        Ok(found) if found == text => Ok(()),
-        Ok(_) | Err(_) => import::write(file, &text, force),
+    let text = String::from_utf8_lossy(&text).into_owned();
+    if input::read_regular(&file, Lab::LONGEST).is_ok_and(|found| found == text) {
+        return Ok(None);
     }
+    import::refuse_existing(&file, force)?;
+    Ok(Some((file, text)))
 }
 
 /// Prints what was written, and the commands that can follow.

@@ -54,8 +54,8 @@ pub struct FlowsArgs {
     table: TableArgs<FlowRow>,
     #[command(flatten)]
     selection: SelectionArgs,
-    /// Show only flows through this NAT gateway
-    #[arg(long, value_name = "ID", add = ArgValueCompleter::new(values::nat_gateways))]
+    /// Show only flows through this NAT gateway, by id, device or name
+    #[arg(long, value_name = "ID|NAME", add = ArgValueCompleter::new(values::nat_gateways))]
     nat: Option<String>,
     /// Show only flows of this protocol
     #[arg(long, value_name = "tcp|udp|icmp|NUMBER")]

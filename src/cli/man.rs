@@ -69,7 +69,7 @@ fn name(command: &clap::Command) -> &str {
     command.get_display_name().unwrap_or_else(|| command.get_name())
 }
 
-/// Returns a page. The text below the options keeps its lines: it has tables and commands.
+/// Returns a page. Below the options, tables and commands keep their lines.
 fn page(command: &clap::Command) -> io::Result<Vec<u8>> {
     let named = command.clone().subcommand_value_name("command");
     let man = Man::new(named.subcommand_help_heading("COMMANDS"));
@@ -86,7 +86,7 @@ fn page(command: &clap::Command) -> io::Result<Vec<u8>> {
     let help = command.get_after_long_help().or_else(|| command.get_after_help());
     let help = help.map(ToString::to_string).unwrap_or_default();
     for (heading, text) in sections(&help) {
-        preformatted(heading, &text).to_writer(&mut page)?;
+        section(heading, &text).to_writer(&mut page)?;
     }
     if let Some(above) = name(command).rsplit_once('-').map(|(above, _)| above) {
         see_also(above).to_writer(&mut page)?;
@@ -135,7 +135,7 @@ fn sections(help: &str) -> Vec<(&str, Vec<&str>)> {
     sections
 }
 
-fn preformatted(heading: &str, lines: &[&str]) -> Roff {
+fn section(heading: &str, lines: &[&str]) -> Roff {
     let heading = match heading {
         "Exit codes" => "EXIT STATUS".to_owned(),
         other => other.to_uppercase(),
@@ -144,17 +144,66 @@ fn preformatted(heading: &str, lines: &[&str]) -> Roff {
     let is_indented = lines.iter().all(|line| line.is_empty() || line.starts_with("  "));
     let mut roff = Roff::new();
     roff.control("SH", [heading.as_str()]);
-    roff.control("nf", []);
-    let end = lines.iter().rposition(|line| !line.trim().is_empty()).map_or(0, |at| at + 1);
-    for line in lines.iter().take(end) {
-        let line = if is_indented { line.get(2..).unwrap_or_default() } else { line };
-        match line.trim().is_empty() {
-            true => roff.control("sp", []),
-            false => roff.text([roman(line)]),
+    let mut before = Before::default();
+    for line in lines {
+        let shown = if is_indented { line.get(2..).unwrap_or_default() } else { line };
+        before = match line.trim().is_empty() {
+            true => Before { is_empty: true, ..before },
+            false if line.starts_with(' ') => before.unfilled(&mut roff, shown),
+            false => before.filled(&mut roff, shown),
         };
     }
-    roff.control("fi", []);
+    if before.form == Some(Form::Unfilled) {
+        roff.control("fi", []);
+    }
     roff
+}
+
+/// What stands before a line of a section.
+#[derive(Clone, Copy, Default)]
+struct Before {
+    /// The form of the last line with text; `None` before the first.
+    form: Option<Form>,
+    /// Set after an empty line.
+    is_empty: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// A paragraph, which the reader's terminal breaks.
+    Filled,
+    /// Lines of a table or commands, which stay as they are.
+    Unfilled,
+}
+
+impl Before {
+    fn filled(self, roff: &mut Roff, line: &str) -> Self {
+        if self.form == Some(Form::Unfilled) {
+            roff.control("fi", []);
+        }
+        match self.form {
+            None => {}
+            Some(Form::Filled) if !self.is_empty => {
+                roff.control("br", []);
+            }
+            Some(Form::Filled | Form::Unfilled) => {
+                roff.control("PP", []);
+            }
+        }
+        roff.text([roman(line)]);
+        Self { form: Some(Form::Filled), is_empty: false }
+    }
+
+    fn unfilled(self, roff: &mut Roff, line: &str) -> Self {
+        if self.is_empty && self.form.is_some() {
+            roff.control("sp", []);
+        }
+        if self.form != Some(Form::Unfilled) {
+            roff.control("nf", []);
+        }
+        roff.text([roman(line)]);
+        Self { form: Some(Form::Unfilled), is_empty: false }
+    }
 }
 
 fn see_also(above: &str) -> Roff {

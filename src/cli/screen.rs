@@ -2,6 +2,7 @@
 
 use super::output;
 use crate::edge::shown_lines;
+use crate::explain::fitting;
 use crate::linux::terminal::{KeyByKey, Size, size};
 use std::io;
 use tokio::io::AsyncReadExt as _;
@@ -75,8 +76,7 @@ fn clipped(text: &str, size: Size) -> String {
     let left_out = all.len() - shown;
     let more = (left_out > 0).then(|| format!("… and {left_out} more lines"));
     let lines = all[..shown].iter().map(|line| (*line).to_owned()).chain(more);
-    let lines = lines.map(|line| line.chars().take(size.columns).collect::<String>());
-    lines.map(|line| line + "\n").collect()
+    lines.map(|line| format!("{}\n", fitting(&line, size.columns))).collect()
 }
 
 #[cfg(test)]
@@ -90,6 +90,7 @@ mod tests {
         assert_eq!(clip(5, 80), text);
         assert_eq!(clip(4, 80), "HEADING\none\n… and 2 more lines\n");
         assert_eq!(clip(5, 3), "HEA\none\ntwo\nthr\n");
+        assert_eq!(clipped("網路 a\n", Size { rows: 5, columns: 3 }), "網\n");
         assert_eq!(clip(1, 80), "… and 4 more lines\n");
     }
 }

@@ -10,9 +10,9 @@ pub struct SelectionArgs {
     /// Show only this service, or one of its tasks
     #[arg(long, value_name = "SERVICE[/N]", add = ArgValueCompleter::new(values::services_and_tasks))]
     service: Option<String>,
-    /// Show only traffic through this ENI or NAT gateway, by id or device; `app-runner` for App
+    /// Show only traffic through this ENI or NAT gateway, by id, device or name; `app-runner` for App
     /// Runner's own egress
-    #[arg(long, value_name = "ID", add = ArgValueCompleter::new(values::interfaces))]
+    #[arg(long, value_name = "ID|NAME", add = ArgValueCompleter::new(values::interfaces))]
     eni: Option<String>,
     /// Show only traffic with this server: a block, or a name
     #[arg(long, value_name = "CIDR|NAME[:PORT]", add = ArgValueCompleter::new(values::destinations))]

@@ -4,6 +4,7 @@ use super::completion::values;
 use super::follow::{self, Asked, Following};
 use super::format::{Formats, OutputArgs, Rows, Stream};
 use super::lines::Lines;
+use super::number;
 use super::output::{self, ColorChoice};
 use super::running_lab::fetch_names;
 use super::selection::SelectionArgs;
@@ -55,7 +56,7 @@ pub struct TraceArgs {
     #[arg(long, value_name = "drops|forwards|events", add = ArgValueCompleter::new(values::kinds_of_records))]
     only: Option<String>,
     /// End after N records
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = number::positive)]
     count: Option<u64>,
     /// Show every stage of each packet
     #[arg(long, short)]

@@ -54,15 +54,19 @@ impl<A, R: Row> Listing<'_, A, R> {
 
     fn print(&self, list: &[R]) -> Result<ExitCode, CliError> {
         // No text is made of what no person reads.
-        let text = if self.format.is_text() { self.text(list)? } else { Vec::new() };
-        self.format.print(self.rows, || list, |w| w.write_all(&text))?;
+        let text = if self.format.is_text() { self.text(list)? } else { Text::default() };
+        self.format.print(self.rows, || list, |w| w.write_all(&text.table))?;
+        text.write_notes();
         Ok(ExitCode::SUCCESS)
     }
 
-    fn text(&self, list: &[R]) -> Result<Vec<u8>, CliError> {
-        let mut text = Vec::new();
-        explain::print(&mut text, list, &self.args.style::<R>(self.format)?)?;
-        (self.below)(&mut text, list)?;
+    fn text(&self, list: &[R]) -> Result<Text, CliError> {
+        let style = self.args.style::<R>(self.format)?;
+        let mut text = Text::default();
+        explain::print(&mut text.table, list, &style)?;
+        // A program that reads lines without headings takes each for a row.
+        let below = if style.without_headings { &mut text.notes } else { &mut text.table };
+        (self.below)(below, list)?;
         Ok(text)
     }
 
@@ -113,9 +117,31 @@ impl<A, R: Row> Listing<'_, A, R> {
         output::fit();
         let text = self.text(list)?;
         Ok(match screen {
-            Some(screen) => screen.draw(&text)?,
-            None => output::more(|w| w.write_all(&text).and_then(|()| writeln!(w)))?,
+            Some(screen) => screen.draw(&[text.table, text.notes].concat())?,
+            None => {
+                let goes_on =
+                    output::more(|w| w.write_all(&text.table).and_then(|()| writeln!(w)))?;
+                text.write_notes();
+                goes_on
+            }
         })
+    }
+}
+
+/// A table, and what is not to stand below it.
+#[derive(Default)]
+struct Text {
+    table: Vec<u8>,
+    notes: Vec<u8>,
+}
+
+impl Text {
+    /// Writes the notes to standard error.
+    fn write_notes(&self) {
+        let notes = String::from_utf8_lossy(&self.notes);
+        if !notes.trim().is_empty() {
+            output::note(notes.trim());
+        }
     }
 }
 

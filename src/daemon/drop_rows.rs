@@ -204,14 +204,19 @@ pub(super) fn select(
     selection: Selection,
     snapshot: &Snapshot,
 ) -> Result<Vec<DropRow>, SelectionError> {
-    let is_removed = |name: &str| {
-        let has = |row: &DropRow| row.service.as_deref() == Some(name);
-        rows.iter().any(has) && !snapshot.parts().services.iter().any(|s| s.name == name)
+    let has_drops = |name: &str, number: Option<u16>| {
+        let is_of = |row: &DropRow| {
+            row.service.as_deref() == Some(name) && (number.is_none() || row.task == number)
+        };
+        rows.iter().any(is_of)
     };
+    let is_removed = |name: &str| !snapshot.parts().services.iter().any(|own| own.name == name);
     let removed = selection.service.as_deref().and_then(|word| {
         let (name, number) = word.split_once('/').map_or((word, None), |(n, t)| (n, Some(t)));
         let number = number.map(str::parse::<u16>).transpose().ok()?;
-        is_removed(name).then(|| (name.to_owned(), number))
+        // A removed service has tasks without drops, as one of the lab has.
+        let has_drops = has_drops(name, number) || is_removed(name) && has_drops(name, None);
+        has_drops.then(|| (name.to_owned(), number))
     });
     let mut filter = match removed {
         Some(_) => Selection { service: None, ..selection }.filter(snapshot)?,

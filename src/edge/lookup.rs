@@ -2,9 +2,10 @@
 //! caller, and a folder that is exchanged for a link meanwhile changes nothing.
 
 use super::refusal::{is_trusted, refusal};
-use nix::fcntl::{AT_FDCWD, OFlag, openat, readlinkat};
+use nix::fcntl::{AT_FDCWD, OFlag, openat, readlinkat, renameat};
 use nix::sys::stat::{Mode, fstat};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
+use nix::unistd::{UnlinkatFlags, unlinkat};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
@@ -60,6 +61,31 @@ impl Lookup {
         Ok(openat(&self.folder, self.name(), flags | OFlag::O_CLOEXEC, mode)?.into())
     }
 
+    /// Makes a file beside the last name.
+    ///
+    /// # Errors
+    /// The kernel's errors; [`io::ErrorKind::AlreadyExists`] if there is one.
+    pub(super) fn make_beside(&self, name: &OsStr) -> io::Result<File> {
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
+        Ok(openat(&self.folder, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)?.into())
+    }
+
+    /// Gives a file beside it the last name, in place of what has that.
+    ///
+    /// # Errors
+    /// The kernel's errors.
+    pub(super) fn take_from(&self, beside: &OsStr) -> io::Result<()> {
+        Ok(renameat(&self.folder, beside, &self.folder, self.name())?)
+    }
+
+    /// Removes a file beside the last name.
+    ///
+    /// # Errors
+    /// The kernel's errors.
+    pub(super) fn remove_beside(&self, name: &OsStr) -> io::Result<()> {
+        Ok(unlinkat(&self.folder, name, UnlinkatFlags::NoRemoveDir)?)
+    }
+
     /// Follows the link that has the name.
     ///
     /// # Errors
@@ -74,7 +100,8 @@ impl Lookup {
         self.reach_last()
     }
 
-    fn name(&self) -> &OsStr {
+    /// Returns the last name.
+    pub(super) fn name(&self) -> &OsStr {
         self.rest.last().map_or(OsStr::new("."), OsString::as_os_str)
     }
 

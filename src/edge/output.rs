@@ -9,8 +9,9 @@ use super::lookup::{Lookup, is_own_descriptor};
 use super::refusal::{caller, kind, not_shared, owned, refusal};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::geteuid;
-use std::fs::{File, Permissions};
-use std::io;
+use std::ffi::OsString;
+use std::fs::{File, Metadata, Permissions};
+use std::io::{self, Write as _};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _, fchown};
 use std::path::Path;
 
@@ -35,16 +36,55 @@ pub fn make_or_empty(path: &Path, mode: u32) -> io::Result<File> {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             made => return made,
         }
-        let there = lookup.open(OFlag::O_PATH | OFlag::O_NOFOLLOW, 0)?;
-        let about = there.metadata()?;
-        if !about.is_symlink() {
-            return empty(&lookup, (path, mode), OFlag::O_NOFOLLOW);
+        if let Some(further) = follow(&mut lookup)? {
+            return There::open(&lookup, (path, mode), further)?.empty();
         }
-        if is_own_descriptor(&there)? {
-            return empty(&lookup, (path, mode), OFlag::empty());
-        }
-        lookup.follow()?;
     }
+}
+
+/// Writes a whole file. One that exists has all of its old text until it has all of the new one, and
+/// keeps its owner and its rights, as far as these are not beyond the mode. It is written in place
+/// where it has other names, or where no file can be made beside it.
+///
+/// # Errors
+/// As [`make_or_empty`].
+pub fn replace(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
+    let mut lookup = Lookup::to(path)?;
+    loop {
+        match made(&lookup, mode) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => return made?.write_all(bytes),
+        }
+        let Some(further) = follow(&mut lookup)? else { continue };
+        let there = There::open(&lookup, (path, mode), further)?;
+        let is_alone = there.about.is_file() && there.about.nlink() == 1 && !further.is_empty();
+        match is_alone.then(|| there.exchange(&lookup, bytes)) {
+            Some(Err(error)) if is_in_the_way(&error) => {}
+            Some(exchanged) => return exchanged,
+            None => {}
+        }
+        return there.empty()?.write_all(bytes);
+    }
+}
+
+/// Follows a link; otherwise returns the flags with which to open what has the name.
+fn follow(lookup: &mut Lookup) -> io::Result<Option<OFlag>> {
+    let there = lookup.open(OFlag::O_PATH | OFlag::O_NOFOLLOW, 0)?;
+    if !there.metadata()?.is_symlink() {
+        return Ok(Some(OFlag::O_NOFOLLOW));
+    }
+    if is_own_descriptor(&there)? {
+        return Ok(Some(OFlag::empty()));
+    }
+    lookup.follow()?;
+    Ok(None)
+}
+
+/// Returns whether the folder takes no other file, the file cannot be given away or is mounted, or
+/// the name is too long for that of a file beside it.
+fn is_in_the_way(error: &io::Error) -> bool {
+    use nix::libc::{EACCES, EBUSY, ENAMETOOLONG, EPERM};
+    error.raw_os_error().is_some_and(|code| [EACCES, EPERM, EBUSY, ENAMETOOLONG].contains(&code))
 }
 
 fn made(lookup: &Lookup, mode: u32) -> io::Result<File> {
@@ -61,43 +101,86 @@ fn made(lookup: &Lookup, mode: u32) -> io::Result<File> {
 /// # Errors
 /// As [`make_or_empty`].
 pub fn write(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
-    use io::Write as _;
     make_or_empty(path, mode)?.write_all(bytes)
 }
 
-fn empty(lookup: &Lookup, (path, mode): (&Path, u32), further: OFlag) -> io::Result<File> {
-    let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | further;
-    let file = match lookup.open(flags, 0) {
-        Err(error) if error.raw_os_error() == Some(nix::libc::ENXIO) => {
-            return Err(refusal("it is a FIFO without a reader: start its reader first"));
-        }
-        opened => opened?,
-    };
-    let about = file.metadata()?;
-    // The caller opened a descriptor for egret, so only a path needs checks.
-    let is_asked = geteuid().is_root() && !further.is_empty();
-    match about.file_type() {
-        file_type if file_type.is_file() => {
-            if is_asked {
-                owned(&about, path)?;
-                not_shared(&about, path)?;
-                alone(about.nlink())?;
-                let (before, less) = (about.mode() & 0o777, about.mode() & mode & 0o777);
-                if less != before {
-                    file.set_permissions(Permissions::from_mode(less))?;
+/// A file that exists, to which egret may write.
+struct There {
+    file: File,
+    about: Metadata,
+    /// The rights that it is to have, of those that it has.
+    rights: u32,
+}
+
+impl There {
+    fn open(lookup: &Lookup, (path, mode): (&Path, u32), further: OFlag) -> io::Result<Self> {
+        let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | further;
+        let file = match lookup.open(flags, 0) {
+            Err(error) if error.raw_os_error() == Some(nix::libc::ENXIO) => {
+                return Err(refusal("it is a FIFO without a reader: start its reader first"));
+            }
+            opened => opened?,
+        };
+        let about = file.metadata()?;
+        let mut rights = about.mode() & 0o777;
+        // The caller opened a descriptor for egret, so only a path needs checks.
+        let is_asked = geteuid().is_root() && !further.is_empty();
+        match about.file_type() {
+            file_type if file_type.is_file() => {
+                if is_asked {
+                    owned(&about, path)?;
+                    not_shared(&about, path)?;
+                    alone(about.nlink())?;
+                    rights &= mode;
                 }
+            }
+            file_type if file_type.is_fifo() && is_asked => owned(&about, path)?,
+            file_type if file_type.is_fifo() || file_type.is_char_device() => {}
+            other => {
+                let why =
+                    format!("it is {}, not a file to write to: give another one", kind(other));
+                return Err(refusal(why));
+            }
+        }
+        Ok(Self { file, about, rights })
+    }
+
+    /// Empties a file, and removes the rights that it is not to have.
+    fn empty(self) -> io::Result<File> {
+        let Self { file, about, rights } = self;
+        if about.is_file() {
+            if rights != about.mode() & 0o777 {
+                file.set_permissions(Permissions::from_mode(rights))?;
             }
             file.set_len(0)?;
         }
-        file_type if file_type.is_fifo() && is_asked => owned(&about, path)?,
-        file_type if file_type.is_fifo() || file_type.is_char_device() => {}
-        other => {
-            let why = format!("it is {}, not a file to write to: give another one", kind(other));
-            return Err(refusal(why));
-        }
+        wait_from_here_on(&file)?;
+        Ok(file)
     }
-    wait_from_here_on(&file)?;
-    Ok(file)
+
+    /// Puts a new file in the place of this one.
+    fn exchange(&self, lookup: &Lookup, bytes: &[u8]) -> io::Result<()> {
+        let mut name = OsString::from(".");
+        name.push(lookup.name());
+        name.push(format!(".{}", std::process::id()));
+        let mut file = lookup.make_beside(&name)?;
+        let written = self.make_alike(&file).and_then(|()| file.write_all(bytes));
+        let done = written.and_then(|()| file.sync_all()).and_then(|()| lookup.take_from(&name));
+        if done.is_err() {
+            // The first error says more.
+            let _ = lookup.remove_beside(&name);
+        }
+        done
+    }
+
+    /// Gives a new file the owner and the rights of this one.
+    fn make_alike(&self, new: &File) -> io::Result<()> {
+        let about = new.metadata()?;
+        if (about.uid(), about.gid()) != (self.about.uid(), self.about.gid()) {
+            fchown(new, Some(self.about.uid()), Some(self.about.gid()))?;
+        }
+        new.set_permissions(Permissions::from_mode(self.rights))
+    }
 }
 
 /// Makes writes to a pipe or terminal wait while it takes no more.
@@ -160,8 +243,10 @@ mod tests {
         std::os::unix::fs::lchown(path(&directory, "out"), Some(65_534), None).unwrap();
         symlink("out/report", path(&directory, "link")).unwrap();
         for name in ["out/report", "out/new", "out/../out/report", "link"] {
-            let refused = write(&path(&directory, name), 0o600, b"x").unwrap_err().to_string();
-            assert!(refused.contains("`out` is a symbolic link of user 65534"), "{refused}");
+            for write in [write, replace] {
+                let refused = write(&path(&directory, name), 0o600, b"x").unwrap_err().to_string();
+                assert!(refused.contains("`out` is a symbolic link of user 65534"), "{refused}");
+            }
         }
         assert!(make(&path(&directory, "out/new"), 0o600).is_err());
         let kept = fs::read_to_string(path(&directory, "precious/report")).unwrap();
@@ -185,6 +270,36 @@ mod tests {
     }
 
     #[test]
+    fn regression_a_file_that_cannot_be_replaced_keeps_its_text() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = path(&directory, "file");
+        fs::write(&file, "before").unwrap();
+        fs::set_permissions(&file, Permissions::from_mode(0o640)).unwrap();
+        symlink("file", path(&directory, "link")).unwrap();
+        let before = fs::metadata(&file).unwrap();
+        replace(&path(&directory, "link"), 0o644, b"after").unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "after");
+        let after = fs::metadata(&file).unwrap();
+        assert_ne!(after.ino(), before.ino(), "another file has the name");
+        let about = |of: &Metadata| (of.mode(), of.uid(), of.gid());
+        assert_eq!(about(&after), about(&before));
+        assert!(fs::symlink_metadata(path(&directory, "link")).unwrap().is_symlink());
+
+        // A file of the name that the new one has on its way is not overwritten, so nothing is.
+        let taken = path(&directory, &format!(".file.{}", std::process::id()));
+        fs::write(&taken, "precious").unwrap();
+        let error = replace(&file, 0o644, b"lost").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read_to_string(&file).unwrap(), "after");
+        fs::remove_file(taken).unwrap();
+
+        replace(&path(&directory, "new"), 0o600, b"new").unwrap();
+        replace(Path::new("/dev/null"), 0o600, b"x").unwrap();
+        let left = fs::read_dir(directory.path()).unwrap().count();
+        assert_eq!(left, 3, "only `file`, `link` and `new` stay");
+    }
+
+    #[test]
     fn file_with_another_name_and_what_is_no_file_are_refused() {
         let directory = tempfile::tempdir().unwrap();
         fs::write(path(&directory, "file"), "precious").unwrap();
@@ -192,8 +307,11 @@ mod tests {
         let folder = make_or_empty(directory.path(), 0o600).unwrap_err();
         assert!(folder.to_string().contains("directory"), "{folder}");
         if geteuid().is_root() {
-            let refused = make_or_empty(&path(&directory, "other"), 0o600).unwrap_err();
-            assert!(refused.to_string().contains("2 names (hard links)"), "{refused}");
+            let other = path(&directory, "other");
+            for refused in [make_or_empty(&other, 0o600).err(), replace(&other, 0o600, b"").err()] {
+                let refused = refused.unwrap().to_string();
+                assert!(refused.contains("2 names (hard links)"), "{refused}");
+            }
             assert_eq!(fs::read_to_string(path(&directory, "file")).unwrap(), "precious");
         }
         let there = make(&path(&directory, "file"), 0o600).unwrap_err();

@@ -4,9 +4,10 @@ use super::columns::{self, cut};
 use super::coverage::{addresses, joined, port_numbers, protocols};
 use super::explained::subnet_of;
 use super::names;
+use super::shown_ids::{Ids, ShownIds};
 use super::tables;
 use super::text::short;
-use super::width::width;
+use super::width::{columns_of, width};
 use crate::pipeline::reach::{Class, GatewayAddress, Ports, Ranges};
 use crate::vpc::Snapshot;
 use std::collections::BTreeSet;
@@ -75,8 +76,14 @@ struct Column {
 }
 
 impl Column {
-    fn with_shown_ids(&self) -> Self {
-        Self { heading: self.heading, cells: tables::with_shown_ids(self.cells.clone()) }
+    fn with_shown_ids(&self, ids: &ShownIds) -> Self {
+        let kind = match self.heading {
+            "SUBNETS" => Ids::All,
+            RULE | "GATEWAY ADDRESS" => Ids::OfRule,
+            _ => Ids::None,
+        };
+        let cell = |cell: &Vec<String>| cell.iter().map(|item| ids.show(item, kind)).collect();
+        Self { heading: self.heading, cells: self.cells.iter().map(cell).collect() }
     }
 }
 
@@ -124,10 +131,11 @@ pub(super) fn write(
     beyond: usize,
 ) -> io::Result<()> {
     let columns = columns(listings);
-    let short: Vec<Column> = columns.iter().map(Column::with_shown_ids).collect();
+    let items = columns.iter().flat_map(|column| column.cells.iter().flatten());
+    let ids = ShownIds::of(items.map(String::as_str));
+    let short: Vec<Column> = columns.iter().map(|own| own.with_shown_ids(&ids)).collect();
     let columns = |form: &Form| if form.shown_ids { &short } else { &columns };
-    let fits =
-        |lines: &Vec<String>| lines.iter().all(|line| line.chars().count() + indent <= width());
+    let fits = |lines: &Vec<String>| lines.iter().all(|line| columns_of(line) + indent <= width());
     let mut drawn = FORMS.iter().map(|form| draw(columns(form), listings.len(), form));
     let fewer = || with_fewer_columns(&short, listings.len(), width().saturating_sub(indent));
     let lines = drawn.find(fits).unwrap_or_else(fewer);

@@ -1,5 +1,7 @@
 //! The columns of a table: which of them a width has room for, and what is left of their cells.
 
+use super::shown_ids::Ids;
+use super::width::{columns_of, fitting};
 use std::cmp::Reverse;
 
 /// The blanks between two columns.
@@ -20,6 +22,7 @@ pub struct Column {
     form: Form,
     /// The width for which there must be room, even if no cell needs it now.
     steady: usize,
+    pub(super) ids: Ids,
 }
 
 /// Where a column is shown.
@@ -47,20 +50,24 @@ enum Form {
     Rule { least: usize },
 }
 
+/// A column whose cells are shown as they are.
+const PLAIN: Column =
+    Column { heading: "", place: Place::Wide, form: Form::Whole, steady: 0, ids: Ids::None };
+
 impl Column {
-    /// Makes a column of a table with enough room. `rank` is the order in which columns get it.
+    /// Makes a column that is shown while there is room; columns of lower rank get room first.
     pub const fn first(heading: &'static str, rank: u8) -> Self {
-        Self { heading, place: Place::First(rank), form: Form::Whole, steady: 0 }
+        Self { heading, place: Place::First(rank), ..PLAIN }
     }
 
     /// Makes a column for the room that the others leave, in the order of `rank`.
     pub const fn further(heading: &'static str, rank: u8) -> Self {
-        Self { heading, place: Place::Further(rank), form: Form::Whole, steady: 0 }
+        Self { heading, place: Place::Further(rank), ..PLAIN }
     }
 
     /// Makes a column of wide tables.
     pub const fn wide(heading: &'static str) -> Self {
-        Self { heading, place: Place::Wide, form: Form::Whole, steady: 0 }
+        Self { heading, place: Place::Wide, ..PLAIN }
     }
 
     /// Lets cells become as narrow as `least`, without their end.
@@ -78,11 +85,17 @@ impl Column {
     /// Lets rules become as narrow as `least`, with fewer words.
     #[must_use]
     pub const fn rule(self, least: usize) -> Self {
-        Self { form: Form::Rule { least }, ..self }
+        Self { form: Form::Rule { least }, ids: Ids::OfRule, ..self }
     }
 
-    /// Reserves a width that cells of a changing number need at most times, so that other columns
-    /// do not come and go with it.
+    /// Lets names take the place of the ids that the cells consist of.
+    #[must_use]
+    pub const fn ids(self) -> Self {
+        Self { ids: Ids::All, ..self }
+    }
+
+    /// Reserves the width that a changing number usually needs, so that other columns do not come
+    /// and go with it.
     #[must_use]
     pub const fn steady(self, steady: usize) -> Self {
         Self { steady, ..self }
@@ -99,7 +112,7 @@ impl Column {
 
     /// Returns a cell in at most this width.
     fn narrowed(&self, cell: &str, width: usize) -> String {
-        if count(cell) <= width {
+        if columns_of(cell) <= width {
             return cell.to_owned();
         }
         match self.form {
@@ -147,7 +160,7 @@ pub(super) fn fitted(columns: &[Column], rows: &[Vec<String>], width: usize) -> 
 }
 
 fn natural(columns: &[Column], rows: &[Vec<String>], at: usize) -> usize {
-    let cells = rows.iter().map(|row| count(&row[at]));
+    let cells = rows.iter().map(|row| columns_of(&row[at]));
     let column = &columns[at];
     cells.chain([column.heading.len(), column.steady]).max().unwrap_or(0)
 }
@@ -165,7 +178,7 @@ struct Widths<'c> {
 }
 
 impl Widths<'_> {
-    /// Returns the width that is used, and nothing if that is too much.
+    /// Returns the width that is left, or 0 if the columns are too wide.
     fn room(&self) -> usize {
         self.width.saturating_sub(self.used())
     }
@@ -233,23 +246,18 @@ impl Widths<'_> {
     }
 }
 
-fn count(text: &str) -> usize {
-    text.chars().count()
-}
-
 /// Returns a text of at most this width; a mark stands for the end that is left out.
 pub(super) fn cut(text: &str, widest: usize) -> String {
-    if count(text) <= widest {
+    if columns_of(text) <= widest {
         return text.to_owned();
     }
-    let kept: String = text.chars().take(widest.saturating_sub(1)).collect();
-    format!("{kept}…")
+    format!("{}…", fitting(text, widest.saturating_sub(1)))
 }
 
 /// Returns as many items of a list as fit, and the number of the others.
 pub(super) fn beginning(items: &[String], separator: &str, widest: usize) -> String {
     let all = items.join(separator);
-    if count(&all) <= widest {
+    if columns_of(&all) <= widest {
         return all;
     }
     let more = |shown: usize| match items.len() - shown {
@@ -257,7 +265,7 @@ pub(super) fn beginning(items: &[String], separator: &str, widest: usize) -> Str
         others => format!(" +{others}"),
     };
     let width = |items: &[String]| {
-        let widths = items.iter().map(|item| count(item) + separator.len());
+        let widths = items.iter().map(|item| columns_of(item) + separator.len());
         widths.sum::<usize>().saturating_sub(separator.len())
     };
     let fits = |shown: &usize| width(&items[..*shown]) + more(*shown).len() <= widest;
@@ -274,10 +282,10 @@ pub(super) fn narrow_rule(rule: &str, width: usize) -> String {
     let (name, line) = split_line(rule);
     let bare = name.split(" (").next().unwrap_or(name);
     let shorter = join(bare, line);
-    if count(&shorter) <= width {
+    if columns_of(&shorter) <= width {
         return shorter;
     }
-    match width.checked_sub(count(line) + 1) {
+    match width.checked_sub(columns_of(line) + 1) {
         Some(room) if room >= LEGIBLE && !line.is_empty() => join(&cut(bare, room), line),
         Some(_) | None if line.is_empty() => cut(bare, width),
         Some(_) | None => cut(line, width),
@@ -337,9 +345,67 @@ mod tests {
     fn no_line_is_wider_than_the_table() {
         for width in 8..80 {
             let Fitted { rows, .. } = fitted(&COLUMNS, &rows(), width);
-            let cells: usize = rows[0].iter().map(|cell| count(cell)).sum();
+            let cells: usize = rows[0].iter().map(|cell| columns_of(cell)).sum();
             assert!(cells + GAP * (rows[0].len() - 1) <= width, "{width}: {rows:?}");
         }
+    }
+
+    /// Returns the headings of a table of one row, and its cells.
+    fn table<const N: usize>(
+        columns: [Column; N],
+        row: [&str; N],
+        width: usize,
+    ) -> (String, String) {
+        let Fitted { columns: shown, rows } =
+            fitted(&columns, &[row.map(str::to_owned).to_vec()], width);
+        let headings: Vec<&str> = shown.iter().map(|at| columns[*at].heading).collect();
+        (headings.join("|"), rows[0].join("|"))
+    }
+
+    fn pair(headings: &str, cells: &str) -> (String, String) {
+        (headings.to_owned(), cells.to_owned())
+    }
+
+    #[test]
+    fn steady_column_keeps_room_for_wider_numbers() {
+        let columns = [Column::first("OUT", 0).steady(10), Column::first("STATE", 1)];
+        assert_eq!(table(columns, ["1", "up"], 16), pair("OUT", "1"));
+        assert_eq!(table(columns, ["1", "up"], 17), pair("OUT|STATE", "1|up"));
+        assert_eq!(table(columns, ["1234567890", "up"], 17).0, "OUT|STATE");
+    }
+
+    #[test]
+    fn column_is_as_wide_as_its_heading_and_a_list_has_fewer_items() {
+        let columns = [Column::first("TASK", 0), Column::first("SERVICES", 1).list(2)];
+        let row = ["web/1", "alpha,beta,gamma"];
+        assert_eq!(table(columns, row, 14), pair("TASK", "web/1"));
+        assert_eq!(table(columns, row, 15), pair("TASK|SERVICES", "web/1|alpha +2"));
+        assert_eq!(table(columns, row, 20).1, "web/1|alpha,beta +1");
+        assert_eq!(table(columns, row, 23).1, "web/1|alpha,beta,gamma");
+    }
+
+    #[test]
+    fn column_without_content_is_left_out_unless_it_is_the_first() {
+        let columns =
+            [Column::first("TASK", 0), Column::first("RULE", 1), Column::further("AGE", 0)];
+        assert_eq!(table(columns, ["-", "-", "-"], 80), pair("TASK", "-"));
+        assert_eq!(table(columns, ["-", "-", "1s"], 80), pair("TASK|AGE", "-|1s"));
+    }
+
+    #[test]
+    fn table_that_is_too_wide_by_its_first_column_is_cut() {
+        let columns = [Column::first("ID", 0), Column::first("TASK", 1)];
+        assert_eq!(table(columns, ["abcdefghij", "web/1"], 6), pair("ID", "abcde…"));
+        assert_eq!(table(columns, ["abcdefghij", "web/1"], 2), pair("ID", "abc…"), "the narrowest");
+    }
+
+    #[test]
+    fn wide_characters_take_two_columns_of_the_room() {
+        let columns = [Column::first("NAME", 0).text(4), Column::first("STATE", 1)];
+        let row = ["網路網路網路", "up"];
+        assert_eq!(table(columns, row, 19), pair("NAME|STATE", "網路網路網路|up"));
+        assert_eq!(table(columns, row, 14), pair("NAME|STATE", "網路網…|up"));
+        assert_eq!(table(columns, row, 13).1, "網路…|up");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The findings of an import about parts that it did not take over unchanged, as a list.
 
 use super::layout::paragraph;
+use super::width::columns_of;
 use crate::config::import::{Finding, FindingKind};
 use crate::edge::shown;
 use serde::Serialize;
@@ -63,7 +64,7 @@ pub fn print_findings(w: &mut dyn Write, rows: &[FindingRow]) -> io::Result<()> 
     }
     for row in rows {
         let heading = format!("{}: ", row.kind);
-        let indent = heading.chars().count();
+        let indent = columns_of(&heading);
         paragraph(w, (&heading, indent), &shown(&row.objects_with_place()))?;
         paragraph(w, ("    ", 4), &shown(&format!("{}: {}", row.what, row.consequence)))?;
     }

@@ -1,6 +1,6 @@
 //! Lays out lines for people, none wider than the output.
 
-use super::width::width as line;
+use super::width::{columns_of, padded, width as line};
 use std::io::{self, Write};
 
 /// Writes a text after a heading, on as many lines as it needs. `width` is the visible width of the
@@ -50,11 +50,12 @@ impl StepColumns {
         let indent = margin + 2 + stage_width + 2;
         let (beside, below) =
             row(indent + component_width + 2, line().saturating_sub(indent), said);
-        let shown = format!("{stage:stage_width$}  {component:component_width$}  {beside}");
+        let [stage, component] = [padded(stage, stage_width), padded(component, component_width)];
+        let shown = format!("{stage}  {component}  {beside}");
         writeln!(w, "{:margin$}{mark} {}", "", shown.trim_end())?;
         below.iter().try_for_each(|text| {
             // A word that does not fit, such as a long path, begins further to the left.
-            let indent = indent.min(line().saturating_sub(text.chars().count()));
+            let indent = indent.min(line().saturating_sub(columns_of(text)));
             writeln!(w, "{:indent$}{text}", "")
         })
     }
@@ -64,12 +65,12 @@ impl StepColumns {
 /// that fit after the lead, the others below it, on lines of `width`. A piece is broken only if it
 /// fits on no line.
 fn row(lead: usize, width: usize, pieces: &[String]) -> (String, Vec<String>) {
-    let fits = |count: &usize| lead + pieces[..*count].join("  ").chars().count() <= line();
+    let fits = |count: &usize| lead + columns_of(&pieces[..*count].join("  ")) <= line();
     let first = (0..=pieces.len()).rev().find(fits).unwrap_or(0);
     let (beside, below) = pieces.split_at(first);
     let mut lines: Vec<String> = Vec::new();
     for piece in below {
-        if piece.chars().count() <= width {
+        if columns_of(piece) <= width {
             append(&mut lines, "  ", piece, width);
         } else {
             lines.extend(words(piece, width));
@@ -82,7 +83,7 @@ fn row(lead: usize, width: usize, pieces: &[String]) -> (String, Vec<String>) {
 fn append(lines: &mut Vec<String>, gap: &str, text: &str, width: usize) {
     match lines.last_mut() {
         Some(line) if line.is_empty() => line.push_str(text),
-        Some(line) if line.chars().count() + gap.len() + text.chars().count() <= width => {
+        Some(line) if columns_of(line) + gap.len() + columns_of(text) <= width => {
             line.push_str(gap);
             line.push_str(text);
         }

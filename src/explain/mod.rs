@@ -119,4 +119,4 @@ pub use trace::{
     userspace_row,
 };
 pub use trace_text::{TraceText, comment};
-pub use width::{set_width, width as output_width};
+pub use width::{fitting, set_width, width as output_width};

@@ -1,5 +1,6 @@
 //! Selects packets and flows by the lab's names, for `trace`, `capture` and `flows`.
 
+use super::coverage::joined;
 use super::shown_ids::SHORT;
 use super::target::TaskRef;
 use super::{TargetError, service_name};
@@ -12,12 +13,15 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
+/// The most tasks that an error names.
+const MOST_TASKS: usize = 8;
+
 /// A selection, word by word as it was given.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Selection {
     /// `SERVICE[/N]`.
     pub service: Option<String>,
-    /// An ENI, a NAT gateway or `app-runner`, by its id or its device.
+    /// An ENI, a NAT gateway or `app-runner`, by its id, its device or its tag `Name`.
     pub interface: Option<String>,
     /// `CIDR[:PORT]` or `NAME[:PORT]`.
     pub destination: Option<String>,
@@ -31,6 +35,16 @@ pub enum SelectionError {
     /// No such service, or not a task's number.
     #[error(transparent)]
     Task(#[from] TargetError),
+    /// No such task.
+    #[error("service `{service}` has no task {number}; it has {known}")]
+    UnknownTask {
+        /// The service.
+        service: String,
+        /// The task's number.
+        number: u16,
+        /// The tasks that it has.
+        known: String,
+    },
     /// No such ENI or gateway.
     #[error("no ENI or NAT gateway `{name}` in the lab{known}")]
     UnknownInterface {
@@ -109,16 +123,20 @@ impl Selection {
 /// # Errors
 /// The word is none of them.
 pub fn subject(word: &str, snapshot: &Snapshot) -> Result<Filter, SelectionError> {
-    if let Ok(interface) = interface(word, snapshot) {
-        return Ok(Filter { interface: Some(interface), ..Filter::default() });
+    let of = |interface| Ok(Filter { interface: Some(interface), ..Filter::default() });
+    if let Some(interface) = interface_with(word, snapshot) {
+        return of(interface);
     }
     let name = word.split_once('/').map_or(word, |(name, _)| name);
     if snapshot.parts().services.iter().any(|service| service.name == name) {
         let (service, task) = service(word, snapshot)?;
         return Ok(Filter { service, task, ..Filter::default() });
     }
+    if let Some(interface) = interface_called(word, snapshot) {
+        return of(interface);
+    }
     let services = snapshot.parts().services.iter().map(|service| service.name.clone());
-    let known = it_has(word, interfaces(snapshot).map(|(id, _)| id).chain(services));
+    let known = it_has(word, words_for_interfaces(snapshot).chain(services));
     Err(SelectionError::UnknownSubject { name: word.to_owned(), known })
 }
 
@@ -134,20 +152,53 @@ fn service(
     word: &str,
     snapshot: &Snapshot,
 ) -> Result<(Option<String>, Option<u16>), SelectionError> {
-    let reference = TaskRef::parse(word, snapshot)?;
-    Ok((Some(service_name(snapshot, reference.service).to_owned()), reference.number))
+    let TaskRef { service, number } = TaskRef::parse(word, snapshot)?;
+    let name = service_name(snapshot, service).to_owned();
+    let mut tasks: Vec<u16> =
+        snapshot.tasks().filter(|task| task.service == service).map(|task| task.number).collect();
+    if let Some(number) = number.filter(|number| !tasks.contains(number)) {
+        tasks.sort_unstable();
+        let known: Vec<String> = tasks.iter().map(|number| format!("{name}/{number}")).collect();
+        let known = if known.is_empty() { "none".to_owned() } else { joined(&known, MOST_TASKS) };
+        return Err(SelectionError::UnknownTask { service: name, number, known });
+    }
+    Ok((Some(name), number))
+}
+
+/// Returns the id of the interface that a word means, by its id, its device or its name.
+fn interface(word: &str, snapshot: &Snapshot) -> Result<String, SelectionError> {
+    let found = interface_with(word, snapshot).or_else(|| interface_called(word, snapshot));
+    found.ok_or_else(|| SelectionError::UnknownInterface {
+        name: word.to_owned(),
+        known: it_has(word, words_for_interfaces(snapshot)),
+    })
 }
 
 /// Returns the id of the interface that has this id or this device, or whose id alone begins so, as
 /// tables show it.
-fn interface(word: &str, snapshot: &Snapshot) -> Result<String, SelectionError> {
+fn interface_with(word: &str, snapshot: &Snapshot) -> Option<String> {
     let whole = interfaces(snapshot).find(|(id, device)| id == word || device == word);
     let mut begun = interfaces(snapshot).filter(|(id, _)| is_short_of(word, id));
     let alone = begun.next().filter(|_| begun.next().is_none());
-    whole.or(alone).map(|(id, _)| id).ok_or_else(|| SelectionError::UnknownInterface {
-        name: word.to_owned(),
-        known: it_has(word, interfaces(snapshot).map(|(id, _)| id)),
-    })
+    whole.or(alone).map(|(id, _)| id)
+}
+
+/// Returns the id of the only interface whose tag `Name` has this value, as tables show it.
+fn interface_called(name: &str, snapshot: &Snapshot) -> Option<String> {
+    let mut called = names_of_interfaces(snapshot).filter(|(_, own)| *own == name);
+    let alone = called.next().filter(|_| called.next().is_none());
+    alone.map(|(id, _)| id)
+}
+
+fn names_of_interfaces(snapshot: &Snapshot) -> impl Iterator<Item = (String, &str)> {
+    let tags = &snapshot.parts().name_tags;
+    interfaces(snapshot).filter_map(|(id, _)| tags.get(&id).map(|name| (id, name.as_str())))
+}
+
+/// Lists the ids and names of interfaces.
+fn words_for_interfaces(snapshot: &Snapshot) -> impl Iterator<Item = String> {
+    let names = names_of_interfaces(snapshot).map(|(_, name)| name.to_owned());
+    interfaces(snapshot).map(|(id, _)| id).chain(names)
 }
 
 /// Returns whether a word is a short form of an id: at least its prefix and eight digits.
@@ -233,7 +284,7 @@ mod tests {
     use super::super::testing::*;
     use super::*;
     use crate::config::Lab;
-    use crate::vpc::Generation;
+    use crate::vpc::{Generation, Parts};
 
     fn dst(word: &str) -> Result<(Vec<Ipv4Network>, Option<u16>), String> {
         destination(word, &snapshot()).map_err(|e| e.to_string())
@@ -280,6 +331,23 @@ mod tests {
     }
 
     #[test]
+    fn regression_the_name_that_tables_show_for_an_interface_selects_it_if_no_other_has_it() {
+        let with = |names: &[(&str, &str)]| {
+            let names = names.iter().map(|(id, name)| ((*id).into(), (*name).into())).collect();
+            Snapshot::build(Generation(1), Parts { name_tags: names, ..parts() })
+        };
+        let named = with(&[("nat-a", "shop-a"), ("sg-app", "shop-a"), ("sg-db", "db")]);
+        assert_eq!(interface("shop-a", &named), Ok("nat-a".to_owned()));
+        assert_eq!(subject("shop-a", &named).unwrap().interface.as_deref(), Some("nat-a"));
+        assert!(interface("db", &named).is_err(), "a security group is no interface");
+        let both = with(&[("nat-a", "shop-a"), (ENI_ID, "shop-a")]);
+        assert!(interface("shop-a", &both).is_err());
+        let as_service = with(&[("nat-a", "web"), (ENI_ID, "nat-a")]);
+        assert_eq!(subject("web", &as_service).unwrap().service.as_deref(), Some("web"));
+        assert_eq!(interface("nat-a", &as_service), Ok("nat-a".to_owned()), "ids come first");
+    }
+
+    #[test]
     fn words_that_mean_nothing_are_answered_with_those_that_would() {
         let snapshot = snapshot();
         let said = |selection: Selection| selection.filter(&snapshot).unwrap_err().to_string();
@@ -287,6 +355,7 @@ mod tests {
         let reported = [
             said(Selection { service: Some("wbe".into()), ..any() }),
             said(Selection { service: Some("web/0".into()), ..any() }),
+            said(Selection { service: Some("web/9".into()), ..any() }),
             said(Selection { interface: Some("eni-1".into()), ..any() }),
             said(Selection { destination: Some("nowhere".into()), ..any() }),
             said(Selection { destination: Some("10.0.0.1:0".into()), ..any() }),
@@ -302,8 +371,8 @@ mod tests {
         let snapshot = snapshot();
         assert_eq!(interface("eni-0a1b2c3d", &snapshot), Ok(ENI_ID.to_owned()));
         assert_eq!(subject("nat-a", &snapshot).unwrap().interface.as_deref(), Some("nat-a"));
-        let task = subject("web/2", &snapshot).unwrap();
-        assert_eq!((task.service.as_deref(), task.task), (Some("web"), Some(2)));
+        let task = subject("web/1", &snapshot).unwrap();
+        assert_eq!((task.service.as_deref(), task.task), (Some("web"), Some(1)));
         assert_eq!(subject("web", &snapshot).unwrap().task, None, "all of its tasks");
     }
 }

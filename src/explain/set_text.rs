@@ -9,7 +9,7 @@ use super::names::{self, Places};
 use super::packet::hint;
 use super::paint::{Look, Paint, Style};
 use super::text::{Margins, headline, packet, rest, task_of, way_out};
-use super::width::width;
+use super::width::{columns_of, width};
 use crate::pipeline::Reason;
 use crate::pipeline::reach::{Class, GatewayAddress, Ports, Ranges, SetVerdict};
 use crate::vpc::Task;
@@ -233,7 +233,7 @@ fn lines(w: &mut dyn Write, heading: &str, parts: &[String]) -> io::Result<()> {
     let mut line = heading.to_owned();
     for (at, part) in parts.iter().enumerate() {
         let text = if at + 1 < parts.len() { format!("{part}, ") } else { part.clone() };
-        if line.chars().count() + text.trim_end().chars().count() > width() && at > 0 {
+        if columns_of(&line) + columns_of(text.trim_end()) > width() && at > 0 {
             writeln!(w, "{}", line.trim_end())?;
             line = " ".repeat(heading.len());
         }

@@ -2,6 +2,7 @@
 //! ids of containers: `eni-0ca70d0fc6c6374b8` becomes `eni-0ca70d0f`. Objects that are different
 //! look different.
 
+use super::width::columns_of;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::RwLock;
 
@@ -12,6 +13,8 @@ const DIGITS: usize = 17;
 pub(super) const SHORT: usize = 8;
 /// The longest name that is shown; an id takes the place of a longer one.
 const LONGEST: usize = 32;
+/// The cell of a row that has no value in a column.
+const NO_VALUE: &str = "-";
 
 /// The names of objects, by their ids. A command has the objects of one lab, or of two that it
 /// compares.
@@ -23,9 +26,24 @@ pub fn show_names(names: &BTreeMap<String, String>) {
     all.extend(names.iter().map(|(id, name)| (id.clone(), name.clone())));
 }
 
-/// What tables show in place of ids.
+/// The words of a cell in whose place a name may stand. Ids are unique among the objects of one kind
+/// only: a service can have the id of a security group. An id of AWS is unique everywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ids {
+    /// Ids of AWS.
+    None,
+    /// Every word.
+    All,
+    /// The words of a rule or a path that stand where its objects do.
+    OfRule,
+}
+
+/// The names and short ids that tables show in place of ids.
 #[derive(Debug, Default)]
-pub(super) struct ShownIds(BTreeMap<String, String>);
+pub(super) struct ShownIds {
+    short: BTreeMap<String, String>,
+    names: BTreeMap<String, String>,
+}
 
 impl ShownIds {
     /// Finds the ids in texts.
@@ -35,27 +53,69 @@ impl ShownIds {
     }
 
     fn with<'t>(texts: impl Iterator<Item = &'t str>, names: &BTreeMap<String, String>) -> Self {
-        let words: BTreeSet<&str> = texts.flat_map(parts).collect();
+        // A name can have blanks in it, as a whole text can.
+        let words: BTreeSet<&str> = texts.flat_map(|text| parts(text).chain([text])).collect();
         let ids: Vec<&str> = words.iter().copied().filter(|word| is_id(word)).collect();
-        let mut shown = short(&ids);
+        let short = short(&ids);
+        let is_other =
+            |name: &str| words.contains(name) || short.values().any(|other| other == name);
         let named = words.iter().filter_map(|word| Some((*word, name(word, names)?)));
-        shown.extend(named.map(|(id, name)| (id.to_owned(), name.to_owned())));
-        Self(shown)
+        let named = named.filter(|(_, name)| !is_other(name));
+        let names = named.map(|(id, name)| (id.to_owned(), name.to_owned())).collect();
+        Self { short, names }
     }
 
     /// Returns a text with what is shown in place of each id.
-    pub(super) fn show(&self, text: &str) -> String {
-        parts(text).map(|part| self.0.get(part).map_or(part, String::as_str)).collect()
+    pub(super) fn show(&self, text: &str, ids: Ids) -> String {
+        let mut shown = String::new();
+        let mut at = 0;
+        for part in parts(text) {
+            let (before, after) = (&text[..at], &text[at + part.len()..]);
+            let may_be_named = is_id(part)
+                || match ids {
+                    Ids::None => false,
+                    Ids::All => true,
+                    Ids::OfRule => is_object_of_rule(before, after),
+                };
+            let name = self.names.get(part).filter(|_| may_be_named);
+            shown.push_str(name.or_else(|| self.short.get(part)).map_or(part, String::as_str));
+            at += part.len();
+        }
+        shown
     }
 }
 
-/// Returns the name of an object that no other one has. Names with marks that separate the parts of
-/// a cell are not shown.
+/// The ids of a text that goes on, so that none of them is shortened to what stood for another one.
+#[derive(Debug, Default)]
+pub(super) struct SeenIds(BTreeSet<String>);
+
+impl SeenIds {
+    /// Returns a rule with what is shown in place of each id.
+    pub(super) fn show_rule(&mut self, rule: &str) -> String {
+        self.0.extend(parts(rule).filter(|part| is_id(part)).map(str::to_owned));
+        let texts = self.0.iter().map(String::as_str).chain([rule]);
+        ShownIds::of(texts).show(rule, Ids::OfRule)
+    }
+}
+
+/// Returns whether an object stands between these parts of a rule or a path: `rule 2 of sg-app (tcp
+/// 443 to sg-db)`, `10.0.0.0/16 -> nat-a in rtb-1`, `drop: sg-app, sg-db`, `subnet-a > igw-1`.
+fn is_object_of_rule(before: &str, after: &str) -> bool {
+    let leads = ["of ", "to ", "from ", "in ", "on ", "> ", ", ", "blackhole ("];
+    let is_first = before.is_empty() || before.ends_with(": ");
+    let ends = [", ", " (", " > ", " -> "];
+    leads.iter().any(|lead| before.ends_with(lead))
+        || is_first && (after.is_empty() || ends.iter().any(|end| after.starts_with(end)))
+}
+
+/// Returns the name of an object that no other one has, as an id or as a name. Names with marks that
+/// separate the parts of a cell are not shown.
 fn name<'n>(id: &str, names: &'n BTreeMap<String, String>) -> Option<&'n str> {
     let name = names.get(id)?;
-    let is_plain = !name.contains([',', '(', ')']) && name.chars().count() <= LONGEST;
+    let is_plain = !name.contains([',', '(', ')']) && columns_of(name) <= LONGEST;
+    let is_id = names.contains_key(name) || is_id(name) || name == NO_VALUE;
     let is_unique = names.values().filter(|other| *other == name).count() == 1;
-    (is_plain && is_unique).then_some(name)
+    (is_plain && !is_id && is_unique).then_some(name)
 }
 
 /// Shortens sorted ids.
@@ -110,7 +170,7 @@ mod tests {
 
     fn shortened(texts: &[&str]) -> Vec<String> {
         let ids = ShownIds::with(texts.iter().copied(), &BTreeMap::new());
-        texts.iter().map(|text| ids.show(text)).collect()
+        texts.iter().map(|text| ids.show(text, Ids::OfRule)).collect()
     }
 
     #[test]
@@ -137,9 +197,23 @@ mod tests {
     }
 
     #[test]
+    fn regression_an_id_is_not_shortened_to_what_stood_for_an_earlier_one() {
+        let mut seen = SeenIds::default();
+        let first = seen.show_rule("rule 1 of sg-0ca70d0fc6c6374b8");
+        let second = seen.show_rule("rule 1 of sg-0ca70d0fc6c7374b8");
+        assert_eq!([first, second], ["rule 1 of sg-0ca70d0f", "rule 1 of sg-0ca70d0fc6c7"]);
+    }
+
+    #[test]
     fn other_words_stay() {
         let words = ["sg-app", "eni-0ca70d0f", "lab-vpc-0ca70d0fc6c6374b8", "10.0.0.0/16", "é → ü"];
         assert_eq!(shortened(&words), words);
+    }
+
+    fn named(names: &[(&str, &str)], texts: &[(&str, Ids)]) -> Vec<String> {
+        let names = names.iter().map(|(id, name)| ((*id).to_owned(), (*name).to_owned())).collect();
+        let ids = ShownIds::with(texts.iter().map(|(text, _)| *text), &names);
+        texts.iter().map(|(text, kind)| ids.show(text, *kind)).collect()
     }
 
     #[test]
@@ -151,10 +225,53 @@ mod tests {
             ("rtb-2", "main"),
             ("acl-1", "a, b"),
         ];
-        let names = names.map(|(id, name)| (id.to_owned(), name.to_owned())).into();
-        let texts = ["subnet-0a0803cf8ee70aa5f", "rule 2 of sg-app (all)", "rtb-1,rtb-2", "acl-1"];
-        let ids = ShownIds::with(texts.iter().copied(), &names);
-        let shown = texts.map(|text| ids.show(text));
-        assert_eq!(shown, ["app-a", "rule 2 of Web servers (all)", "rtb-1,rtb-2", "acl-1"]);
+        let texts = [
+            ("subnet-0a0803cf8ee70aa5f", Ids::None),
+            ("rule 2 of sg-app (all)", Ids::OfRule),
+            ("rtb-1,rtb-2", Ids::All),
+            ("acl-1", Ids::All),
+        ];
+        let expected = ["app-a", "rule 2 of Web servers (all)", "rtb-1,rtb-2", "acl-1"];
+        assert_eq!(named(&names, &texts), expected);
+    }
+
+    #[test]
+    fn regression_a_name_does_not_take_the_place_of_a_service_with_its_groups_id() {
+        let names = [("web", "Web servers"), ("rule", "Rules")];
+        let texts = [
+            ("web/1", Ids::None),
+            ("web", Ids::All),
+            ("rule 2 of web (tcp 443 from web)", Ids::OfRule),
+            ("drop: web, rule", Ids::OfRule),
+            ("10.0.0.0/16 -> web in rule", Ids::OfRule),
+            ("web (line 3)", Ids::OfRule),
+            ("web (line 3)", Ids::None),
+        ];
+        let expected = [
+            "web/1",
+            "Web servers",
+            "rule 2 of Web servers (tcp 443 from Web servers)",
+            "drop: Web servers, Rules",
+            "10.0.0.0/16 -> Web servers in Rules",
+            "Web servers (line 3)",
+            "web (line 3)",
+        ];
+        assert_eq!(named(&names, &texts), expected);
+    }
+
+    #[test]
+    fn regression_a_name_that_means_something_else_is_not_shown() {
+        let names = [
+            ("sg-1", "sg-2"),
+            ("sg-2", "db"),
+            ("sg-3", "-"),
+            ("sg-4", "forward"),
+            ("sg-5", "eni-0ca70d0f"),
+        ];
+        let ids = ["sg-1", "sg-2", "sg-3", "sg-4", "sg-5"];
+        let others = ["forward", "eni-0ca70d0fc6c6374b8"];
+        let texts = ids.map(|id| (id, Ids::All)).into_iter().chain(others.map(|o| (o, Ids::None)));
+        let shown = named(&names, &texts.collect::<Vec<_>>());
+        assert_eq!(shown, ["sg-1", "db", "sg-3", "sg-4", "sg-5", "forward", "eni-0ca70d0f"]);
     }
 }

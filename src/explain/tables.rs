@@ -1,10 +1,11 @@
-//! Writes tables of rows: columns without rules, one row per line, so that grep and awk work.
+//! Writes tables of rows: columns without rules, one row per line. With `-o wide` nothing is cut or
+//! left out, so that grep and awk work.
 
 use super::columns::{Column, Fitted, GAP, NOTHING, fitted};
 use super::rows::{
     DropRow, EniRow, FlowRow, HolderRow, Offloaded, ProcessRow, PsRow, ResourceRow, TopRow,
 };
-use super::shown_ids::ShownIds;
+use super::shown_ids::{Ids, ShownIds};
 use super::width::width;
 use crate::edge::shown;
 use comfy_table::{ContentArrangement, Table, presets};
@@ -49,7 +50,10 @@ pub fn print<R: Row>(w: &mut dyn Write, rows: &[R], style: &TableStyle) -> io::R
     let Fitted { columns, rows } = match &style.columns {
         Some(chosen) => only(chosen, &rows),
         None if style.wide => only(&(0..R::COLUMNS.len()).collect::<Vec<_>>(), &rows),
-        None => fitted(R::COLUMNS, &with_shown_ids(rows), width()),
+        None => {
+            let kinds: Vec<Ids> = R::COLUMNS.iter().map(|column| column.ids).collect();
+            fitted(R::COLUMNS, &with_shown_ids(rows, &kinds), width())
+        }
     };
     let headings: Vec<&str> = columns.iter().map(|at| R::COLUMNS[*at].heading).collect();
     let lines = lines(&headings, rows.into_iter());
@@ -67,10 +71,12 @@ fn only(columns: &[usize], rows: &[Vec<String>]) -> Fitted {
     Fitted { columns: columns.to_vec(), rows: rows.iter().map(row).collect() }
 }
 
-/// Shows names or short ids in all cells.
-pub(super) fn with_shown_ids(rows: Vec<Vec<String>>) -> Vec<Vec<String>> {
+/// Shows names or short ids in cells, by the kind of each column.
+fn with_shown_ids(rows: Vec<Vec<String>>, kinds: &[Ids]) -> Vec<Vec<String>> {
     let ids = ShownIds::of(rows.iter().flatten().map(String::as_str));
-    let row = |row: Vec<String>| row.iter().map(|cell| ids.show(cell)).collect();
+    let row = |row: Vec<String>| {
+        row.iter().zip(kinds).map(|(cell, kind)| ids.show(cell, *kind)).collect()
+    };
     rows.into_iter().map(row).collect()
 }
 
@@ -94,8 +100,8 @@ impl Row for FlowRow {
         Column::first("STATE", 3),
         Column::further("INSIDE", 2),
         Column::first("DESTINATION", 1),
-        Column::further("ENI", 3),
-        Column::further("NAT-GATEWAY", 0),
+        Column::further("ENI", 3).ids(),
+        Column::further("NAT-GATEWAY", 0).ids(),
         Column::further("OUTSIDE", 1),
         Column::first("OUT", 5).steady(10),
         Column::first("IN", 6).steady(10),
@@ -178,14 +184,14 @@ impl Row for DropRow {
 
 impl Row for EniRow {
     const COLUMNS: &'static [Column] = &[
-        Column::first("ID", 0),
+        Column::first("ID", 0).ids(),
         Column::first("KIND", 1),
         Column::further("DEVICE", 1),
-        Column::first("SUBNET", 6),
+        Column::first("SUBNET", 6).ids(),
         Column::further("AZ", 2),
         Column::first("ADDRESS", 5),
         Column::first("PUBLIC", 8),
-        Column::further("SECURITY-GROUPS", 0),
+        Column::further("SECURITY-GROUPS", 0).ids(),
         Column::first("SERVICES", 7).list(8),
         Column::further("CONNECTORS", 5),
         Column::first("TASKS", 9),
@@ -225,7 +231,7 @@ impl Row for EniRow {
                 self.bytes_out.saturating_add(self.bytes_in),
             ),
             self.drops.to_string(),
-            // Nothing of them takes no room.
+            // A column of dashes is left out.
             or_dash((self.port_errors > 0).then_some(self.port_errors)),
             or_dash(self.state.as_ref()),
             or_dash(self.interface_type.as_ref()),
@@ -248,7 +254,7 @@ fn device(name: &str, queues: usize, dead: usize) -> String {
 
 impl Row for HolderRow {
     const COLUMNS: &'static [Column] = &[
-        Column::first("ID", 0),
+        Column::first("ID", 0).ids(),
         Column::first("DESTINATION", 3),
         Column::first("TAKEN", 2),
         Column::first("LIMIT", 4),
@@ -275,8 +281,8 @@ impl Row for PsRow {
         Column::first("STATE", 1),
         Column::first("NAMESPACE", 2),
         Column::first("ADDRESS", 3),
-        Column::first("ENI", 4),
-        Column::first("SUBNET", 5),
+        Column::first("ENI", 4).ids(),
+        Column::first("SUBNET", 5).ids(),
         Column::first("AZ", 6),
         Column::first("ORIGIN", 7),
         Column::wide("EGRESS"),
@@ -307,8 +313,8 @@ impl Row for ResourceRow {
         Column::first("NAMESPACE", 2),
         Column::first("INTERFACE", 3),
         Column::first("LISTENS", 4).list(9),
-        Column::first("SUBNET", 5),
-        Column::first("SECURITY-GROUPS", 6).list(12),
+        Column::first("SUBNET", 5).ids(),
+        Column::first("SECURITY-GROUPS", 6).list(12).ids(),
     ];
     const EMPTY: &'static str = "no resources";
 
@@ -415,7 +421,7 @@ fn with_line(rule: &str, line: Option<u32>, generation: Option<u32>) -> String {
     }
 }
 
-/// Writes `12 pkt, 3.4 kB`, without spaces inside a number's unit, on which awk would split.
+/// Writes `12/3.4kB`: packets and bytes, without a blank on which awk would split.
 fn traffic(packets: u64, bytes: u64) -> String {
     format!("{packets}/{}", size(bytes))
 }

@@ -8,6 +8,7 @@ use super::names::{self, Places};
 use super::nearest_miss::NearestMiss;
 use super::packet::arrival;
 use super::paint::{Paint, Style};
+use super::width::columns_of;
 use crate::pipeline::reach::is_not_chosen;
 use crate::pipeline::{Detail, Evidence, Outcome, Stage, Step};
 use crate::vpc::{Snapshot, Task};
@@ -102,7 +103,7 @@ fn steps(
 /// Returns the columns that steps need.
 pub(super) fn step_columns(steps: &[NamedStep], margin: usize) -> StepColumns {
     let widest = |of: fn(&NamedStep) -> &str| {
-        steps.iter().map(|step| of(step).chars().count()).max().unwrap_or(0)
+        steps.iter().map(|step| columns_of(of(step))).max().unwrap_or(0)
     };
     StepColumns { margin, stage: widest(|s| &s.stage), component: widest(|s| &s.component) }
 }

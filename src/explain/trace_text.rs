@@ -5,10 +5,10 @@ use super::evidence::Endpoints;
 use super::layout::paragraph;
 use super::packet::end;
 use super::paint::{Look, Style};
-use super::shown_ids::ShownIds;
+use super::shown_ids::SeenIds;
 use super::text::{mark_of, step_columns};
 use super::trace::TraceRow;
-use super::width::width;
+use super::width::{columns_of, padded, width};
 use crate::packet::Protocol;
 use std::io::{self, Write};
 
@@ -18,6 +18,7 @@ pub struct TraceText {
     look: Look,
     columns: Vec<Column>,
     titled: bool,
+    ids: SeenIds,
 }
 
 /// A column before the rule, for which the rest of the line is.
@@ -37,6 +38,13 @@ struct Column {
 const VERDICT: &str = "VERDICT";
 /// The title of what is beside it.
 const RULE: &str = "RULE";
+/// The titles of the other columns that can be cut.
+const TASK: &str = "TASK";
+const SERVER: &str = "SERVER";
+
+/// The columns that are cut where the output has no room for them, in this order, and the width at
+/// which that ends.
+const CUT: [(&str, usize); 3] = [(VERDICT, 8), (TASK, 4), (SERVER, 6)];
 
 /// Lists all columns.
 fn columns() -> [Column; 8] {
@@ -44,18 +52,18 @@ fn columns() -> [Column; 8] {
         |title, [width, most, from]: [usize; 3], cell| Column { title, cell, width, most, from };
     [
         column("TIME", [12, 12, 0], |row| time(row).to_owned()),
-        column("TASK", [6, 16, 0], |row| or_dash(row.task.as_deref())),
+        column(TASK, [6, 16, 0], |row| or_dash(row.task.as_deref())),
         column("PROTOCOL", [8, 8, 90], protocol),
         column("INSIDE", [20, 21, 122], task_end),
         column("", [2, 2, 0], |row| way(row).to_owned()),
-        column("SERVER", [17, 21, 0], server_end),
+        column(SERVER, [17, 21, 0], server_end),
         column("OUTSIDE", [21, 21, 150], outside_end),
         column(VERDICT, [28, 40, 0], |row| verdict(row).0),
     ]
 }
 
 /// The least room beside the verdict for a rule that does not fit there; with less it is below.
-const BESIDE: usize = 12;
+const BESIDE: usize = 28;
 /// The indent of what is below a line.
 const INDENT: usize = 4;
 
@@ -63,7 +71,8 @@ impl TraceText {
     /// Makes a writer of lines that fit the output, or of lines with all columns for a wide one.
     pub fn new(look: Look) -> Self {
         let has_room = |column: &Column| look.wide || column.from <= width();
-        Self { look, columns: columns().into_iter().filter(has_room).collect(), titled: false }
+        let columns = columns().into_iter().filter(has_room).collect();
+        Self { look, columns, titled: false, ids: SeenIds::default() }
     }
 
     /// Writes a row, and the columns' titles before the first.
@@ -93,13 +102,15 @@ impl TraceText {
 
     /// Draws cells in their columns, the verdict in a style; returns the visible width too.
     fn line(&mut self, cells: Vec<String>, style: Option<Style>) -> (String, usize) {
+        for (column, cell) in self.columns.iter_mut().zip(&cells) {
+            let most = if self.look.wide { usize::MAX } else { column.most };
+            column.width = column.width.max(columns_of(cell).min(most));
+        }
         let (mut line, mut used) = (String::new(), 0);
-        for (column, cell) in self.columns.iter_mut().zip(cells) {
-            let cell = if self.look.wide { cell } else { cut(&cell, column.most) };
-            column.width = column.width.max(cell.chars().count());
-            let padded = format!("{cell:width$}", width = column.width);
+        for ((column, width), cell) in self.columns.iter().zip(self.widths()).zip(cells) {
+            let padded = padded(&cut(&cell, width), width);
             let gap = if line.is_empty() { "" } else { "  " };
-            used += gap.len() + column.width;
+            used += gap.len() + width;
             line.push_str(gap);
             match style.filter(|_| column.title == VERDICT) {
                 Some(style) => line.push_str(&self.look.paint().with(style, &padded)),
@@ -109,16 +120,32 @@ impl TraceText {
         (line, used)
     }
 
+    /// Returns the columns' widths, as far as the output has room for them.
+    fn widths(&self) -> Vec<usize> {
+        let mut widths: Vec<usize> = self.columns.iter().map(|column| column.width).collect();
+        if self.look.wide {
+            return widths;
+        }
+        let gaps = GAP * widths.len().saturating_sub(1);
+        for (title, least) in CUT {
+            let beyond = (widths.iter().sum::<usize>() + gaps).saturating_sub(width());
+            let own = self.columns.iter().zip(&mut widths).find(|(own, _)| own.title == title);
+            if let Some((_, width)) = own {
+                *width = width.saturating_sub(beyond).max(least.min(*width));
+            }
+        }
+        widths
+    }
+
     /// Returns whether a text fits beside so many columns.
     fn has_room(&self, used: usize, text: usize) -> bool {
         self.look.wide || used + GAP + text <= width()
     }
 
     /// Writes a line with its rule: beside it as much of the rule as fits, or below it the whole.
-    fn rule(&self, w: &mut dyn Write, line: &str, used: usize, rule: String) -> io::Result<()> {
-        let ids = ShownIds::of(std::iter::once(&*rule));
-        let rule = if self.look.wide { rule } else { ids.show(&rule) };
-        if self.has_room(used, rule.chars().count()) {
+    fn rule(&mut self, w: &mut dyn Write, line: &str, used: usize, rule: String) -> io::Result<()> {
+        let rule = if self.look.wide { rule } else { self.ids.show_rule(&rule) };
+        if self.has_room(used, columns_of(&rule)) {
             return writeln!(w, "{line}  {rule}");
         }
         if self.has_room(used, BESIDE) {

@@ -1,5 +1,7 @@
 //! The terminal of a command that shows live output.
 
+use nix::libc::_POSIX_VDISABLE;
+use nix::sys::termios::SpecialCharacterIndices::{VQUIT, VSUSP};
 use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
@@ -45,6 +47,10 @@ impl KeyByKey {
         let before = tcgetattr(io::stdin()).ok()?;
         let mut now = before.clone();
         now.local_flags.remove(LocalFlags::ICANON | LocalFlags::ECHO);
+        // Ctrl-Z and Ctrl-\ would give the terminal to the shell as it is now.
+        for key in [VSUSP, VQUIT] {
+            now.control_chars[key as usize] = _POSIX_VDISABLE;
+        }
         tcsetattr(io::stdin(), SetArg::TCSANOW, &now).ok()?;
         Some(Self { before })
     }

@@ -1,5 +1,5 @@
-//! Answers the script of a shell. Whatever goes wrong, the shell gets no candidate: a message in
-//! the middle of a command line that somebody types would only disturb.
+//! Answers the script of a shell. After any error the shell gets no candidate: a message would
+//! disturb the command line that the user types.
 
 use super::super::{Cli, output};
 use super::{VARIABLE, joined, known};

@@ -102,7 +102,7 @@ impl Row for ProbeRow {
 
 impl Row for ThroughputRow {
     const COLUMNS: &'static [Column] = &[
-        Column::first("ENI", 0),
+        Column::first("ENI", 0).ids(),
         Column::first("DIRECTION", 1),
         Column::first("STREAMS", 2),
         Column::first("GBIT/S", 0),

@@ -17,6 +17,10 @@ pub trait Formats {
     const CSV: Option<&'static str>;
     /// A description of the lines of name; `None` if nothing in the answer has a name.
     const NAME: Option<&'static str>;
+    /// A description of the text for people, if it is no table that fits a terminal.
+    const TABLE: Option<&'static str> = None;
+    /// A description of the text that leaves nothing out, if it is no table.
+    const WIDE: Option<&'static str> = None;
 }
 
 /// The format that `-o FORMAT` or `--json` chooses.
@@ -43,12 +47,21 @@ fn possible_values<F: Formats>() -> Vec<PossibleValue> {
     let shown = |format: &Format| {
         let value = format.to_possible_value()?;
         match format {
-            Format::Table | Format::Wide | Format::Json | Format::Yaml => Some(value),
+            Format::Table => Some(described(value, F::TABLE)),
+            Format::Wide => Some(described(value, F::WIDE)),
+            Format::Json | Format::Yaml => Some(value),
             Format::Csv => F::CSV.map(|help| value.help(help)),
             Format::Name => F::NAME.map(|help| value.help(help)),
         }
     };
     Format::value_variants().iter().filter_map(shown).collect()
+}
+
+fn described(value: PossibleValue, help: Option<&'static str>) -> PossibleValue {
+    match help {
+        Some(help) => value.help(help),
+        None => value,
+    }
 }
 
 impl<F: Formats> clap::Args for OutputArgs<F> {

@@ -13,7 +13,7 @@ use crate::explain::layout::paragraph;
 use crate::explain::names::{self, Places};
 use crate::explain::paint::{Look, Style};
 use crate::explain::text::{Margins, mark_of, short};
-use crate::explain::width::width;
+use crate::explain::width::{columns_of, padded, width};
 use crate::pipeline::reach::{Class, SetVerdict};
 use crate::pipeline::{Outcome, Stage, Step};
 use std::io::{self, Write};
@@ -66,7 +66,7 @@ impl Tested<'_> {
         let with = |suffix: &str| {
             let lines = (1..=SHOWN).rev().map(|items| format!("{place}  {}", self.words(items)));
             let mut lines = lines.map(|line| line + suffix);
-            lines.find(|line| INDENT.len() + line.chars().count() <= width())
+            lines.find(|line| INDENT.len() + columns_of(line) <= width())
         };
         match with(&suffix) {
             Some(line) => (line, None),
@@ -94,7 +94,7 @@ impl Tested<'_> {
         let contradictions = self.live.as_ref().map_or(&[][..], |live| &live.contradictions);
         for contradiction in contradictions.iter().take(most) {
             let line = contradiction.line();
-            if look.wide || INDENT.len() + line.chars().count() <= width() {
+            if look.wide || INDENT.len() + columns_of(&line) <= width() {
                 writeln!(w, "{INDENT}{line}")?;
             } else {
                 let [sent, met] = contradiction.parts();
@@ -204,7 +204,7 @@ impl Failure {
         };
         let shown: Vec<_> = evidence.steps.iter().zip(&named).filter(is_shown).collect();
         let widest = |text: fn(&NamedStep) -> &str| {
-            shown.iter().map(|(_, named)| text(named).chars().count()).max().unwrap_or(0)
+            shown.iter().map(|(_, named)| columns_of(text(named))).max().unwrap_or(0)
         };
         let widths = [widest(|named| &named.stage), widest(|named| &named.component)];
         shown.iter().map(|(_, named)| stage(named, widths, look)).collect()
@@ -231,7 +231,8 @@ fn stage(named: &NamedStep, [stage, component]: [usize; 2], look: Look) -> Strin
     let rule = named.rule.as_deref().map(in_words);
     let said = if is_translation { named.detail.as_deref() } else { rule };
     let said = said.filter(|said| *said != named.component).unwrap_or_default();
-    let text = format!("{:stage$}  {:component$}  {said}", named.stage, named.component);
+    let [stage, component] = [padded(&named.stage, stage), padded(&named.component, component)];
+    let text = format!("{stage}  {component}  {said}");
     let room = look.most(width().saturating_sub(INDENT.len() + 4));
     format!("  {} {}", look.paint().with(style, mark), cut(text.trim_end(), room))
 }

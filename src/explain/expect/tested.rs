@@ -4,6 +4,7 @@ use super::live::{Contradiction, Live};
 use crate::config::{At, Expectation};
 use crate::explain::Explained;
 use crate::explain::coverage::joined;
+use crate::explain::width::columns_of;
 use crate::pipeline::reach::SetVerdict;
 use std::fmt;
 use std::rc::Rc;
@@ -100,7 +101,7 @@ impl Tested<'_> {
         let names = |list: &[At<String>]| {
             let all: Vec<String> = list.iter().map(|name| name.value.clone()).collect();
             let (whole, short) = (joined(&all, usize::MAX), joined(&all, items));
-            if whole.chars().count() <= short.chars().count() { whole } else { short }
+            if columns_of(&whole) <= columns_of(&short) { whole } else { short }
         };
         let blocks: Vec<String> = seen_as.iter().map(block).collect();
         let part = |word: &str, name: &Option<At<String>>| {

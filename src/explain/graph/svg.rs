@@ -1,8 +1,9 @@
 //! The picture as an SVG file: without scripts and fonts of its own, in light and dark colours.
 
+use super::super::width::columns_of;
 use super::model::{Column, Edge, Graph, Kind, Node};
 use super::placement::{Placement, Sizes, place};
-use super::words::{ARROW, Shown, shortened, width};
+use super::words::{ARROW, Shown, shortened};
 use crate::edge::{shown, shown_lines};
 use std::io::{self, Write};
 
@@ -103,7 +104,7 @@ const fn most(column: Column) -> usize {
 /// Returns the line of a route with a shorter target, so that its destination stays whole.
 fn short_route(destination: &str, target: &str, most: usize) -> String {
     let destination = shortened(destination, most / 2);
-    let room = most - width(&destination) - width(ARROW);
+    let room = most - columns_of(&destination) - columns_of(ARROW);
     format!("{destination}{ARROW}{}", shortened(target, room))
 }
 
@@ -125,8 +126,8 @@ impl<'a> Drawn<'a> {
     }
 
     fn width(&self) -> f64 {
-        let lines = self.lines.iter().map(|line| width(line));
-        CHARACTER * count(lines.chain([width(&self.name)]).max().unwrap_or(0)) + 2.0 * PADDING
+        let lines = self.lines.iter().map(|line| columns_of(line));
+        CHARACTER * count(lines.chain([columns_of(&self.name)]).max().unwrap_or(0)) + 2.0 * PADDING
     }
 
     /// Returns the distance from the top to the beginning of an edge: half the height, or the line of

@@ -1,5 +1,6 @@
 //! Words and short forms in the pictures.
 
+use super::super::width::{columns_of, fitting};
 use super::model::{Kind, Node};
 use crate::edge::thousands;
 
@@ -81,36 +82,20 @@ impl<'a> Shown<'a> {
     }
 }
 
-/// Returns the width of a text in characters of one byte, which have half the width of others.
-pub(super) fn width(text: &str) -> usize {
-    text.chars().map(width_of).sum()
-}
-
-fn width_of(c: char) -> usize {
-    // Box drawing, arrows and dots are as narrow as letters; nothing else is in ids.
-    if c.is_ascii() || matches!(c, '…' | '→' | '·') { 1 } else { 2 }
-}
-
 /// Shortens a text to at most `most` characters, in the middle: names and ids differ at their ends.
 pub(super) fn shortened(text: &str, most: usize) -> String {
-    if width(text) <= most {
+    if columns_of(text) <= most {
         return text.to_owned();
     }
     let room = most.saturating_sub(1);
-    let tail = fitting(text.chars().rev(), room / 2);
-    let head = fitting(text.chars(), room - room / 2);
-    let tail: String = tail.chars().rev().collect();
+    let (head, tail) = (fitting(text, room - room / 2), last_fitting(text, room / 2));
     format!("{head}…{tail}")
 }
 
-/// Returns the first characters, as many as there is room for.
-fn fitting(characters: impl Iterator<Item = char>, room: usize) -> String {
-    let mut used = 0;
-    let fits = |c: &char| {
-        used += width_of(*c);
-        used <= room
-    };
-    characters.take_while(fits).collect()
+/// Returns the longest end of a text that there is room for.
+fn last_fitting(text: &str, room: usize) -> &str {
+    let ends = text.char_indices().rev().map(|(at, _)| &text[at..]);
+    ends.take_while(|end| columns_of(end) <= room).last().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -122,9 +107,13 @@ mod tests {
         assert_eq!(shortened("subnet-private-a", 16), "subnet-private-a");
         assert_eq!(shortened("subnet-private-payments-a", 16), "subnet-p…ments-a");
         assert_eq!(shortened("eni-0a1b2c3d4e5f60718", 4), "en…8");
-        assert_eq!(shortened("ééééé", 5), "é…é");
+        assert_eq!(shortened("ééééé", 4), "éé…é");
+        assert_eq!(shortened("日本語日本", 6), "日…本");
         for most in 0..30 {
-            assert!(width(&shortened("subnet-0123456789abcdef0", most)) <= most.max(1), "{most}");
+            assert!(
+                columns_of(&shortened("subnet-0123456789abcdef0", most)) <= most.max(1),
+                "{most}"
+            );
         }
     }
 

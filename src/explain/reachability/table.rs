@@ -2,13 +2,21 @@
 //! of their lists.
 
 use super::super::columns::{GAP, beginning};
-use super::super::shown_ids::ShownIds;
+use super::super::shown_ids::{Ids, ShownIds};
 use super::super::tables;
-use super::super::width::width as line;
+use super::super::width::{columns_of, width as line};
 use std::io::{self, Write};
 
 /// The columns whose cells are never shortened: words for which scripts search.
 const WHOLE: [&str; 4] = ["CHANGE", "VERDICT", "REASON", "REACHES"];
+
+/// Returns in the place of which words below a heading names can stand.
+fn kind(heading: &str) -> Ids {
+    match heading {
+        "DECIDED BY" | "PATH" | "FROM" | "BEFORE" | "AFTER" => Ids::OfRule,
+        _ => Ids::None,
+    }
+}
 
 /// Rows of lists, one for each column.
 pub(in crate::explain) struct Cells {
@@ -31,8 +39,12 @@ impl Cells {
     pub(in crate::explain) fn write(&self, w: &mut dyn Write) -> io::Result<()> {
         let items = self.rows.iter().flatten().flatten();
         let ids = ShownIds::of(items.map(String::as_str));
-        let cell = |items: &Vec<String>| items.iter().map(|item| ids.show(item)).collect();
-        let rows = self.rows.iter().map(|row| row.iter().map(cell).collect()).collect();
+        let kinds: Vec<Ids> = self.headings.iter().map(|heading| kind(heading)).collect();
+        let cell = |(items, kind): (&Vec<String>, &Ids)| {
+            items.iter().map(|item| ids.show(item, *kind)).collect()
+        };
+        let row = |row: &Vec<Vec<String>>| row.iter().zip(&kinds).map(cell).collect();
+        let rows = self.rows.iter().map(row).collect();
         let short = Self { headings: self.headings.clone(), rows };
         let widest = short.widest();
         let lines =
@@ -61,7 +73,7 @@ impl Cells {
     /// Returns the width of a cell that lets the table fit.
     fn widest(&self) -> usize {
         let width = |at: usize| {
-            let cells = self.rows.iter().map(|row| shown(&row[at], usize::MAX).chars().count());
+            let cells = self.rows.iter().map(|row| columns_of(&shown(&row[at], usize::MAX)));
             cells.chain([self.headings[at].len()]).max().unwrap_or(0)
         };
         let widths: Vec<usize> = (0..self.headings.len()).map(width).collect();
