@@ -114,6 +114,26 @@ fn a_row_keeps_its_names_and_its_rule_through_more_changes_than_are_remembered()
 }
 
 #[test]
+fn regression_a_task_that_does_not_exist_is_an_error_and_a_removed_one_has_its_drops() {
+    if !can_run() {
+        return;
+    }
+    let lab = Lab::up("auto", LAB);
+    lab.task("web").udp_times_out(DB, 53);
+    for command in ["drops", "flows", "trace --count 1"] {
+        let unknown = lab.egret(&format!("{command} --service web/9"));
+        let said = both_streams(&unknown);
+        assert_eq!(unknown.status.code(), Some(2), "{command}: {said}");
+        assert!(said.contains("service `web` has no task 9; it has web/1"), "{command}: {said}");
+    }
+    lab.egret_ok("task remove web/1");
+    let rows: Vec<DropRow> = lab.rows("drops --service web/1");
+    assert!(rows.iter().any(|row| row.task == Some(1)), "{rows:#?}");
+    let gone = lab.egret("flows --service web/1");
+    assert!(both_streams(&gone).contains("has no task 1"), "{}", both_streams(&gone));
+}
+
+#[test]
 fn the_losses_of_a_removed_device_stay_listed() {
     if !can_run() {
         return;
