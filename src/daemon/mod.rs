@@ -62,6 +62,7 @@ mod silence;
 mod start;
 mod startup;
 pub mod state;
+mod state_error;
 mod steer_drops;
 mod streams;
 mod subject;

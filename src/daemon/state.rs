@@ -2,9 +2,11 @@
 //! socket, and the list of all that must be cleared after a killed run.
 
 use super::process;
+pub use super::state_error::StateError;
+use super::state_error::io_error;
 use crate::edge::own;
 use crate::linux::netns::{self, Netns, NetnsError};
-use crate::linux::{Foreign, Pins, PinsError, remedy};
+use crate::linux::{Foreign, Pins};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use std::collections::BTreeSet;
@@ -32,59 +34,6 @@ const TRUSTED: &str = "trusted.pem";
 const ROOM: usize = 768 << 10;
 /// Limits the time that the kernel may take to close what a killed process had open.
 const LAST_MOMENTS: Duration = Duration::from_secs(10);
-
-/// The reason why the state directory cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum StateError {
-    /// Another process has the lab.
-    #[error(
-        "lab `{lab}` is up already (process {pid}): end it with `egret down --lab {lab}`, or give this one another name with `--lab NAME`"
-    )]
-    Busy {
-        /// The lab.
-        lab: String,
-        /// Its process, `unknown` if it has not written it yet.
-        pid: String,
-    },
-    /// The kernel refused.
-    #[error("{what} {path}: {source}{}", remedy(source))]
-    Io {
-        /// The operation.
-        what: &'static str,
-        /// The path.
-        path: PathBuf,
-        /// The kernel's error.
-        source: io::Error,
-    },
-    /// A namespace could not be made or removed.
-    #[error(transparent)]
-    Netns(#[from] NetnsError),
-    /// The pins that outlive the process could not be removed.
-    #[error(transparent)]
-    Pins(#[from] PinsError),
-    /// Files exist for a namespace that this lab is about to make, and they are not its own.
-    #[error(
-        "{path} exists already, and is not this lab's: remove it with `rm -r {path}`, or choose another lab name"
-    )]
-    Overlay {
-        /// The directory.
-        path: PathBuf,
-    },
-    /// The lab's process does not end.
-    #[error(
-        "lab `{lab}` (process {pid}) neither gets ready nor ends: end it with `kill {pid}`, then `egret down --lab {lab}` again"
-    )]
-    Stuck {
-        /// The lab.
-        lab: String,
-        /// Its process.
-        pid: String,
-    },
-}
-
-fn remedy(error: &io::Error) -> &'static str {
-    remedy::remedy(error, " (labs need root: run it with sudo)")
-}
 
 /// The state directory of a lab that this process holds.
 #[derive(Debug)]
@@ -638,11 +587,6 @@ pub(super) fn process(lab: &str) -> String {
 fn process_in(lock: &Path) -> String {
     let pid = own::read(lock).unwrap_or_default();
     if pid.trim().is_empty() { "unknown".to_owned() } else { pid.trim().to_owned() }
-}
-
-fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StateError {
-    let path = path.to_owned();
-    move |source| StateError::Io { what, path, source }
 }
 
 #[cfg(test)]
