@@ -1,7 +1,7 @@
 //! The JSON Schema of a lab file, from the keys that the reader takes: editors check a file with it
 //! while it is written.
 //!
-//! It takes every file that the reader takes. The reader refuses more: see [`ABOUT`].
+//! It takes every file that the reader takes. The reader refuses more: see `ABOUT`.
 
 use super::form::Form;
 use super::key::{Condition, Key, List, MOST_TABLES, Table, Type, When};

@@ -37,7 +37,7 @@ pub enum TargetError {
     UnknownService {
         /// The word.
         name: String,
-        /// The existing services, as [`known`] lists them.
+        /// The existing services, as `known` lists them.
         known: String,
     },
     /// No such protocol.
