@@ -53,6 +53,7 @@ pages! {
     guide_capture_runs_as_written: "docs/guides/capture.md",
     guide_throughput_runs_as_written: "docs/guides/throughput.md",
     guide_attach_runs_as_written: "docs/guides/attach.md",
+    guide_docker_runs_as_written: "docs/guides/docker.md",
     guide_broken_task_runs_as_written: "docs/guides/broken-task.md",
     guide_after_a_kill_runs_as_written: "docs/guides/after-a-kill.md",
     guide_aws_cli_runs_as_written: "docs/guides/aws-cli.md",

@@ -10,6 +10,7 @@ pub mod completion;
 pub mod completions;
 pub mod demo;
 pub mod diff;
+pub mod docker_plugin;
 pub mod down;
 pub mod drops;
 mod error;
@@ -107,6 +108,8 @@ pub enum Command {
     Task(task::TaskArgs),
     /// Attach containers or processes that answer at resources' addresses, detach or list them
     Resource(resource::ResourceArgs),
+    /// Run a network driver of Docker's: its containers become tasks, or answer for resources
+    DockerPlugin(docker_plugin::DockerPluginArgs),
     /// Say whether a service reaches a destination, and which rule decides
     #[command(long_about = "Say whether a service reaches a destination, and which rule decides.
 
@@ -192,6 +195,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Exec(args) => exec::run(&args),
         Command::Task(args) => task::run(&args),
         Command::Resource(args) => resource::run(&args),
+        Command::DockerPlugin(args) => docker_plugin::run(&args),
         Command::Trace(args) => trace::run(args, cli.color),
         Command::Capture(args) => capture::run(args),
         Command::Top(args) => top::run(&args),

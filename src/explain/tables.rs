@@ -281,6 +281,7 @@ impl Row for PsRow {
         Column::first("ORIGIN", 7),
         Column::wide("EGRESS"),
         Column::wide("GENERATION"),
+        Column::wide("CONTAINER"),
     ];
     const EMPTY: &'static str = "no tasks";
 
@@ -296,6 +297,7 @@ impl Row for PsRow {
             or_dash((!self.origin.is_empty()).then_some(&self.origin)),
             self.egress.clone(),
             self.generation.to_string(),
+            or_dash(self.container.as_ref()),
         ]
     }
 }
