@@ -56,6 +56,7 @@ pages! {
     guide_attach_runs_as_written: "docs/guides/attach.md",
     guide_containers_runs_as_written: "docs/guides/containers.md",
     guide_cni_runs_as_written: "docs/guides/cni.md",
+    guide_docker_runs_as_written: "docs/guides/docker.md",
     guide_broken_task_runs_as_written: "docs/guides/broken-task.md",
     guide_after_a_kill_runs_as_written: "docs/guides/after-a-kill.md",
     guide_background_runs_as_written: "docs/guides/background.md",

@@ -24,6 +24,7 @@ mod curl;
 mod demo;
 mod diff_live;
 mod dns;
+mod docker_plugin;
 mod docs;
 mod drops;
 mod ending;

@@ -11,6 +11,7 @@
 //! |---|---|---|
 //! | 9 | [`cli`] | one file per command; `cli/demo` and `cli/bench` have several |
 //! | 8 | [`apprunner`] | the App Runner API over a running lab: protocol, operations, records |
+//! | 8 | [`docker`] | Docker's network driver: containers are attached to running labs |
 //! | 7 | [`daemon`] | a running lab: lifecycle, tasks, control API on a unix socket |
 //! | 6 | [`linux`] | all code that uses the kernel: namespaces, links, TUN, tc programs, workers |
 //! | 5 | [`explain`] | evidence to text and JSON, rows to tables |
@@ -84,6 +85,7 @@ pub mod config;
 #[cfg(test)]
 mod conformance;
 pub mod daemon;
+pub mod docker;
 pub mod edge;
 pub mod explain;
 #[cfg(test)]

@@ -19,6 +19,7 @@ LAYERS = {
     "daemon": 7,
     "apprunner": 8,
     "console": 8,
+    "docker": 8,
     "cli": 9,
 }
 PURE = {"packet", "vpc", "flow", "pipeline"}

@@ -7,6 +7,7 @@ use crate::config::Diagnostics;
 use crate::config::edit::{EditError, PatchError};
 use crate::config::import::ImportFailure;
 use crate::daemon::{ClientError, LabError, StateError};
+use crate::docker::{NetworksError, SocketError};
 use crate::edge::thousands;
 use crate::explain::{AskError, TargetError};
 use crate::linux::exec::ExecError;
@@ -44,6 +45,12 @@ pub enum CliError {
     /// A running lab did not answer, or refused.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// The file of Docker's networks.
+    #[error(transparent)]
+    Networks(#[from] NetworksError),
+    /// The socket of Docker's plugin.
+    #[error(transparent)]
+    PluginSocket(#[from] SocketError),
     /// A program could not be run in a namespace.
     #[error(transparent)]
     Exec(#[from] ExecError),
@@ -112,6 +119,8 @@ impl CliError {
             | Self::Lab(_)
             | Self::State(_)
             | Self::Store(_)
+            | Self::Networks(_)
+            | Self::PluginSocket(_)
             | Self::Exec(_)
             | Self::NotApplied(_)
             | Self::Edit(_)

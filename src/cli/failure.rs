@@ -180,6 +180,8 @@ fn details(error: CliError) -> (Vec<Diagnostic>, Vec<FindingRow>) {
         | CliError::Bench(_)
         | CliError::Usage(_)
         | CliError::Stopped
+        | CliError::Networks(_)
+        | CliError::PluginSocket(_)
         | CliError::Io(_) => (Vec::new(), Vec::new()),
     }
 }

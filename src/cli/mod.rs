@@ -13,6 +13,7 @@ pub mod completion;
 pub mod completions;
 pub mod demo;
 pub mod diff;
+pub mod docker_plugin;
 pub mod down;
 pub mod drops;
 mod error;
@@ -124,6 +125,8 @@ pub enum Command {
     Resource(resource::ResourceArgs),
     /// Print the certificate by which programs trust a lab's HTTPS listeners
     Ca(ca::CaArgs),
+    /// Run a network driver of Docker's: its containers become tasks, or answer for resources
+    DockerPlugin(docker_plugin::DockerPluginArgs),
     /// Say whether a service reaches a destination, and which rule decides
     #[command(long_about = "Say whether a service reaches a destination, and which rule decides.
 
@@ -218,6 +221,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Ca(args) => ca::run(&args),
         Command::Task(args) => task::run(&args),
         Command::Resource(args) => resource::run(&args),
+        Command::DockerPlugin(args) => docker_plugin::run(&args),
         Command::Trace(args) => trace::run(args, cli.color),
         Command::Capture(args) => capture::run(args),
         Command::Top(args) => top::run(&args),

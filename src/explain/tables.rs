@@ -287,6 +287,7 @@ impl Row for PsRow {
         Column::first("ORIGIN", 7),
         Column::wide("EGRESS"),
         Column::wide("GENERATION"),
+        Column::wide("CONTAINER"),
     ];
     const EMPTY: &'static str = "no tasks";
 
@@ -302,6 +303,7 @@ impl Row for PsRow {
             or_dash((!self.origin.is_empty()).then_some(&self.origin)),
             self.egress.clone(),
             self.generation.to_string(),
+            or_dash(self.container.as_ref()),
         ]
     }
 }

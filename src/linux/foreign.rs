@@ -2,9 +2,12 @@
 //! names them, and identified.
 
 use super::sys;
+use nix::net::if_::if_nameindex;
+use nix::sched::{CloneFlags, setns};
 use rustix::fs::{CWD, FsWord, Mode, OFlags, fstat, fstatfs, open, openat, stat};
 use rustix::io::Errno;
 use rustix::process::Pid;
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -131,6 +134,23 @@ impl Foreign {
     /// The kernel refuses.
     pub fn identity(&self) -> io::Result<Identity> {
         Identity::of(&self.0)
+    }
+
+    /// Returns the names of its interfaces. A thread enters the namespace for that, and ends there.
+    ///
+    /// # Errors
+    ///
+    /// The caller is not root, or the kernel refuses.
+    pub fn interfaces(&self) -> io::Result<BTreeSet<String>> {
+        let list = || {
+            setns(self, CloneFlags::CLONE_NEWNET)?;
+            let names = if_nameindex()?;
+            Ok(names.iter().map(|each| each.name().to_string_lossy().into_owned()).collect())
+        };
+        std::thread::scope(|scope| {
+            let listed = std::thread::Builder::new().spawn_scoped(scope, list)?.join();
+            listed.unwrap_or_else(|_| Err(io::Error::other("the thread that lists them panicked")))
+        })
     }
 
     fn new(file: OwnedFd) -> Option<Self> {
