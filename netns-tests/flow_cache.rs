@@ -116,7 +116,8 @@ fn offloaded_connections_end_and_expire_as_others_do(device: &str) {
     let own = |flow: &FlowRow| flow.inside.ends_with(&format!(":{resting}"));
     let expired = comes(|| {
         task.ok(&json!(["say", "busy", 10.0]));
-        !lab.flows().iter().any(own)
+        // On a busy machine the other flow began long after the last packet of this one.
+        !lab.flows().iter().any(own) && flow(&lab, busy).age_ms > 3500
     });
     assert!(expired, "{:#?}", lab.flows());
     let flow = flow(&lab, busy);
