@@ -2,8 +2,8 @@
 //! lab, and a container on it is attached there, by the lab's control API.
 //!
 //! [`driver`] answers the calls of libnetwork's remote driver protocol, and [`server`] serves them
-//! on a unix socket. [`networks`] keeps the networks that Docker has made, [`sandbox`] finds a
-//! container's network namespace, and [`attachment`] attaches and detaches it.
+//! on a unix socket. [`networks`] keeps the networks that Docker has made, `sandbox` finds a
+//! container's network namespace, and `attachment` attaches and detaches it.
 
 mod attachment;
 pub mod driver;
