@@ -84,14 +84,7 @@ impl Links {
     ///
     /// The kernel refuses.
     pub async fn leads_everything(&self) -> Result<bool, LinkError> {
-        let all = RouteMessageBuilder::<Ipv4Addr>::new().build();
-        let mut routes = std::pin::pin!(self.handle().route().get(all).execute());
-        while let Some(message) = routes.try_next().await.map_err(self.reading(0))? {
-            if message.header.destination_prefix_length == 0 {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        self.has_route(0, |route| route.header.destination_prefix_length == 0).await
     }
 
     /// Returns whether everything is sent to a gateway by an interface, except what a longer prefix
@@ -101,10 +94,20 @@ impl Links {
         ifindex: u32,
         via: Ipv4Addr,
     ) -> Result<bool, LinkError> {
+        self.has_route(ifindex, |route| is_default_route(route, ifindex, via)).await
+    }
+
+    /// Returns whether the namespace has a route of IPv4 of this kind. `ifindex` is the interface
+    /// that an error names.
+    async fn has_route(
+        &self,
+        ifindex: u32,
+        is_it: impl Fn(&RouteMessage) -> bool,
+    ) -> Result<bool, LinkError> {
         let all = RouteMessageBuilder::<Ipv4Addr>::new().build();
         let mut routes = std::pin::pin!(self.handle().route().get(all).execute());
         while let Some(message) = routes.try_next().await.map_err(self.reading(ifindex))? {
-            if is_default_route(&message, ifindex, via) {
+            if is_it(&message) {
                 return Ok(true);
             }
         }
